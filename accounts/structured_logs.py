@@ -1,0 +1,42 @@
+"""One structured line a log record, scrubbed of secrets: JSON for machines, key=value for a console."""
+
+import json
+import logging
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+SECRETS = re.compile(r"(i[ds]k_live_\w{4})\w+|((?:Bearer|sk|whsec)[ _-])[\w.-]{8,}")
+STANDARD_FIELDS = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {"message", "asctime", "taskName"}
+NEVER_LOGGED = frozenset({"request", "data", "args", "kwargs"})
+"""Extra fields that may hold a prompt, a header or a task's arguments."""
+
+
+def scrub(text: str) -> str:
+    """`text` with every key and token shortened to its prefix."""
+    return SECRETS.sub(lambda match: (match[1] or match[2]) + "…", text)
+
+
+class StructuredFormatter(logging.Formatter):
+    """Writes time, level, logger, message and the `extra` fields of a record."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        super().__init__()
+        self.as_json = as_json
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        for name, value in record.__dict__.items():
+            if name not in STANDARD_FIELDS and name not in NEVER_LOGGED:
+                line[name] = value
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        if self.as_json:
+            return scrub(json.dumps(line, ensure_ascii=False, default=str))
+        head = f"{line.pop('time')} {line.pop('level'):<7} {line.pop('logger')}: {line.pop('message')}"
+        return scrub(" ".join([head, *(f"{name}={value}" for name, value in line.items())]))

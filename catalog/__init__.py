@@ -1,0 +1,1 @@
+"""What is sold, at what price, since when: models, cost prices, markups, exchange rates, applied rates."""

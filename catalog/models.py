@@ -1,0 +1,175 @@
+"""What is sold and at what price since when. Every price, markup and rate is an immutable dated row (DESIGN §4)."""
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Currency, Organization, User
+from accounts.tenancy import TenantQuerySet
+
+
+class CostTable(models.Model):
+    """An upstream's price list: OpenRouter's, or the operator's own for a self-hosted server."""
+
+    id = models.AutoField(primary_key=True)
+    slug = models.SlugField(max_length=50, unique=True)
+    name = models.CharField(_("name"), max_length=100)
+
+    class Meta:
+        verbose_name = _("cost table")
+        verbose_name_plural = _("cost tables")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class LanguageModel(models.Model):
+    """A model that is or was sold. Its row and history stay after delisting. What is not known is empty, never invented."""
+
+    id = models.AutoField(primary_key=True)
+    slug = models.CharField(max_length=200, unique=True)
+    page_slug = models.CharField(max_length=200, unique=True)
+    cost_table = models.ForeignKey(CostTable, on_delete=models.PROTECT, related_name="language_models")
+    name = models.CharField(_("name"), max_length=200)
+    provider = models.CharField(_("provider"), max_length=100)
+    provider_slug = models.CharField(max_length=100)
+    description_en = models.TextField(_("description (English)"), blank=True)
+    description_ko = models.TextField(_("description (Korean)"), blank=True)
+    context_length = models.PositiveIntegerField(_("context window"), null=True, blank=True)
+    max_completion_tokens = models.PositiveIntegerField(null=True, blank=True)
+    input_modalities = ArrayField(models.CharField(max_length=20), default=list, blank=True)
+    output_modalities = ArrayField(models.CharField(max_length=20), default=list, blank=True)
+    tokenizer = models.CharField(max_length=50, blank=True)
+    supported_parameters = ArrayField(models.CharField(max_length=50), default=list, blank=True)
+    is_router = models.BooleanField(default=False)
+    released_on = models.DateField(null=True, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("language model")
+        verbose_name_plural = _("language models")
+
+    def __str__(self) -> str:
+        return self.slug
+
+    @property
+    def modality(self) -> str:
+        """The flow as OpenRouter writes it, `text+image->text`; empty where it is not known."""
+        if not self.input_modalities or not self.output_modalities:
+            return ""
+        return f"{'+'.join(self.input_modalities)}->{'+'.join(self.output_modalities)}"
+
+
+class CostPrice(models.Model):
+    """Upstream price of one model in USD per unit, in force from `effective_from` until its successor.
+
+    `sheet` is what is rated: {"base": {token class: decimal text}, "overrides": [...]}, net of discount and quantized to 12
+    decimals; `raw` is the upstream's own text. A row without a sheet is a tombstone: from then on the model is delisted.
+    """
+
+    id = models.AutoField(primary_key=True)
+    cost_table = models.ForeignKey(CostTable, on_delete=models.PROTECT, related_name="prices")
+    language_model = models.ForeignKey(LanguageModel, on_delete=models.PROTECT, related_name="prices")
+    effective_from = models.DateTimeField()
+    sheet = models.JSONField(null=True)
+    raw = models.JSONField(default=dict)
+    origin = models.CharField(max_length=100)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("cost price")
+        verbose_name_plural = _("cost prices")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["cost_table", "language_model", "effective_from"], name="one_cost_price_per_moment"
+            ),
+        ]
+
+
+class MarkupRule(models.Model):
+    """What is added to the upstream cost, as a fraction (0.1000 = 10 %). NULL ends the rule. The most specific rule wins."""
+
+    id = models.AutoField(primary_key=True)
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    language_model = models.ForeignKey(LanguageModel, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    provider_slug = models.CharField(max_length=100, blank=True)
+    markup = models.DecimalField(_("markup"), max_digits=8, decimal_places=4, null=True, blank=True)
+    effective_from = models.DateTimeField()
+    reason = models.CharField(max_length=200, blank=True)
+    created_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    created_at = models.DateTimeField()
+
+    objects = TenantQuerySet["MarkupRule"].as_manager()
+
+    class Meta:
+        verbose_name = _("markup rule")
+        verbose_name_plural = _("markup rules")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "language_model", "provider_slug", "effective_from"],
+                name="one_markup_per_moment",
+                nulls_distinct=False,
+            ),
+            models.CheckConstraint(condition=Q(markup=None) | Q(markup__gt=-1), name="markup_above_minus_one"),
+            models.CheckConstraint(
+                condition=Q(provider_slug="") | Q(language_model=None, organization=None), name="markup_target_is_one"
+            ),
+        ]
+
+
+class ExchangeRate(models.Model):
+    """How many units of `quote` one `base` costs, as published by `source` on a day; corrections are new revisions."""
+
+    id = models.AutoField(primary_key=True)
+    base = models.CharField(max_length=3, default="USD")
+    quote = models.CharField(max_length=3, default="KRW")
+    source = models.CharField(max_length=30)
+    published_on = models.DateField()
+    revision = models.PositiveSmallIntegerField(default=1)
+    rate = models.DecimalField(max_digits=18, decimal_places=4)
+    created_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("exchange rate")
+        verbose_name_plural = _("exchange rates")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["base", "quote", "source", "published_on", "revision"], name="one_rate_per_revision"
+            ),
+            models.CheckConstraint(condition=Q(rate__gt=0), name="exchange_rate_positive"),
+        ]
+
+
+class AppliedRate(models.Model):
+    """Unit prices in the billing currency and the price, band, markup and exchange rate that they come from.
+
+    Immutable and deduplicated. What was charged is always tokens × an AppliedRate. `unit_costs` (USD) and `unit_prices`
+    (`currency`) map each token class to decimal text; unit price = unit cost × (1 + markup) × exchange rate, exactly.
+    """
+
+    id = models.AutoField(primary_key=True)
+    cost_price = models.ForeignKey(CostPrice, on_delete=models.PROTECT, related_name="applied_rates")
+    band = models.CharField(max_length=50)
+    markup_rule = models.ForeignKey(MarkupRule, on_delete=models.PROTECT, related_name="applied_rates")
+    exchange_rate = models.ForeignKey(ExchangeRate, on_delete=models.PROTECT, null=True, related_name="applied_rates")
+    currency = models.CharField(max_length=3, choices=Currency.choices)
+    unit_costs = models.JSONField()
+    unit_prices = models.JSONField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("applied rate")
+        verbose_name_plural = _("applied rates")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["cost_price", "band", "markup_rule", "exchange_rate", "currency"],
+                name="one_applied_rate_per_origin",
+                nulls_distinct=False,
+            ),
+            models.CheckConstraint(
+                condition=Q(currency="USD", exchange_rate=None) | Q(currency="KRW", exchange_rate__isnull=False),
+                name="applied_rate_converts_to_its_currency",
+            ),
+        ]

@@ -1,0 +1,7 @@
+"""The `dashboard` app."""
+
+from django.apps import AppConfig
+
+
+class DashboardConfig(AppConfig):
+    name = "dashboard"

@@ -1,0 +1,1 @@
+"""Seeding the demo: three months of two customers, made through the real functions."""

@@ -1,0 +1,1 @@
+"""What customers' programs call: the OpenAI-compatible gateway."""

@@ -1,0 +1,1 @@
+"""Billing periods, money owed and money held, limits."""

@@ -1,0 +1,144 @@
+"""Billing periods, the balance of each organization, money given and money held.
+
+Amounts are exact, in the organization's billing currency. Balances, holds and credits count tax in; `unbilled` is the one
+figure before tax, because that is what charges are (DESIGN §4.10).
+"""
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Currency, Organization, User
+from accounts.tenancy import TenantQuerySet
+
+
+def money_field(**options: object) -> "models.DecimalField[object, object]":
+    """An exact amount: NUMERIC(38,20), wide enough that tokens × unit price is never rounded (DESIGN §4.2)."""
+    return models.DecimalField(max_digits=38, decimal_places=20, **options)  # type: ignore[arg-type]
+
+
+class BillingPeriod(models.Model):
+    """A month of one organization, half-open [starts_at, ends_at) in its zone.
+
+    Recording holds the row under a share lock, closing takes it exclusively, so no charge slips into a closed period.
+    """
+
+    class Status(models.TextChoices):
+        OPEN = "open", _("Open")
+        CLOSING = "closing", _("Closing")
+        CLOSED = "closed", _("Closed")
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    zone = models.CharField(max_length=50)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.OPEN)
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    objects = TenantQuerySet["BillingPeriod"].as_manager()
+
+    class Meta:
+        verbose_name = _("billing period")
+        verbose_name_plural = _("billing periods")
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "starts_at"], name="one_period_per_start"),
+            models.UniqueConstraint(fields=["organization", "id"], name="period_of_organization"),
+            models.CheckConstraint(condition=Q(starts_at__lt=F("ends_at")), name="period_not_empty"),
+            models.CheckConstraint(
+                condition=Q(status="closed", closed_at__isnull=False) | ~Q(status="closed"), name="closed_period_has_moment"
+            ),
+        ]
+
+
+class Balance(models.Model):
+    """What an organization has and owes: one row, changed only by conditional or locked updates.
+
+    available = prepaid + credit_line − unbilled × (1 + tax_rate) − receivable − held
+    """
+
+    organization = models.OneToOneField(Organization, on_delete=models.PROTECT, primary_key=True, related_name="balance")
+    currency = models.CharField(max_length=3, choices=Currency.choices)
+    tax_rate = models.DecimalField(max_digits=5, decimal_places=4)
+    prepaid = money_field(default=0)
+    credit_line = money_field(default=0)
+    unbilled = money_field(default=0)
+    receivable = money_field(default=0)
+    held = money_field(default=0)
+
+    objects = TenantQuerySet["Balance"].as_manager()
+
+    class Meta:
+        verbose_name = _("balance")
+        verbose_name_plural = _("balances")
+        constraints = [
+            models.CheckConstraint(condition=Q(held__gte=0), name="held_not_negative"),
+            models.CheckConstraint(condition=Q(prepaid__gte=0), name="prepaid_not_negative"),
+            models.CheckConstraint(condition=Q(credit_line__gte=0), name="credit_line_not_negative"),
+        ]
+
+
+class CreditGrant(models.Model):
+    """Money given before invoicing: trial credit, a promotion, a top-up. Never changed; what is used of it is posted elsewhere."""
+
+    class Kind(models.TextChoices):
+        PROMOTIONAL = "promotional", _("Promotional")
+        PAID = "paid", _("Paid")
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="credit_grants")
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    amount = money_field()
+    currency = models.CharField(max_length=3, choices=Currency.choices)
+    reason = models.CharField(max_length=200)
+    key = models.CharField(max_length=100)
+    priority = models.PositiveSmallIntegerField(default=100)
+    granted_at = models.DateTimeField()
+    expires_at = models.DateTimeField(null=True, blank=True)
+    granted_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+
+    objects = TenantQuerySet["CreditGrant"].as_manager()
+
+    class Meta:
+        verbose_name = _("credit")
+        verbose_name_plural = _("credits")
+        constraints = [
+            models.CheckConstraint(condition=Q(amount__gt=0), name="credit_positive"),
+            models.UniqueConstraint(fields=["organization", "key"], name="one_credit_per_key"),
+        ]
+
+
+class HoldStatus(models.IntegerChoices):
+    """`open`: the call runs. `captured`: its usage was recorded. `released`: it cost nothing. `questioned`: its time is
+    over and nobody knows what it cost – the money stays held until the upstream is asked (DESIGN §5, reliability)."""
+
+    OPEN = 1, _("Open")
+    CAPTURED = 2, _("Captured")
+    RELEASED = 3, _("Released")
+    QUESTIONED = 4, _("Questioned")
+
+
+class Hold(models.Model):
+    """The worst case of a running call, tax included, reserved before the upstream is called. Partitioned by month of `id`.
+
+    A hot table: made by SQL (migration 0002), no foreign keys, `organization_id` in its key. `id` is a UUIDv7 of `created_at`.
+    """
+
+    pk = models.CompositePrimaryKey("organization_id", "id")
+    organization_id = models.BigIntegerField()
+    id = models.UUIDField()
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    resolved_at = models.DateTimeField(null=True)
+    status = models.SmallIntegerField(choices=HoldStatus.choices, default=HoldStatus.OPEN)
+    api_key_id = models.BigIntegerField(null=True)
+    model_id = models.IntegerField()
+    amount = money_field()
+    captured = money_field(null=True)
+    request_id = models.TextField()
+    upstream = models.TextField()
+    generation_id = models.TextField(null=True)
+
+    objects = TenantQuerySet["Hold"].as_manager()
+
+    class Meta:
+        managed = False
+        db_table = "ledger_hold"

@@ -1,0 +1,1 @@
+"""What was used: each usage event recorded once, priced, rolled up."""

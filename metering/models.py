@@ -1,0 +1,173 @@
+"""What was used. All four tables are hot (DESIGN §5.3–4): made by SQL, `organization_id` in every key, no foreign keys, no triggers.
+
+An event's `id` is a UUIDv7 whose timestamp is `occurred_at`; events are partitioned by month of that id, so the id alone
+finds the row, and the primary key lists an organization's events in the order in which they happened.
+"""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from accounts.tenancy import TenantQuerySet
+from ledger.models import money_field
+
+
+class EventKind(models.IntegerChoices):
+    USAGE = 1, _("Usage")
+    REVERSAL = 2, _("Reversal")
+
+
+class Evidence(models.IntegerChoices):
+    """How the counts are known."""
+
+    REPORTED = 1, _("Reported")
+    RECOVERED = 2, _("Recovered")
+    ESTIMATED = 3, _("Estimated")
+    WAIVED = 4, _("Waived")
+
+
+class TokenCounts(models.Model):
+    """Disjoint counts of one event; reasoning is inside output. NULL is unknown, never 0."""
+
+    input_tokens = models.IntegerField(null=True)
+    cache_read_tokens = models.IntegerField(null=True)
+    cache_write_tokens = models.IntegerField(null=True)
+    cache_write_1h_tokens = models.IntegerField(null=True)
+    output_tokens = models.IntegerField(null=True)
+    reasoning_tokens = models.IntegerField(null=True)
+    audio_input_tokens = models.IntegerField(null=True)
+    audio_cache_read_tokens = models.IntegerField(null=True)
+    audio_output_tokens = models.IntegerField(null=True)
+    image_input_tokens = models.IntegerField(null=True)
+    image_output_tokens = models.IntegerField(null=True)
+    images = models.IntegerField(null=True)
+    searches = models.IntegerField(null=True)
+    requests = models.IntegerField(default=1)
+
+    class Meta:
+        abstract = True
+
+
+class UsageEvent(TokenCounts):
+    """What happened and what it costs, in one immutable row. `cost` is USD at the cost table, `amount` the charge before tax."""
+
+    pk = models.CompositePrimaryKey("organization_id", "id")
+    organization_id = models.BigIntegerField()
+    id = models.UUIDField()
+    occurred_at = models.DateTimeField()
+    received_at = models.DateTimeField()
+    period_id = models.BigIntegerField()
+    api_key_id = models.BigIntegerField(null=True)
+    source_id = models.IntegerField()
+    model_id = models.IntegerField()
+    requested_model_id = models.IntegerField(null=True)
+    applied_rate_id = models.IntegerField()
+    kind = models.SmallIntegerField(choices=EventKind.choices, default=EventKind.USAGE)
+    evidence = models.SmallIntegerField(choices=Evidence.choices, default=Evidence.REPORTED)
+    status = models.SmallIntegerField(null=True)
+    attempt = models.SmallIntegerField(null=True)
+    streamed = models.BooleanField(null=True)
+    latency_ms = models.IntegerField(null=True)
+    first_token_ms = models.IntegerField(null=True)
+    reverses_id = models.UUIDField(null=True)
+    cost = money_field()
+    amount = money_field()
+    reported_cost = money_field(null=True)
+    key = models.TextField()
+    request_id = models.TextField(null=True)
+    generation_id = models.TextField(null=True)
+    upstream = models.TextField(null=True)
+    finish_reason = models.TextField(null=True)
+    end_user = models.TextField(null=True)
+    reason = models.TextField(null=True)
+    tags = models.JSONField(null=True)
+
+    objects = TenantQuerySet["UsageEvent"].as_manager()
+
+    class Meta:
+        managed = False
+        db_table = "metering_usageevent"
+
+
+class EventKey(models.Model):
+    """The unique row that is the deduplication, written in the transaction of its event. Not partitioned: one id counts once
+    whatever its timestamp. `payload_digest` tells a repetition from a conflict."""
+
+    pk = models.CompositePrimaryKey("organization_id", "source_id", "key")
+    organization_id = models.BigIntegerField()
+    source_id = models.IntegerField()
+    key = models.TextField()
+    event_id = models.UUIDField()
+    payload_digest = models.UUIDField()
+
+    objects = TenantQuerySet["EventKey"].as_manager()
+
+    class Meta:
+        managed = False
+        db_table = "metering_eventkey"
+
+
+class UnratedUsage(models.Model):
+    """An event whose model or price is not known yet. It waits, visible, and is rated when the price arrives. `report` holds its
+    normalized fields (never a prompt)."""
+
+    pk = models.CompositePrimaryKey("organization_id", "event_id")
+    organization_id = models.BigIntegerField()
+    event_id = models.UUIDField()
+    source_id = models.IntegerField()
+    key = models.TextField()
+    model = models.TextField()
+    occurred_at = models.DateTimeField()
+    received_at = models.DateTimeField()
+    reason = models.TextField()
+    report = models.JSONField()
+
+    objects = TenantQuerySet["UnratedUsage"].as_manager()
+
+    class Meta:
+        managed = False
+        db_table = "metering_unratedusage"
+
+
+class UsageRollup(models.Model):
+    """Hourly sums per organization, period, key, model, applied rate and declared tags. Rebuildable from events.
+
+    `hour` starts on the full hour of the organization's zone. `api_key_id` 0 is "no key". `event_digest` is the XOR of the
+    low 64 bits of the ids of its events: equal digests mean the same set of events, equal sums the same content.
+    """
+
+    pk = models.CompositePrimaryKey(
+        "organization_id", "period_id", "hour", "api_key_id", "model_id", "applied_rate_id", "tag_1", "tag_2", "tag_3"
+    )
+    organization_id = models.BigIntegerField()
+    period_id = models.BigIntegerField()
+    hour = models.DateTimeField()
+    api_key_id = models.BigIntegerField(default=0)
+    model_id = models.IntegerField()
+    applied_rate_id = models.IntegerField()
+    tag_1 = models.TextField(default="")
+    tag_2 = models.TextField(default="")
+    tag_3 = models.TextField(default="")
+    event_count = models.BigIntegerField()
+    event_digest = models.BigIntegerField()
+    cost = money_field()
+    amount = money_field()
+    input_tokens = models.BigIntegerField()
+    cache_read_tokens = models.BigIntegerField()
+    cache_write_tokens = models.BigIntegerField()
+    cache_write_1h_tokens = models.BigIntegerField()
+    output_tokens = models.BigIntegerField()
+    reasoning_tokens = models.BigIntegerField()
+    audio_input_tokens = models.BigIntegerField()
+    audio_cache_read_tokens = models.BigIntegerField()
+    audio_output_tokens = models.BigIntegerField()
+    image_input_tokens = models.BigIntegerField()
+    image_output_tokens = models.BigIntegerField()
+    images = models.BigIntegerField()
+    searches = models.BigIntegerField()
+    requests = models.BigIntegerField()
+
+    objects = TenantQuerySet["UsageRollup"].as_manager()
+
+    class Meta:
+        managed = False
+        db_table = "metering_usagerollup"
