@@ -130,6 +130,8 @@ class PriceSheet:
 
         `prompt_tokens` is the whole prompt, caches included; the band prices the whole call. `at` is aware.
         """
+        if not self.overrides:
+            return self._bands[()]
         applied = tuple(index for index, override in enumerate(self.overrides) if override.applies(prompt_tokens, at))
         return self._bands.get(applied) or self._combined(applied)
 

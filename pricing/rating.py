@@ -38,7 +38,7 @@ class MissingUnitPrice(LookupError):
 
 
 class AmountTooLarge(ValueError):
-    """A price or amount that does not fit NUMERIC(38,20)."""
+    """A price or amount that does not fit NUMERIC(38,20): too many digits on either side of the point, or NaN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def unit_price(cost: Decimal, markup: Decimal, exchange_rate: Decimal) -> Decima
     _check_decimals("exchange rate", exchange_rate, EXCHANGE_RATE_DECIMALS)
     if cost < ZERO or markup < -ONE or exchange_rate <= ZERO:
         raise NegativePrice(f"cost {cost}, markup {markup}, exchange rate {exchange_rate}")
-    return _fitting(exact_product(cost, exact_sum((ONE, markup)), exchange_rate))
+    return fitting(exact_product(cost, exact_sum((ONE, markup)), exchange_rate))
 
 
 def unit_prices(
@@ -84,14 +84,14 @@ def rate(usage: TokenUsage, unit_prices: Mapping[TokenClass, Decimal]) -> Decima
             amount = add_product(quantity, unit_prices[token_class], amount)
     except KeyError as missing:
         raise MissingUnitPrice(missing.args[0]) from None
-    return _fitting(amount)
+    return fitting(amount)
 
 
 def explain(usage: TokenUsage, unit_prices: Mapping[TokenClass, Decimal]) -> tuple[RatedLine, ...]:
     """The products that `rate` adds up, in the order of `TokenClass`. Raises as `rate` does."""
     rate(usage, unit_prices)
     return tuple(
-        RatedLine(token_class, quantity, unit_prices[token_class], exact_product(quantity, unit_prices[token_class]))
+        RatedLine(token_class, quantity, unit_prices[token_class], EXACT.fma(quantity, unit_prices[token_class], ZERO))
         for token_class, quantity in usage.billable_quantities()
     )
 
@@ -103,9 +103,11 @@ def _check_decimals(name: str, value: Decimal, decimals: int) -> None:
         raise InexactPrice(f"{name} {value} has more than {decimals} decimals")
 
 
-def _fitting(amount: Decimal) -> Decimal:
+def fitting(amount: Decimal) -> Decimal:
+    """`amount` itself, once it is known to fit the column. Raises `AmountTooLarge`."""
     try:
-        amount.quantize(_AMOUNT_STEP, context=_COLUMN)
+        if amount.quantize(_AMOUNT_STEP, context=_COLUMN).is_finite():
+            return amount
     except (Inexact, InvalidOperation):
-        raise AmountTooLarge(f"{amount} does not fit NUMERIC({AMOUNT_DIGITS},{AMOUNT_DECIMALS})") from None
-    return amount
+        pass
+    raise AmountTooLarge(f"{amount} does not fit NUMERIC({AMOUNT_DIGITS},{AMOUNT_DECIMALS})")
