@@ -1,0 +1,38 @@
+# Everything starts here. `make run` and `make test` install what they need by themselves; all they ask for is Python 3.11 to 3.13.
+
+PYTHON ?= python3
+LAUNCH := $(PYTHON) config/launch/bootstrap.py
+VENV := .venv/bin
+
+.PHONY: help run test lint format lock reset bench-record
+
+help:
+	@echo "make run           the whole system on this machine, with demo data; Ctrl-C stops it"
+	@echo "make test          all tests (ARGS=tests/pricing for some)"
+	@echo "make lint          style, types, layers, missing migrations, untranslated strings"
+	@echo "make format        put the code in house style"
+	@echo "make reset         delete the demo's data and start over"
+	@echo "make lock          lock the dependencies anew after a change of requirements*.in"
+	@echo "make bench-record  measure the recording transaction"
+
+run:
+	@$(LAUNCH) run
+
+test:
+	@$(LAUNCH) test $(ARGS)
+
+lint:
+	@$(LAUNCH) lint
+
+format:
+	@$(LAUNCH) install-dev
+	@$(VENV)/ruff check --fix --quiet . ; $(VENV)/ruff format .
+
+reset:
+	@$(LAUNCH) reset
+
+lock:
+	@$(LAUNCH) lock
+
+bench-record:
+	@$(LAUNCH) bench-record $(ARGS)
