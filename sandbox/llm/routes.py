@@ -1,0 +1,114 @@
+"""Which path is answered by what; `/api/v1/…` (OpenRouter's prefix) and `/v1/…` are the same."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from sandbox.faults import FaultQueue, UnknownFaultError
+from sandbox.llm import models, rendering
+from sandbox.llm.bill import Bill
+from sandbox.llm.connection import Connection, Handler, Reply, Request, response
+from sandbox.llm.serving import Generations, error_response
+from sandbox.process import log
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+CREDITS_USD = 1000
+OPEN_PATHS = ("/healthz", "/readyz", "/sandbox/faults", "/sandbox/bill")
+
+
+class Routes:
+    """The upstream's front door."""
+
+    def __init__(self, *, generations: Generations, bill: Bill, queue: FaultQueue, api_key: str) -> None:
+        self._bill = bill
+        self._queue = queue
+        self._api_key = api_key
+        self._table: dict[str, dict[str, Handler]] = {
+            "/v1/chat/completions": {"POST": generations.chat},
+            "/v1/completions": {"POST": generations.completion},
+            "/v1/embeddings": {"POST": generations.embed},
+            "/v1/models": {"GET": _plain(self._models)},
+            "/v1/generation": {"GET": _plain(self._generation)},
+            "/v1/credits": {"GET": _plain(self._credits)},
+            "/sandbox/faults": {
+                "GET": _plain(self._list_faults),
+                "POST": _plain(self._order_faults),
+                "DELETE": _plain(self._clear_faults),
+            },
+            "/sandbox/bill": {"GET": _plain(self._show_bill), "DELETE": _plain(self._clear_bill)},
+            "/healthz": {"GET": _plain(_well), "HEAD": _plain(_well)},
+            "/readyz": {"GET": _plain(_well), "HEAD": _plain(_well)},
+        }
+
+    def handle(self, request: Request, connection: Connection) -> Reply:
+        path = request.path.removeprefix("/api")
+        methods = self._table.get(path)
+        if methods is None:
+            return response(rendering.error(404, "Not Found"), status=404)
+        handler = methods.get(request.method)
+        if handler is None:
+            return response(rendering.error(405, "Method Not Allowed"), status=405)
+        if not self._may_enter(request, path):
+            return response(rendering.error(401, "No valid credentials found"), status=401)
+        try:
+            return handler(request, connection)
+        except Exception as error:  # a defect of the stand-in must look like one, without the caller's text in the log
+            log("sandbox_error", path=path, error=type(error).__name__)
+            return response(rendering.error(500, "The stand-in failed"), status=500)
+
+    def _may_enter(self, request: Request, path: str) -> bool:
+        if not self._api_key or path in OPEN_PATHS:
+            return True
+        return request.headers.get("authorization") == f"Bearer {self._api_key}"
+
+    def _models(self, request: Request) -> bytes:
+        return self._or_fault(request, lambda: response(_encode(models.list_models())))
+
+    def _generation(self, request: Request) -> bytes:
+        def look_up() -> bytes:
+            generation = self._bill.find(request.query.get("id", ""))
+            if generation is None:
+                return response(rendering.error(404, "Generation not found"), status=404)
+            return response(_encode({"data": generation.as_lookup()}))
+
+        return self._or_fault(request, look_up)
+
+    def _credits(self, request: Request) -> bytes:
+        data = {"total_credits": CREDITS_USD, "total_usage": self._bill.total_cost()}
+        return self._or_fault(request, lambda: response(_encode({"data": data})))
+
+    def _or_fault(self, request: Request, answer: Callable[[], bytes]) -> bytes:
+        """A look-up fails only when a waiting fault names its path: the others are meant for generations."""
+        fault = self._queue.take(where=request.path, named_only=True)
+        if fault is None:
+            return answer()
+        return error_response(fault) if fault.name.startswith("status-") else response(b'<html>{"data": ')
+
+    def _list_faults(self, request: Request) -> bytes:
+        return response(_encode({"waiting": self._queue.waiting(), "known": self._queue.known}))
+
+    def _order_faults(self, request: Request) -> bytes:
+        try:
+            waiting = self._queue.order(msgspec.json.decode(request.body))
+        except (msgspec.DecodeError, UnknownFaultError) as error:
+            return response(rendering.error(400, str(error)), status=400)
+        return response(_encode({"waiting": waiting}))
+
+    def _clear_faults(self, request: Request) -> bytes:
+        self._queue.clear()
+        return response(_encode({"waiting": 0}))
+
+    def _show_bill(self, request: Request) -> bytes:
+        return response(_encode(self._bill.report()))
+
+    def _clear_bill(self, request: Request) -> bytes:
+        self._bill.clear()
+        return response(_encode(self._bill.report()))
+
+
+def _plain(answer: Callable[[Request], bytes]) -> Handler:
+    return lambda request, connection: answer(request)
+
+
+def _well(request: Request) -> bytes:
+    return response(b'{"status":"ok"}')

@@ -1,0 +1,123 @@
+"""Takes a generation's request: looks for a fault, plans the answer, opens its entry in the bill, has it sent."""
+
+import time
+from typing import Any
+
+import msgspec
+
+from sandbox.faults import Fault, FaultQueue, UnknownFaultError
+from sandbox.llm import faults, planning, rendering, tokens
+from sandbox.llm.bill import Bill, Generation
+from sandbox.llm.connection import Connection, Reply, Request, response
+from sandbox.llm.planning import BadRequestError, Plan, Usage
+from sandbox.llm.rendering import Form
+from sandbox.llm.sending import Sender
+
+_KEPT_PLANS = 256
+_KEPT_BODY_BYTES = 4096
+
+
+class Generations:
+    """The endpoints that generate something: chat, completions, embeddings."""
+
+    def __init__(self, *, bill: Bill, queue: FaultQueue, sender: Sender, openai_usage: bool) -> None:
+        self._bill = bill
+        self._queue = queue
+        self._sender = sender
+        self._openai_usage = openai_usage
+        self._plans: dict[tuple[bool, bytes], Plan] = {}
+
+    def chat(self, request: Request, connection: Connection) -> Reply:
+        return self._answer(request, connection, chat=True)
+
+    def completion(self, request: Request, connection: Connection) -> Reply:
+        return self._answer(request, connection, chat=False)
+
+    def _answer(self, request: Request, connection: Connection, *, chat: bool) -> Reply:
+        try:
+            body = decode(request.body)
+            fault = faults.fault_of(request, body, self._queue)
+            if fault and fault.name.startswith("status-"):
+                return error_response(fault)
+            plan = self._plan(request.body, body, chat=chat)
+        except (BadRequestError, UnknownFaultError) as error:
+            return response(rendering.error(400, str(error)), status=400)
+        if fault:
+            plan = faults.change_plan(plan, fault)
+        form = Form(chat=chat, openai_usage=self._openai_usage)
+        generation = self._open(request, plan.model, plan.usage, streamed=plan.stream, fault=fault)
+        created = int(generation.created)
+        if plan.stream:
+            return self._sender.send_stream(connection, generation, plan, form, fault)
+        with_usage = not (fault and fault.name == "no-usage")
+        answer = rendering.whole(plan, generation_id=generation.id, created=created, form=form, with_usage=with_usage)
+        return self._sender.send_whole(connection, generation, answer, plan.choices[0].finish_reason, fault)
+
+    def embed(self, request: Request, connection: Connection) -> Reply:
+        try:
+            body = decode(request.body)
+            fault = faults.fault_of(request, body, self._queue)
+            if fault and fault.name.startswith("status-"):
+                return error_response(fault)
+            model = planning.model_of(body)
+        except (BadRequestError, UnknownFaultError) as error:
+            return response(rendering.error(400, str(error)), status=400)
+        inputs = body.get("input")
+        items = inputs if isinstance(inputs, list) and inputs and not isinstance(inputs[0], int) else [inputs]
+        dimensions = body.get("dimensions") or rendering.DEFAULT_DIMENSIONS
+        if not inputs or not isinstance(dimensions, int) or not 1 <= dimensions <= rendering.MAX_DIMENSIONS:
+            return response(rendering.error(400, "input or dimensions cannot be used"), status=400)
+        usage = Usage(tokens.count_prompt(inputs))
+        generation = self._open(request, model, usage, streamed=False, fault=fault)
+        answer = rendering.embeddings(
+            items,
+            model=model,
+            prompt_tokens=usage.prompt_tokens,
+            dimensions=dimensions,
+            as_base64=body.get("encoding_format") == "base64",
+        )
+        return self._sender.send_whole(connection, generation, answer, None, fault)
+
+    def _plan(self, raw: bytes, body: dict[str, Any], *, chat: bool) -> Plan:
+        """Equal bodies have equal plans, so a benchmark's repeated request is planned once."""
+        plan = self._plans.get((chat, raw))
+        if plan is None:
+            make = planning.plan_chat if chat else planning.plan_completion
+            plan = make(body, words=self._sender.pace.chunks)
+            if len(raw) <= _KEPT_BODY_BYTES:
+                if len(self._plans) >= _KEPT_PLANS:
+                    self._plans.clear()
+                self._plans[chat, raw] = plan
+        return plan
+
+    def _open(self, request: Request, model: str, usage: Usage, *, streamed: bool, fault: Fault | None) -> Generation:
+        generation = Generation(
+            id=planning.new_id(),
+            model=model,
+            endpoint=request.path.removeprefix("/api"),
+            streamed=streamed,
+            created=time.time(),
+            usage=usage,
+            fault=fault.name if fault else "",
+        )
+        self._bill.add(generation)
+        return generation
+
+
+def decode(raw: bytes) -> dict[str, Any]:
+    try:
+        body = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise BadRequestError("The body is not valid JSON") from None
+    if not isinstance(body, dict):
+        raise BadRequestError("The body is not a JSON object")
+    return body
+
+
+def error_response(fault: Fault) -> bytes:
+    status = int(fault.name.removeprefix("status-"))
+    headers: tuple[tuple[str, str], ...] = ()
+    if status in (429, 503):
+        headers = (("Retry-After", fault.argument or "1"),)
+    body = rendering.error(status, f"Ordered fault {status}", fault=fault.name)
+    return response(body, status=status, headers=headers)
