@@ -1,1 +1,1 @@
-"""Pure arithmetic of prices and money: values in, values out. Standard library only; no clock, no I/O (see README.md)."""
+"""Pure arithmetic of prices and money: values in, values out, no clock, no I/O. README.md says more."""

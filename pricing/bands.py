@@ -1,4 +1,4 @@
-"""Which unit costs a call gets: a base list and conditional overrides (long context, hours, weekdays), completed by fallbacks.
+"""Which unit costs a call gets: a base list, overrides (long context, hours, weekdays), fallbacks for the rest.
 
 `catalog` keeps one `PriceSheet` per cost price; the band's name goes into the applied rate, so that a charge can tell
 which conditions it met.
@@ -63,10 +63,10 @@ def complete(unit_costs: Mapping[TokenClass, Decimal]) -> dict[TokenClass, Decim
 class Override:
     """Unit costs that replace the base ones, key by key, while every condition given holds. `None` is no condition.
 
-    `utc_start` and `utc_end` are minutes since midnight UTC, both or neither, and mean the half-open window [start, end).
-    A start after the end wraps past midnight; a start equal to the end is the whole day. `utc_days` (ISO, Monday is 1) are
-    looked up with the instant's own UTC date, as OpenRouter does: of a window from 22:00 to 02:00 on Fridays, the two
-    parts are 00:00-02:00 and 22:00-24:00 of Friday; what follows midnight on Saturday is not in it.
+    `utc_start` and `utc_end` are minutes since midnight UTC, both or neither, and mean the half-open window [start,
+    end). A start after the end wraps past midnight; a start equal to the end is the whole day. `utc_days` (ISO, Monday
+    is 1) are looked up with the instant's own UTC date, as OpenRouter does: of a window from 22:00 to 02:00 on
+    Fridays, the two parts are 00:00-02:00 and 22:00-24:00 of Friday; what follows midnight on Saturday is not in it.
     """
 
     min_prompt_tokens: int | None = None
@@ -138,8 +138,8 @@ class PriceSheet:
     def highest_unit_costs(self) -> dict[TokenClass, Decimal]:
         """The most each class can cost under any combination of overrides: the prices of a worst case.
 
-        Looking at each override alone is enough. What a combination charges for a class comes from one list: the last that
-        names the class, or the substitute it falls back on; and that list, alone, charges the same.
+        Looking at each override alone is enough. What a combination charges for a class comes from one list: the last
+        that names the class, or the substitute it falls back on; and that list, alone, charges the same.
         """
         bands = [self._combined(applied).unit_costs for applied in [(), *((i,) for i in range(len(self.overrides)))]]
         return {token_class: max(costs[token_class] for costs in bands) for token_class in TokenClass}

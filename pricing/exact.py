@@ -19,7 +19,7 @@ from decimal import (
     Underflow,
 )
 
-# A token count has 10 digits, a unit price 38: a product of both fits with room for sums over a country's worth of events.
+# A token count has 10 digits, a unit price 38: there is room for their product and for sums of any length.
 EXACT = Context(
     prec=80,
     rounding=ROUND_HALF_EVEN,
@@ -56,13 +56,11 @@ def parse_decimal(text: str) -> Decimal:
     """Read a decimal number from a string, strictly.
 
     Accepts ASCII digits with an optional sign, point and exponent of at most two digits. Refuses what is not a string
-    (a float above all), NaN, Infinity, blanks, underscores, digits of other scripts, and texts of more than 60 characters.
-    Raises `ValueError`.
+    (a float above all), NaN, Infinity, blanks, underscores, digits of other scripts, and texts of more than 60
+    characters. Raises `ValueError`.
     """
     if not isinstance(text, str):
-        raise ValueError(  # noqa: TRY004 - callers refuse bad input by one error
-            f"a decimal number must be given as a string, not as {type(text).__name__}"
-        )
+        raise ValueError(f"a decimal number must be given as a string, not as {type(text).__name__}")
     if len(text) > MAX_TEXT_LENGTH:
         raise ValueError(f"a decimal number has at most {MAX_TEXT_LENGTH} characters; this one has {len(text)}")
     if not _NUMBER.fullmatch(text):
@@ -71,7 +69,7 @@ def parse_decimal(text: str) -> Decimal:
 
 
 def decimal_places(value: Decimal) -> int:
-    """How many places after the point `value` needs; trailing zeros do not count. Raises `ValueError` for NaN, Infinity."""
+    """How many places after the point `value` needs; trailing zeros do not count. `ValueError` if not finite."""
     if not value.is_finite():
         raise ValueError(f"{value} is not finite")
     return max(-int(value.normalize(EXACT).as_tuple().exponent), 0)

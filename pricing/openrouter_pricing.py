@@ -1,7 +1,7 @@
-"""From the `pricing` object of OpenRouter's model list to a `PriceSheet`: where the upstream's price text becomes a number.
+"""From the `pricing` object of OpenRouter's model list to a `PriceSheet`: where price text becomes a number.
 
-`catalog` calls this when it takes in the feed, and keeps the raw text beside the result. A price that cannot be read is an
-error, never 0: what to do with it (quarantine) and whether to believe a plausible one is decided there.
+`catalog` calls this when it takes in the feed, and keeps the raw text beside the result. A price that cannot be read
+is an error, never 0: what to do with it (quarantine) and whether to believe a plausible one is decided there.
 """
 
 from collections.abc import Mapping
@@ -57,9 +57,9 @@ class InvalidPrice(ValueError):
 def parse_openrouter_pricing(pricing: Mapping[str, object]) -> PriceSheet | None:
     """Read a `pricing` object; `None` for a router or alias, whose prompt or completion price reads -1.
 
-    Costs are net of `discount` (a fraction that applies to every key) and rounded half-even to 12 decimals. Keys that we do
-    not know are left out; an override with a condition that we do not know is skipped; `null` is the same as absent.
-    Raises `InvalidPrice`, and `IncompletePrice` when prompt or completion is absent.
+    Costs are net of `discount` (a fraction that applies to every key) and rounded half-even to 12 decimals. Keys that
+    we do not know are left out; an override with a condition that we do not know is skipped; `null` is the same as
+    absent. Raises `InvalidPrice`, and `IncompletePrice` when prompt or completion is absent.
     """
     if any(_is_router_price(key, pricing.get(key)) for key in ("prompt", "completion")):
         return None
@@ -128,7 +128,7 @@ def _entry(entry: object) -> dict[str, object]:
 
 
 def _is_known(entry: Mapping[str, object]) -> bool:
-    """Whether every condition can be evaluated. A key that is no price is taken for a condition, and so is a strange weekday."""
+    """Whether every condition can be evaluated. A key that is no price is taken for one; a strange weekday is one."""
     days = entry.get("utc_days", [])
     if not isinstance(days, list | tuple):
         raise InvalidPrice("utc_days", "is not a list")
@@ -161,7 +161,7 @@ def _minute_of_day(key: str, clock: object) -> int | None:
 
 
 def _whole(key: str, number: object) -> int | None:
-    """A condition's number. JSON does not tell 200000 from 200000.0, and OpenRouter's client declares these as floats."""
+    """A condition's number. JSON does not tell 200000 from 200000.0, and OpenRouter declares these as floats."""
     if number is None:
         return None
     if isinstance(number, bool) or not isinstance(number, int | float | Decimal | str):

@@ -1,7 +1,7 @@
 """The one rating function: amount = tokens × unit price, exactly. Estimate, charge and invoice all come through here.
 
-A unit price is cost × (1 + markup) × exchange rate. With at most 12, 4 and 4 decimals it has at most 20, so whatever it is
-multiplied with stays exact in NUMERIC(38,20), and nothing is rounded before the invoice (`totals`).
+A unit price is cost × (1 + markup) × exchange rate. With at most 12, 4 and 4 decimals it has at most 20, so whatever
+it is multiplied with stays exact in NUMERIC(38,20), and nothing is rounded before the invoice (`totals`).
 """
 
 from collections.abc import Mapping
@@ -54,8 +54,8 @@ class RatedLine:
 def unit_price(cost: Decimal, markup: Decimal, exchange_rate: Decimal) -> Decimal:
     """What one unit costs the customer: `cost` × (1 + `markup`) × `exchange_rate`, exactly.
 
-    `cost` is in the upstream's currency per unit, `markup` a fraction of cost (0.30 is 30 %), `exchange_rate` in billing
-    currency per unit of the upstream's. Raises `InexactPrice`, `NegativePrice`, `AmountTooLarge`.
+    `cost` is in the upstream's currency per unit, `markup` a fraction of cost (0.30 is 30 %), `exchange_rate` in
+    billing currency per unit of the upstream's. Raises `InexactPrice`, `NegativePrice`, `AmountTooLarge`.
     """
     _check_decimals("cost", cost, COST_DECIMALS)
     _check_decimals("markup", markup, MARKUP_DECIMALS)
@@ -106,7 +106,7 @@ def _check_decimals(name: str, value: Decimal, decimals: int) -> None:
 def fitting(amount: Decimal) -> Decimal:
     """`amount` itself, once it is known to fit the column. Raises `AmountTooLarge`."""
     try:
-        if amount.quantize(_AMOUNT_STEP, context=_COLUMN).is_finite():
+        if _COLUMN.quantize(amount, _AMOUNT_STEP).is_finite():
             return amount
     except (Inexact, InvalidOperation):
         pass

@@ -69,8 +69,8 @@ class InvalidUsage(ValueError):
 class TokenUsage:
     """Disjoint counts of one call; only `reasoning_tokens` is contained in another (`output_tokens`).
 
-    `None` means that the source did not say, which is not the same as 0. A reversal carries the counts of what it reverses
-    with the sign turned, so all counts of one usage are >= 0 or all are <= 0. Raises `InvalidUsage`.
+    `None` means that the source did not say, which is not the same as 0. A reversal carries the counts of what it
+    reverses with the sign turned, so all counts of one usage are >= 0 or all are <= 0. Raises `InvalidUsage`.
     """
 
     input_tokens: int | None = None  # uncached text
@@ -148,7 +148,7 @@ class TokenUsage:
         return self.prompt_tokens + self.completion_tokens
 
     def billable_quantities(self) -> tuple[tuple[TokenClass, int], ...]:
-        """Disjoint quantities in the order of `TokenClass`; OUTPUT is what is left beside REASONING. No zeros, no unknowns."""
+        """Disjoint quantities in the order of `TokenClass`, zeros and unknowns left out; OUTPUT excludes REASONING."""
         reasoning = self.reasoning_tokens or 0
         visible = (self.output_tokens or 0) - reasoning
         quantities = []
@@ -211,7 +211,7 @@ class TokenUsage:
         )
 
 
-# Looking a member up on its enum costs more than the multiplication that follows; `billable_quantities` is on the hot path.
+# `billable_quantities` is on the hot path, and looking a member up on its enum costs more than multiplying does.
 _INPUT = TokenClass.INPUT
 _CACHE_READ = TokenClass.CACHE_READ
 _CACHE_WRITE = TokenClass.CACHE_WRITE

@@ -1,8 +1,8 @@
 """From exact amounts to an invoice in whole minor units: the only place where money is rounded.
 
-The subtotal is rounded once; its lines get their share by largest remainder and add up to it; tax is computed once from the
-rounded subtotal and rounded towards zero, as Korean practice has it. All of it mirrors under a change of sign, so that a
-full credit note cancels its invoice line by line.
+The subtotal is rounded once; its lines get their share by largest remainder and add up to it; tax is computed once
+from the rounded subtotal and rounded towards zero, as Korean practice has it. All of it mirrors under a change of
+sign, so that a full credit note cancels its invoice line by line.
 """
 
 import math
@@ -55,9 +55,9 @@ def round_to_minor(amount: Decimal, currency: str) -> Decimal:
 def allocate(total: Decimal, weights: Sequence[Decimal], currency: str) -> list[Decimal]:
     """Share out `total`, in whole minor units, in proportion to `weights`, by largest remainder; ties go to the first.
 
-    The shares add up to `total` and each is less than a minor unit off `total` × weight / sum of weights. Weights may have
-    either sign; a zero gets nothing, unless all are zero: then all get the same. Raises `FractionOfMinorUnit`, and
-    `NotAllocable` when a total other than 0 meets weights that cancel out or no weights at all.
+    The shares add up to `total` and each is less than a minor unit off `total` × weight / sum of weights. Weights may
+    have either sign; a zero gets nothing, unless all are zero: then all get the same. Raises `FractionOfMinorUnit`,
+    and `NotAllocable` when a total other than 0 meets weights that cancel out or no weights at all.
     """
     units = _whole_units(total, currency)
     numerators, _ = _common_fractions(weights)
@@ -76,7 +76,8 @@ def allocate(total: Decimal, weights: Sequence[Decimal], currency: str) -> list[
 def vat(supply: Decimal, *, tax_rate: Decimal, currency: str) -> Decimal:
     """The tax on a rounded supply value, rounded towards zero to the minor unit: sign × floor(|supply| × rate).
 
-    `tax_rate` is a fraction (0.10). Raises `FractionOfMinorUnit` for a supply value that is not rounded, `InvalidTaxRate`.
+    `tax_rate` is a fraction (0.10). Raises `FractionOfMinorUnit` for a supply value that is not rounded,
+    `InvalidTaxRate`.
     """
     _check_tax_rate(tax_rate)
     _whole_units(supply, currency)
@@ -87,8 +88,8 @@ def vat(supply: Decimal, *, tax_rate: Decimal, currency: str) -> Decimal:
 def split_inclusive(total: Decimal, *, tax_rate: Decimal, currency: str) -> tuple[Decimal, Decimal]:
     """Supply value and tax of a rounded total that contains the tax: tax = sign × floor(|total| × rate / (1 + rate)).
 
-    The two add up to `total`. Some totals are no supply value plus its `vat` (₩10 at 10 %), so `vat(supply)` may be one unit
-    more than the tax returned. Raises `FractionOfMinorUnit`, `InvalidTaxRate`.
+    The two add up to `total`. Some totals are no supply value plus its `vat` (₩10 at 10 %), so `vat(supply)` may be
+    one unit more than the tax returned. Raises `FractionOfMinorUnit`, `InvalidTaxRate`.
     """
     _check_tax_rate(tax_rate)
     units = _whole_units(total, currency)
@@ -101,8 +102,8 @@ def split_inclusive(total: Decimal, *, tax_rate: Decimal, currency: str) -> tupl
 def invoice_totals(line_amounts: Sequence[Decimal], *, currency: str, tax_rate: Decimal) -> Totals:
     """Round an invoice: `line_amounts` are the exact amounts of its lines, in order, tax excluded.
 
-    The subtotal is their exact sum, rounded once. Each line is less than one minor unit off its exact amount, and a whole
-    amount stays as it is. Raises `InvalidTaxRate`, `UnknownCurrency`.
+    The subtotal is their exact sum, rounded once. Each line is less than one minor unit off its exact amount, and a
+    whole amount stays as it is. Raises `InvalidTaxRate`, `UnknownCurrency`.
     """
     subtotal = round_to_minor(exact_sum(line_amounts), currency)
     numerators, denominator = _common_fractions(line_amounts)

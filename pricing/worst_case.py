@@ -26,11 +26,11 @@ def worst_case_amount(
 ) -> Decimal:
     """The worst case of one request, tax included, in the currency of the unit prices, with at most 20 decimals.
 
-    `prompt_bytes` are those of the whole request body: no tokenizer makes more than one token of a byte, and the body's JSON
-    outweighs the tokens that a chat template adds. They and `media_tokens` (the model's
-    maximum for what is attached) are priced as the dearest class of input, `max_output_tokens` as the dearest of output.
-    `highest_unit_prices` come from `PriceSheet.highest_unit_costs`. If tax makes more than 20 decimals, the last is rounded
-    up. Raises `ValueError` for a negative count or tax rate, `MissingUnitPrice`, `AmountTooLarge`.
+    `prompt_bytes` are those of the whole request body: no tokenizer makes more than one token of a byte, and the
+    body's JSON outweighs the tokens that a chat template adds. They and `media_tokens` (the model's maximum for what
+    is attached) are priced as the dearest class of input, `max_output_tokens` as the dearest of output.
+    `highest_unit_prices` come from `PriceSheet.highest_unit_costs`. If tax makes more than 20 decimals, the last is
+    rounded up. Raises `ValueError` for a negative count or tax rate, `MissingUnitPrice`, `AmountTooLarge`.
     """
     for name, count in (
         ("prompt_bytes", prompt_bytes),
