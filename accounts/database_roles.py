@@ -61,7 +61,9 @@ def _create_role(connection: psycopg.Connection[Any], *, name: str, password: st
     if facts is None:
         _execute(connection, "CREATE ROLE {} LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE", name)
     elif any(facts):
-        raise UnsafeRole(f"role {name} is superuser or bypasses row security: ALTER ROLE {name} NOSUPERUSER NOBYPASSRLS")
+        raise UnsafeRole(
+            f"role {name} is superuser or bypasses row security: ALTER ROLE {name} NOSUPERUSER NOBYPASSRLS"
+        )
     # Hashed here, so that no server log can hold the password itself.
     verifier = connection.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256").decode()
     connection.execute(sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(name), sql.Literal(verifier)))
@@ -89,7 +91,13 @@ def grant_rights(*, admin_dsn: str, prefix: str) -> None:
             "EXECUTE ON FUNCTIONS",
         )
         for right in rights:
-            _execute(connection, "ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA public GRANT " + right + " TO {}, {}", owner, app, system)
+            _execute(
+                connection,
+                "ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA public GRANT " + right + " TO {}, {}",
+                owner,
+                app,
+                system,
+            )
 
     _retry(admin_dsn, work)
 

@@ -45,6 +45,7 @@ class LanguageModel(models.Model):
     is_router = models.BooleanField(default=False)
     released_on = models.DateField(null=True, blank=True)
     created_at = models.DateTimeField()
+    updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
         verbose_name = _("language model")

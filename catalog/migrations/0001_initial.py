@@ -66,6 +66,7 @@ class Migration(migrations.Migration):
                 ('is_router', models.BooleanField(default=False)),
                 ('released_on', models.DateField(blank=True, null=True)),
                 ('created_at', models.DateTimeField()),
+                ('updated_at', models.DateTimeField(auto_now=True)),
                 ('cost_table', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='language_models', to='catalog.costtable')),
             ],
             options={

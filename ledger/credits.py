@@ -1,0 +1,60 @@
+"""Give an organization credit before invoicing: a trial, a promotion, a top-up. Each grant counts once, by its key."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from django.db import transaction
+from django.db.models import F
+
+from accounts.audit_log import write_audit_entry
+from accounts.models import Organization, User
+from accounts.tenancy import set_visible_organizations
+from ledger.models import Balance, CreditGrant
+
+
+class WrongCurrency(ValueError):
+    """Credit is given in the organization's billing currency only."""
+
+
+def grant_credit(
+    *,
+    organization: Organization,
+    amount: Decimal,
+    currency: str,
+    kind: str,
+    reason: str,
+    key: str,
+    now: datetime,
+    expires_at: datetime | None = None,
+    actor: User | None = None,
+) -> CreditGrant | None:
+    """Add `amount` (tax included) to the prepaid balance; None if a grant with this `key` exists. Raises WrongCurrency."""
+    if currency != organization.billing_currency:
+        raise WrongCurrency(f"{organization.slug} is billed in {organization.billing_currency}, not {currency}")
+    with transaction.atomic():
+        set_visible_organizations([organization.pk])
+        grants = CreditGrant.objects.for_organization(organization)
+        Balance.objects.select_for_update().for_organization(organization).get()
+        if grants.filter(key=key).exists():
+            return None
+        grant = CreditGrant.objects.create(
+            organization_id=organization.pk,
+            kind=kind,
+            amount=amount,
+            currency=currency,
+            reason=reason,
+            key=key,
+            granted_at=now,
+            expires_at=expires_at,
+            granted_by=actor,
+        )
+        Balance.objects.for_organization(organization).update(prepaid=F("prepaid") + amount)
+        write_audit_entry(
+            action="credit.granted",
+            target=key,
+            organization=organization,
+            actor=actor,
+            now=now,
+            detail={"amount": format(amount, "f"), "currency": currency, "kind": kind},
+        )
+    return grant

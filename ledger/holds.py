@@ -1,0 +1,176 @@
+"""Reserve the worst case of a call before it is made, and resolve the hold once (DESIGN §4.12).
+
+`reserve` is one of the two writes of the hot path: it takes a batch, locks the balances in the order of their ids, admits each
+request while it fits, and writes the holds – one transaction, sent through the process's group commit.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from django.db import connections
+
+from accounts.tenancy import tenant_scope
+from ledger.balances import available
+from ledger.models import Balance, HoldStatus
+from ledger.partitions import ensure_partitions, month_of
+from ledger.retrying import with_retries
+from pricing.exact import EXACT, ONE, ZERO, exact_product, exact_sum
+
+ADD_HOLDS = """
+INSERT INTO ledger_hold
+    (organization_id, id, created_at, expires_at, status, api_key_id, model_id, amount, request_id, upstream)
+SELECT t.organization_id, t.id, t.created_at, t.expires_at, 1, t.api_key_id, t.model_id, t.amount, t.request_id, t.upstream
+FROM unnest(%s::bigint[], %s::uuid[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::int[], %s::numeric[], %s::text[],
+    %s::text[]) AS t (organization_id, id, created_at, expires_at, api_key_id, model_id, amount, request_id, upstream)
+ON CONFLICT DO NOTHING RETURNING organization_id, amount
+"""
+CAPTURE = """
+UPDATE ledger_hold AS hold SET status = 2, resolved_at = %s, captured = least(hold.amount, t.charge)
+FROM (SELECT * FROM unnest(%s::bigint[], %s::uuid[], %s::numeric[]) AS u (organization_id, id, charge) ORDER BY 1, 2) AS t
+WHERE hold.organization_id = t.organization_id AND hold.id = t.id AND hold.status IN (1, 4)
+RETURNING hold.organization_id, hold.amount
+"""
+RELEASE = """
+UPDATE ledger_hold SET status = 3, resolved_at = %s
+WHERE organization_id = %s AND id = %s AND status IN (1, 4) RETURNING amount
+"""
+
+
+class InsufficientFunds(Exception):
+    """The worst case of a call does not fit what the organization may still spend."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldRequest:
+    """What a call wants reserved. `amount` is its worst case, tax included; `id` a UUIDv7 of `created_at`."""
+
+    organization_id: int
+    id: UUID
+    created_at: datetime
+    expires_at: datetime
+    api_key_id: int | None
+    model_id: int
+    amount: Decimal
+    request_id: str
+    upstream: str
+
+
+def reserve(requests: Sequence[HoldRequest]) -> list[InsufficientFunds | None]:
+    """Reserve each request, in order, that still fits its balance; None is yes."""
+    ensure_partitions("ledger_hold", {month_of(request.created_at) for request in requests})
+    return with_retries(lambda: _reserve(requests))
+
+
+def _reserve(requests: Sequence[HoldRequest]) -> list[InsufficientFunds | None]:
+    organization_ids = sorted({request.organization_id for request in requests})
+    results: list[InsufficientFunds | None] = []
+    admitted: list[HoldRequest] = []
+    with tenant_scope(organization_ids):
+        balances = Balance.objects.filter(organization_id__in=organization_ids).order_by("organization_id")
+        left = {balance.pk: available(balance) for balance in balances.select_for_update()}
+        for request in requests:
+            remaining = EXACT.subtract(left.get(request.organization_id, ZERO), request.amount)
+            if remaining < ZERO:
+                results.append(InsufficientFunds())
+            else:
+                left[request.organization_id] = remaining
+                admitted.append(request)
+                results.append(None)
+        if admitted:
+            _write(admitted)
+    return results
+
+
+def _write(admitted: Sequence[HoldRequest]) -> None:
+    """Add the holds and what they reserve; a hold that an unacknowledged commit left behind is not counted again."""
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            ADD_HOLDS,
+            [
+                [request.organization_id for request in admitted],
+                [request.id for request in admitted],
+                [request.created_at for request in admitted],
+                [request.expires_at for request in admitted],
+                [request.api_key_id for request in admitted],
+                [request.model_id for request in admitted],
+                [request.amount for request in admitted],
+                [request.request_id for request in admitted],
+                [request.upstream for request in admitted],
+            ],
+        )
+        sums = _sums(cursor.fetchall())
+        cursor.execute(
+            "UPDATE ledger_balance AS balance SET held = held + t.amount"
+            " FROM unnest(%s::bigint[], %s::numeric[]) AS t (organization_id, amount)"
+            " WHERE balance.organization_id = t.organization_id",
+            [list(sums), list(sums.values())],
+        )
+
+
+def capture(charges: Mapping[tuple[int, UUID], Decimal], *, now: datetime) -> dict[int, Decimal]:
+    """Settle holds with what their calls cost (tax included), inside the recording transaction.
+
+    Returns, per organization, how much the settled holds had reserved; a hold that was settled before is left alone and counts
+    nothing. A charge beyond its hold is captured up to the hold; the rest shows as an overrun of the balance.
+    """
+    if not charges:
+        return {}
+    with connections["default"].cursor() as cursor:
+        organization_ids, ids = zip(*charges, strict=True)
+        cursor.execute(CAPTURE, [now, list(organization_ids), list(ids), list(charges.values())])
+        return _sums(cursor.fetchall())
+
+
+def _sums(rows: Sequence[tuple[int, Decimal]]) -> dict[int, Decimal]:
+    sums: dict[int, Decimal] = {}
+    for organization_id, amount in rows:
+        sums[organization_id] = exact_sum((sums.get(organization_id, ZERO), amount))
+    return sums
+
+
+def release(*, organization_id: int, hold_id: UUID, now: datetime) -> bool:
+    """Give back a hold whose call cost nothing (the upstream refused it). False if it was resolved already."""
+
+    def give_back() -> bool:
+        with tenant_scope([organization_id]), connections["default"].cursor() as cursor:
+            cursor.execute(RELEASE, [now, organization_id, hold_id])
+            row = cursor.fetchone()
+            if row is None:
+                return False
+            cursor.execute(
+                "UPDATE ledger_balance SET held = held - %s WHERE organization_id = %s", [row[0], organization_id]
+            )
+            return True
+
+    return with_retries(give_back)
+
+
+def note_generation(*, organization_id: int, hold_id: UUID, generation_id: str) -> None:
+    """Save the upstream's id of the answer as soon as its headers arrive, so that an orphaned hold can be asked about."""
+    with tenant_scope([organization_id]), connections["default"].cursor() as cursor:
+        cursor.execute(
+            "UPDATE ledger_hold SET generation_id = %s WHERE organization_id = %s AND id = %s",
+            [generation_id, organization_id, hold_id],
+        )
+
+
+def question_expired(*, now: datetime, limit: int = 1000) -> int:
+    """Mark open holds whose time is over as questioned: nobody knows what the call cost, so its money stays held."""
+    with connections["system"].cursor() as cursor:
+        cursor.execute(
+            "UPDATE ledger_hold SET status = %s WHERE (organization_id, id) IN"
+            " (SELECT organization_id, id FROM ledger_hold WHERE status = %s AND expires_at <= %s"
+            "  ORDER BY expires_at LIMIT %s FOR UPDATE SKIP LOCKED)",
+            [HoldStatus.QUESTIONED, HoldStatus.OPEN, now, limit],
+        )
+        return cursor.rowcount
+
+
+def with_tax(amount: Decimal, tax_rate: Decimal) -> Decimal:
+    """A charge as balances and holds count it: tax included, exactly."""
+    return exact_product(amount, exact_sum((ONE, tax_rate)))
+
+

@@ -1,0 +1,92 @@
+"""Billing periods: months of an organization in its own zone, made on demand, chosen under a share lock (DESIGN §4.7)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from django.db import connections
+
+from ledger.models import BillingPeriod
+
+LOCK_OPEN_PERIODS = """
+SELECT organization_id, id, starts_at, ends_at FROM ledger_billingperiod
+WHERE organization_id = ANY(%s) AND ends_at > %s AND status = 'open'
+ORDER BY organization_id, starts_at FOR SHARE
+"""
+ADD_PERIOD = """
+INSERT INTO ledger_billingperiod (organization_id, starts_at, ends_at, zone, status) VALUES (%s, %s, %s, %s, 'open')
+ON CONFLICT DO NOTHING
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPeriod:
+    """A period that takes charges, share-locked by the running transaction."""
+
+    id: int
+    starts_at: datetime
+    ends_at: datetime
+
+
+def month_bounds(at: datetime, *, zone: str) -> tuple[datetime, datetime]:
+    """The half-open month [start, end) of `at` in `zone`, as UTC instants."""
+    local = at.astimezone(ZoneInfo(zone))
+    start = local.replace(day=1, hour=0, minute=0, second=0, microsecond=0, fold=0)
+    year, month = (start.year + 1, 1) if start.month == 12 else (start.year, start.month + 1)
+    return start.astimezone(UTC), start.replace(year=year, month=month).astimezone(UTC)
+
+
+def period_at(organization_id: int, at: datetime, *, zone: str) -> BillingPeriod:
+    """The period of `organization_id` that contains `at`, made if there is none yet. Needs the organization's tenant scope."""
+    _add_periods([(organization_id, at)], {organization_id: zone})
+    return BillingPeriod.objects.for_organization(organization_id).get(starts_at__lte=at, ends_at__gt=at)
+
+
+def lock_periods_for_charges(
+    moments: Mapping[int, Iterable[datetime]], *, zones: Mapping[int, str], now: datetime
+) -> dict[tuple[int, datetime], OpenPeriod]:
+    """The period of each charge: that of its moment if it is open, else the first open one after it.
+
+    `moments` holds, per organization, when its charges occurred. The chosen rows stay share-locked until the transaction
+    ends, so that a close, which locks exclusively, comes before or after it, never in between.
+    """
+    wanted = [(organization_id, at) for organization_id, times in moments.items() for at in set(times)]
+    chosen = _choose(wanted, _lock_open(wanted))
+    missing = [key for key in wanted if key not in chosen or not chosen[key].starts_at <= key[1]]
+    if missing:
+        _add_periods([*missing, *((organization_id, now) for organization_id, _at in missing)], zones)
+        chosen = _choose(wanted, _lock_open(wanted))
+    return chosen
+
+
+def _lock_open(wanted: Sequence[tuple[int, datetime]]) -> dict[int, list[OpenPeriod]]:
+    oldest = min(at for _organization_id, at in wanted)
+    with connections["default"].cursor() as cursor:
+        cursor.execute(LOCK_OPEN_PERIODS, [sorted({organization_id for organization_id, _at in wanted}), oldest])
+        found: dict[int, list[OpenPeriod]] = {}
+        for organization_id, *row in cursor.fetchall():
+            found.setdefault(organization_id, []).append(OpenPeriod(*row))
+    return found
+
+
+def _choose(
+    wanted: Iterable[tuple[int, datetime]], periods: Mapping[int, Sequence[OpenPeriod]]
+) -> dict[tuple[int, datetime], OpenPeriod]:
+    chosen = {}
+    for organization_id, at in wanted:
+        candidates = (period for period in periods.get(organization_id, ()) if period.ends_at > at)
+        first = next(candidates, None)
+        if first is not None:
+            chosen[organization_id, at] = first
+    return chosen
+
+
+def _add_periods(wanted: Iterable[tuple[int, datetime]], zones: Mapping[int, str]) -> None:
+    rows = {
+        (organization_id, *month_bounds(at, zone=zones[organization_id]), zones[organization_id])
+        for organization_id, at in wanted
+    }
+    with connections["default"].cursor() as cursor:
+        for row in sorted(rows):
+            cursor.execute(ADD_PERIOD, row)

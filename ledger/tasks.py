@@ -1,0 +1,12 @@
+"""Doorbells of the ledger."""
+
+from celery import shared_task
+from django.utils import timezone
+
+from ledger import holds
+
+
+@shared_task
+def question_expired_holds() -> None:
+    """Mark holds whose call never settled."""
+    holds.question_expired(now=timezone.now())

@@ -1,0 +1,111 @@
+"""Between a report and its row: the terms of its organization and the rate in force at its moment make it a charge, or it waits."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from django.db import connections
+
+from catalog import price_book
+from ledger.event_ids import new_id
+from metering.reports import UsageReport
+from pricing.rating import rate
+
+TERMS_QUERY = """
+SELECT organization.id, organization.billing_currency, organization.exchange_policy, organization.zone, balance.tax_rate
+FROM accounts_organization AS organization JOIN ledger_balance AS balance ON balance.organization_id = organization.id
+WHERE organization.id = ANY(%s)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeTerms:
+    """How an organization is charged."""
+
+    pricing: price_book.Terms
+    tax_rate: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """A report with its price: `cost` in USD at the cost table, `amount` in the billing currency before tax, both exact."""
+
+    report: UsageReport
+    event_id: UUID
+    payload_digest: UUID
+    model_id: int
+    requested_model_id: int | None
+    applied_rate_id: int
+    cost: Decimal
+    amount: Decimal
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A report that has no price yet, and why."""
+
+    report: UsageReport
+    event_id: UUID
+    payload_digest: UUID
+    reason: str
+
+
+def terms_of(organization_ids: Iterable[int]) -> dict[int, ChargeTerms]:
+    """The terms of these organizations, as far as they exist and the running transaction may see them."""
+    with connections["default"].cursor() as cursor:
+        cursor.execute(TERMS_QUERY, [sorted(set(organization_ids))])
+        return {
+            organization_id: ChargeTerms(
+                price_book.Terms(
+                    organization_id=organization_id, currency=currency, exchange_policy=exchange_policy, zone=zone
+                ),
+                tax_rate,
+            )
+            for organization_id, currency, exchange_policy, zone, tax_rate in cursor.fetchall()
+        }
+
+
+def price(
+    reports: Iterable[UsageReport],
+    terms: Mapping[int, ChargeTerms],
+    *,
+    now: datetime,
+    event_ids: Mapping[int, UUID] | None = None,
+) -> list[Charge | Waiting]:
+    """Price each report at its own moment. An unknown model or price makes it wait; it never becomes 0 (DESIGN §4.5).
+
+    `event_ids` are given, by position, for reports that were waiting already.
+    """
+    priced: list[Charge | Waiting] = []
+    for position, report in enumerate(reports):
+        event_id = event_ids[position] if event_ids else new_id(report.occurred_at)
+        digest = report.payload_digest()
+        try:
+            model = price_book.find_model(report.model)
+            applied = price_book.quote(
+                terms=terms[report.organization_id].pricing,
+                model=model,
+                prompt_tokens=report.usage.prompt_tokens,
+                at=report.occurred_at,
+            )
+        except price_book.NoRate as missing:
+            priced.append(Waiting(report=report, event_id=event_id, payload_digest=digest, reason=str(missing)))
+            continue
+        requested = price_book.current().models.get(report.requested_model or report.model)
+        priced.append(
+            Charge(
+                report=report,
+                event_id=event_id,
+                payload_digest=digest,
+                model_id=model.id,
+                requested_model_id=requested.id if requested and requested.id != model.id else None,
+                applied_rate_id=price_book.stored(applied, now=now),
+                cost=rate(report.usage, applied.unit_costs),
+                amount=rate(report.usage, applied.unit_prices),
+                currency=applied.currency,
+            )
+        )
+    return priced

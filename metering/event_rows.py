@@ -1,0 +1,190 @@
+"""The SQL of recording: whole batches by `INSERT … SELECT FROM unnest()`, sorted, never a statement an event (DESIGN §5.3).
+
+Arrays travel as PostgreSQL array literals, one text a column, which is far cheaper to build than binding element by element.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgspec
+from django.db import connections
+
+from ledger.periods import OpenPeriod
+from metering import rollups
+from metering.charges import Charge, Waiting
+from metering.models import EventKind
+
+CLAIM = """
+INSERT INTO metering_eventkey (organization_id, event_id, payload_digest, source_id, key)
+SELECT * FROM unnest(%s::bigint[], %s::uuid[], %s::uuid[], %s::int[], %s::text[])
+ON CONFLICT DO NOTHING RETURNING event_id
+"""
+CLAIMED_BEFORE = """
+SELECT claimed.organization_id, claimed.source_id, claimed.key, claimed.payload_digest, claimed.event_id
+FROM unnest(%s::bigint[], %s::int[], %s::text[]) AS t (organization_id, source_id, key)
+JOIN metering_eventkey AS claimed USING (organization_id, source_id, key)
+"""
+ADD_WAITING = """
+INSERT INTO metering_unratedusage
+    (organization_id, event_id, source_id, key, model, occurred_at, received_at, reason, report)
+SELECT * FROM unnest(%s::bigint[], %s::uuid[], %s::int[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[], %s::text[],
+    %s::jsonb[])
+"""
+
+Read = Callable[[Charge], object]
+
+
+def _reported(name: str) -> Read:
+    return lambda charge: getattr(charge.report, name)
+
+
+def _counted(name: str) -> Read:
+    return lambda charge: getattr(charge.report.usage, name)
+
+
+EVENT_COLUMNS: tuple[tuple[str, str, Read], ...] = (
+    ("organization_id", "bigint", _reported("organization_id")),
+    ("occurred_at", "timestamptz", _reported("occurred_at")),
+    ("api_key_id", "bigint", _reported("api_key_id")),
+    ("id", "uuid", lambda charge: charge.event_id),
+    ("source_id", "int", _reported("source_id")),
+    ("model_id", "int", lambda charge: charge.model_id),
+    ("requested_model_id", "int", lambda charge: charge.requested_model_id),
+    ("applied_rate_id", "int", lambda charge: charge.applied_rate_id),
+    ("latency_ms", "int", _reported("latency_ms")),
+    ("first_token_ms", "int", _reported("first_token_ms")),
+    *((name, "int", _counted(name)) for name in rollups.COUNTS),
+    ("evidence", "smallint", lambda charge: charge.report.evidence.value),
+    ("status", "smallint", _reported("status")),
+    ("attempt", "smallint", _reported("attempt")),
+    ("streamed", "boolean", _reported("streamed")),
+    ("cost", "numeric", lambda charge: charge.cost),
+    ("amount", "numeric", lambda charge: charge.amount),
+    ("reported_cost", "numeric", _reported("reported_cost")),
+    ("key", "text", _reported("key")),
+    ("request_id", "text", _reported("request_id")),
+    ("generation_id", "text", _reported("generation_id")),
+    ("upstream", "text", _reported("upstream")),
+    ("finish_reason", "text", _reported("finish_reason")),
+    ("end_user", "text", _reported("end_user")),
+    ("tags", "text", lambda charge: _json(charge.report.tags) if charge.report.tags else None),
+)
+NAMES = tuple(name for name, _type, _read in EVENT_COLUMNS)
+
+ADD_EVENTS = f"""
+WITH incoming AS MATERIALIZED (
+    SELECT * FROM unnest({", ".join(f"%s::{type}[]" for _name, type, _read in EVENT_COLUMNS)},
+        %s::bigint[], %s::timestamptz[], %s::bigint[])
+    AS t ({", ".join(NAMES)}, period_id, hour, digest)
+), event AS (
+    INSERT INTO metering_usageevent ({", ".join(NAMES)}, period_id, received_at, kind)
+    SELECT {", ".join("tags::jsonb" if name == "tags" else name for name in NAMES)}, period_id, %s, {EventKind.USAGE.value}
+    FROM incoming
+), charged AS (
+    SELECT organization_id, period_id, hour, coalesce(api_key_id, 0) AS api_key_id, model_id, applied_rate_id,
+        '' AS tag_1, '' AS tag_2, '' AS tag_3, {", ".join(rollups.SUMMED)}, digest
+    FROM incoming
+)
+{rollups.upsert("charged")}
+"""
+
+
+def claim(batch: Sequence[Charge | Waiting]) -> set[UUID]:
+    """Write the unique rows of a batch, sorted by key; returns the event ids that are new. Waits for rivals to commit."""
+    ordered = sorted(batch, key=lambda item: (item.report.organization_id, item.report.source_id, item.report.key))
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            CLAIM,
+            [
+                _array(item.report.organization_id for item in ordered),
+                _array(item.event_id for item in ordered),
+                _array(item.payload_digest for item in ordered),
+                _array(item.report.source_id for item in ordered),
+                _text_array(item.report.key for item in ordered),
+            ],
+        )
+        return {event_id for (event_id,) in cursor.fetchall()}
+
+
+def claimed_before(batch: Iterable[Charge | Waiting]) -> dict[tuple[int, int, str], tuple[UUID, UUID]]:
+    """Payload digest and event id of the rows that hold the keys of `batch`."""
+    reports = [item.report for item in batch]
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            CLAIMED_BEFORE,
+            [
+                _array(report.organization_id for report in reports),
+                _array(report.source_id for report in reports),
+                _text_array(report.key for report in reports),
+            ],
+        )
+        return {(organization, source, key): found for organization, source, key, *found in cursor.fetchall()}
+
+
+def add_events(
+    charges: Sequence[Charge],
+    periods: Mapping[tuple[int, datetime], OpenPeriod],
+    zones: Mapping[int, ZoneInfo],
+    *,
+    now: datetime,
+) -> None:
+    """Insert the events and add them to the rollups, in one statement."""
+    columns = [
+        (_text_array if type == "text" else _array)(map(read, charges)) for _name, type, read in EVENT_COLUMNS
+    ]
+    keys = [(charge.report.organization_id, charge.report.occurred_at) for charge in charges]
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            ADD_EVENTS,
+            [
+                *columns,
+                _array(periods[key].id for key in keys),
+                _array(rollups.hour_of(at, zones[organization_id]) for organization_id, at in keys),
+                _array(digest_of(charge.event_id) for charge in charges),
+                now,
+            ],
+        )
+
+
+def add_waiting(waiting: Sequence[Waiting], *, now: datetime) -> None:
+    """Put events without a price into the unrated queue."""
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            ADD_WAITING,
+            [
+                _array(item.report.organization_id for item in waiting),
+                _array(item.event_id for item in waiting),
+                _array(item.report.source_id for item in waiting),
+                _text_array(item.report.key for item in waiting),
+                _text_array(item.report.model for item in waiting),
+                _array(item.report.occurred_at for item in waiting),
+                _array(now for _item in waiting),
+                _text_array(item.reason for item in waiting),
+                _text_array(_json(item.report) for item in waiting),
+            ],
+        )
+
+
+def digest_of(event_id: UUID) -> int:
+    """The low 64 bits of an event id as a signed integer: what the rollup's digest is the XOR of."""
+    low = event_id.int & 0xFFFF_FFFF_FFFF_FFFF
+    return low - (1 << 64) if low >> 63 else low
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _array(values: Iterable[object]) -> str:
+    """An array literal of values whose text needs no quoting: numbers, ids, moments, booleans, NULL."""
+    return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
+
+
+def _text_array(values: Iterable[object]) -> str:
+    return "{" + ",".join(["NULL" if value is None else _quoted(str(value)) for value in values]) + "}"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

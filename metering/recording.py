@@ -1,0 +1,102 @@
+"""Usage is recorded, once: dedup, priced event, rollup, accrual, hold released – one transaction for a batch (the walk, DESIGN §2).
+
+`record` is called with whatever is there: a pushed batch, or the calls that wait for the same commit in the gateway. When it
+returns, its outcomes are committed; until then nothing is.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from accounts.tenancy import tenant_scope
+from ledger import balances, holds
+from ledger.partitions import ensure_partitions, month_of
+from ledger.periods import lock_periods_for_charges
+from ledger.retrying import with_retries
+from metering import event_rows
+from metering.charges import Charge, ChargeTerms, Waiting, price, terms_of
+from metering.reports import Outcome, Status, UsageReport
+from pricing.exact import exact_sum
+
+
+def record(reports: Sequence[UsageReport], *, now: datetime) -> list[Outcome]:
+    """Record a batch and say of each report what is committed: accepted, duplicate, conflict, or rejected.
+
+    Reports may belong to many organizations. Repeating a call whose answer was lost changes nothing. A report that names an
+    organization without a balance is rejected by itself.
+    """
+    if not reports:
+        return []
+    ensure_partitions("metering_usageevent", {month_of(report.occurred_at) for report in reports})
+    return with_retries(lambda: _record(reports, now=now))
+
+
+def _record(reports: Sequence[UsageReport], *, now: datetime) -> list[Outcome]:
+    with tenant_scope({report.organization_id for report in reports}):
+        terms = terms_of(report.organization_id for report in reports)
+        known = [report for report in reports if report.organization_id in terms]
+        batch = price(known, terms, now=now)
+        fresh = event_rows.claim(batch) if batch else set()
+        accepted = [item for item in batch if item.event_id in fresh]
+        add(accepted, terms, now=now)
+        outcomes = iter(_outcomes(batch, fresh))
+        return [
+            next(outcomes) if report.organization_id in terms else Outcome(Status.REJECTED, "unknown organization")
+            for report in reports
+        ]
+
+
+def add(items: Sequence[Charge | Waiting], terms: Mapping[int, ChargeTerms], *, now: datetime) -> None:
+    """Write claimed items inside the running transaction: queue those without a price, charge the others, settle their holds."""
+    waiting = [item for item in items if isinstance(item, Waiting)]
+    charges = [item for item in items if isinstance(item, Charge)]
+    if waiting:
+        event_rows.add_waiting(waiting, now=now)
+    if not charges:
+        return
+    moments: dict[int, list[datetime]] = {}
+    charged: dict[int, list[Decimal]] = {}
+    for charge in charges:
+        moments.setdefault(charge.report.organization_id, []).append(charge.report.occurred_at)
+        charged.setdefault(charge.report.organization_id, []).append(charge.amount)
+    zones = {organization_id: terms[organization_id].pricing.zone for organization_id in moments}
+    periods = lock_periods_for_charges(moments, zones=zones, now=now)
+    event_rows.add_events(charges, periods, {key: ZoneInfo(zone) for key, zone in zones.items()}, now=now)
+    balances.accrue(
+        {organization_id: exact_sum(amounts) for organization_id, amounts in charged.items()},
+        released=holds.capture(_settlements(charges, terms), now=now),
+    )
+
+
+def _settlements(charges: Sequence[Charge], terms: Mapping[int, ChargeTerms]) -> dict[tuple[int, UUID], Decimal]:
+    return {
+        (charge.report.organization_id, charge.report.hold_id): holds.with_tax(
+            charge.amount, terms[charge.report.organization_id].tax_rate
+        )
+        for charge in charges
+        if charge.report.hold_id is not None
+    }
+
+
+def _outcomes(batch: Sequence[Charge | Waiting], fresh: set[UUID]) -> list[Outcome]:
+    repeated = [item for item in batch if item.event_id not in fresh]
+    holders = event_rows.claimed_before(repeated) if repeated else {}
+    return [_accepted(item) if item.event_id in fresh else _repeated(item, holders) for item in batch]
+
+
+def _accepted(item: Charge | Waiting) -> Outcome:
+    if isinstance(item, Waiting):
+        return Outcome(Status.ACCEPTED, f"waits for a price: {item.reason}", item.event_id)
+    return Outcome(Status.ACCEPTED, "", item.event_id, item.amount, item.currency)
+
+
+def _repeated(item: Charge | Waiting, holders: Mapping[tuple[int, int, str], tuple[UUID, UUID]]) -> Outcome:
+    report = item.report
+    payload_digest, event_id = holders[report.organization_id, report.source_id, report.key]
+    if payload_digest == item.payload_digest:
+        return Outcome(Status.DUPLICATE, "", event_id)
+    return Outcome(Status.CONFLICT, "an event with this id and other content was recorded before; the first one stays", event_id)
+
+
