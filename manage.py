@@ -7,7 +7,18 @@ from importlib.util import find_spec
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent
-WITHOUT_DATABASE = {"check", "collectstatic", "compilemessages", "diffsettings", "help", "makemessages", "makemigrations", "spectacular", "--version", "--help"}
+WITHOUT_DATABASE = {
+    "check",
+    "collectstatic",
+    "compilemessages",
+    "diffsettings",
+    "help",
+    "makemessages",
+    "makemigrations",
+    "spectacular",
+    "--version",
+    "--help",
+}
 
 
 def main() -> None:
@@ -18,7 +29,9 @@ def main() -> None:
     command = sys.argv[1] if len(sys.argv) > 1 else "help"
     if not load_embedded() and not os.environ.get("DATABASE_URL"):
         if command not in WITHOUT_DATABASE:
-            sys.exit("No database: start the embedded system with `make run`, or set DATABASE_URL, REDIS_URL and SECRET_KEY.")
+            sys.exit(
+                "No database: start the embedded system with `make run`, or set DATABASE_URL, REDIS_URL and SECRET_KEY."
+            )
         supply_placeholders()
 
     from django.core.exceptions import ImproperlyConfigured
@@ -33,7 +46,8 @@ def main() -> None:
         # A statement that fails has an SQL state; without one there is no connection at all.
         if getattr(error.__cause__, "sqlstate", None) is not None:
             raise
-        sys.exit(f"The database does not answer; start it with `make run`, or correct DATABASE_URL. {' '.join(str(error).split())}")
+        reason = " ".join(str(error).split())
+        sys.exit(f"The database does not answer; start it with `make run`, or correct DATABASE_URL. {reason}")
 
 
 def use_virtual_environment() -> None:
@@ -48,7 +62,11 @@ def use_virtual_environment() -> None:
 
 def supply_placeholders() -> None:
     """Settings name a database and a secret; commands that touch neither must still run."""
-    for name, value in {"SECRET_KEY": "unused", "DATABASE_URL": "postgres://127.0.0.1:1/none", "REDIS_URL": "redis://127.0.0.1:1/0"}.items():
+    for name, value in {
+        "SECRET_KEY": "unused",
+        "DATABASE_URL": "postgres://127.0.0.1:1/none",
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+    }.items():
         os.environ.setdefault(name, value)
 
 

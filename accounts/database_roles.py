@@ -46,7 +46,7 @@ def create_database(*, admin_dsn: str) -> bool:
 
 
 def create_roles(*, admin_dsn: str, prefix: str, passwords: Mapping[str, str]) -> None:
-    """Make the three login roles, or give existing ones these passwords (role → password). Safe to repeat and to race."""
+    """Make the three login roles, or give existing ones these passwords (role → password). Safe to race."""
 
     def work(connection: psycopg.Connection[Any]) -> None:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])

@@ -72,7 +72,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def db(servers: psycopg.Connection[tuple[object, ...]], django_db_blocker: DjangoDbBlocker, redis_url: str) -> Iterator[None]:
+def db(
+    servers: psycopg.Connection[tuple[object, ...]], django_db_blocker: DjangoDbBlocker, redis_url: str
+) -> Iterator[None]:
     """A database of this test's own, under all three of Django's connections."""
     name = f"test_{os.environ[environment.RUN]}_{environment.worker_number()}_{next(_numbers)}"
     clone = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
@@ -121,4 +123,6 @@ def process_environment(db: None, redis_url: str) -> dict[str, str]:
         "PYTHONPATH": str(CHECKOUT),
         "PYTHONUNBUFFERED": "1",
     }
-    return {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "INVOICEDREAM_TEST_"))} | own
+    return {
+        key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "INVOICEDREAM_TEST_"))
+    } | own

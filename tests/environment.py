@@ -1,7 +1,7 @@
 """One test run's environment: where its servers will be, long before the first test asks for them.
 
-Settings are read once, servers start late (a run of `tests/pricing` starts none), and xdist's workers share them. So the
-first process of the run chooses ports and passwords, writes them into `os.environ`, and its workers inherit them.
+Settings are read once, servers start late (a run of `tests/pricing` starts none), and xdist's workers share them. So
+the first process of the run chooses ports and passwords, writes them into `os.environ`, and its workers inherit them.
 
 `DATABASE_URL` and `REDIS_URL` in the environment name servers to use instead of the embedded ones: a login that may
 create databases and roles, and a Redis whose databases 8 to 15 the tests may empty.
@@ -19,13 +19,16 @@ NO_DATABASE = "this_test_must_ask_for_the_db_fixture"
 RUN = "INVOICEDREAM_TEST_RUN"
 OWNER = "INVOICEDREAM_TEST_OWNER"
 EMBEDDED = "INVOICEDREAM_TEST_EMBEDDED"
-REAL_SERVICES = ("OPENROUTER_API_KEY", "UPSTREAM_BASE_URL", "UPSTREAM_API_KEY", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET",
-                 "STRIPE_API_BASE", "EMAIL_URL", "DATABASE_OWNER_URL", "DATABASE_APP_URL", "DATABASE_SYSTEM_URL")  # fmt: skip
+REAL_SERVICES = (
+    "OPENROUTER_API_KEY", "UPSTREAM_BASE_URL", "UPSTREAM_API_KEY", "EMAIL_URL",
+    "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_BASE",
+    "DATABASE_OWNER_URL", "DATABASE_APP_URL", "DATABASE_SYSTEM_URL",
+)  # fmt: skip
 """Variables that would let a test reach somebody's real account."""
 
 
 def prepare() -> None:
-    """Make up the run's environment in its first process; a worker keeps what it inherited and takes its own Redis database."""
+    """Make up the run's environment in its first process; a worker inherits it, with a Redis database of its own."""
     if RUN not in os.environ:
         _choose()
     os.environ["REDIS_URL"] = with_path(os.environ["REDIS_URL"], str(redis_database()))

