@@ -67,7 +67,10 @@ def new_secret(prefix: str) -> str:
 
 def is_well_formed(secret: str) -> bool:
     """Whether `secret` could be one of ours: prefix, length and checksum."""
-    if not secret.startswith((API_PREFIX, SERVICE_PREFIX)) or len(secret) != len(API_PREFIX) + RANDOM_LENGTH + CHECKSUM_LENGTH:
+    if (
+        not secret.startswith((API_PREFIX, SERVICE_PREFIX))
+        or len(secret) != len(API_PREFIX) + RANDOM_LENGTH + CHECKSUM_LENGTH
+    ):
         return False
     return secrets.compare_digest(_checksum(secret[:-CHECKSUM_LENGTH]).encode(), secret[-CHECKSUM_LENGTH:].encode())
 
@@ -110,7 +113,9 @@ def issue_api_key(
 def revoke_api_key(*, key: ApiKey, now: datetime, actor: User | None) -> None:
     """End a key; every process refuses it within 5 seconds. Revoking twice keeps the first moment."""
     if ApiKey.objects.filter(pk=key.pk, organization_id=key.organization_id, revoked_at=None).update(revoked_at=now):
-        write_audit_entry(action="api_key.revoked", target=key.prefix, organization=key.organization, actor=actor, now=now)
+        write_audit_entry(
+            action="api_key.revoked", target=key.prefix, organization=key.organization, actor=actor, now=now
+        )
 
 
 def issue_service_key(*, source: Source, name: str, now: datetime) -> tuple[ServiceKey, str]:

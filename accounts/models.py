@@ -85,7 +85,9 @@ class Organization(models.Model):
         verbose_name = _("organization")
         verbose_name_plural = _("organizations")
         constraints = [
-            models.CheckConstraint(condition=models.Q(billing_currency__in=Currency.values), name="organization_currency_known"),
+            models.CheckConstraint(
+                condition=models.Q(billing_currency__in=Currency.values), name="organization_currency_known"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -129,7 +131,9 @@ class TaxTreatment(models.TextChoices):
 class BillingProfile(models.Model):
     """The buyer's details that an invoice prints; snapshotted when it is finalized."""
 
-    organization = models.OneToOneField(Organization, on_delete=models.PROTECT, primary_key=True, related_name="billing_profile")
+    organization = models.OneToOneField(
+        Organization, on_delete=models.PROTECT, primary_key=True, related_name="billing_profile"
+    )
     legal_name = models.CharField(_("company name"), max_length=100, blank=True)
     registration_number = models.CharField(_("business registration number"), max_length=12, blank=True)
     representative = models.CharField(_("representative"), max_length=50, blank=True)
@@ -238,7 +242,9 @@ class Consent(models.Model):
     """That a user agreed to a version of a document, and when. Never changed."""
 
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="consents")
-    document = models.CharField(max_length=10, choices=[("terms", _("Terms of service")), ("privacy", _("Privacy policy"))])
+    document = models.CharField(
+        max_length=10, choices=[("terms", _("Terms of service")), ("privacy", _("Privacy policy"))]
+    )
     version = models.CharField(max_length=20)
     given_at = models.DateTimeField()
 

@@ -44,7 +44,12 @@ def create_organization(
                 organization=organization, user=owner, role=Role.OWNER, created_at=now
             )
         write_audit_entry(
-            action="organization.created", target=organization.slug, organization=organization, actor=owner, now=now, using="system"
+            action="organization.created",
+            target=organization.slug,
+            organization=organization,
+            actor=owner,
+            now=now,
+            using="system",
         )
     return organization
 

@@ -7,7 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 SECRETS = re.compile(r"(i[ds]k_live_\w{4})\w+|((?:Bearer|sk|whsec)[ _-])[\w.-]{8,}")
-STANDARD_FIELDS = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {"message", "asctime", "taskName"}
+STANDARD_FIELDS = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {
+    "message",
+    "asctime",
+    "taskName",
+}
 NEVER_LOGGED = frozenset({"request", "data", "args", "kwargs"})
 """Extra fields that may hold a prompt, a header or a task's arguments."""
 

@@ -39,7 +39,10 @@ def set_markup(
             organization=organization,
             actor=actor,
             now=now,
-            detail={"markup": None if markup is None else format(markup, "f"), "effective_from": effective_from.isoformat()},
+            detail={
+                "markup": None if markup is None else format(markup, "f"),
+                "effective_from": effective_from.isoformat(),
+            },
             using="system",
         )
     return rule

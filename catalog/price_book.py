@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -27,6 +28,8 @@ from pricing.tokens import TokenClass
 
 logger = logging.getLogger(__name__)
 SECONDS_BETWEEN_LOOKS = 2.0
+SHORTEST_ZONE_STEP = 15 * 60
+"""Days of every time zone begin on a quarter of an hour UTC."""
 
 VERSION_QUERY = """
 SELECT (SELECT max(id) FROM catalog_costprice), (SELECT max(id) FROM catalog_markuprule),
@@ -87,7 +90,13 @@ class Rate:
     @property
     def origin(self) -> "Origin":
         """What identifies the stored row."""
-        return (self.cost_price_id, self.band, self.markup_rule_id, self.exchange and self.exchange.id, self.currency)
+        return (
+            self.cost_price_id,
+            self.band,
+            self.markup_rule_id,
+            self.exchange.id if self.exchange else None,
+            self.currency,
+        )
 
 
 Origin = tuple[int, str, int, int | None, str]
@@ -162,7 +171,7 @@ def quote(*, terms: Terms, model: ModelEntry, prompt_tokens: int, at: datetime) 
         raise NoMarkup(f"no markup covers {model.slug} at {at.isoformat()}")
     exchange = None if terms.currency == Currency.USD else _exchange_rate(snapshot, terms, at)
     band = price.value.band(prompt_tokens, at)
-    origin: Origin = (price.id, band.name, markup[0], exchange and exchange.id, terms.currency)
+    origin: Origin = (price.id, band.name, markup[0], exchange.id if exchange else None, terms.currency)
     rate = _memory.rates.get(origin)
     if rate is None:
         rate = _memory.rates[origin] = Rate(
@@ -208,7 +217,7 @@ def _store(rate: Rate, now: datetime) -> int:
         cost_price_id=rate.cost_price_id,
         band=rate.band,
         markup_rule_id=rate.markup_rule_id,
-        exchange_rate_id=rate.exchange and rate.exchange.id,
+        exchange_rate_id=rate.exchange.id if rate.exchange else None,
         currency=rate.currency,
         unit_costs=price_map(rate.unit_costs),
         unit_prices=price_map(rate.unit_prices),
@@ -216,22 +225,34 @@ def _store(rate: Rate, now: datetime) -> int:
     )
     with transaction.atomic(using="system"):
         AppliedRate.objects.using("system").bulk_create([row], ignore_conflicts=True)
-    return AppliedRate.objects.using("system").values_list("pk", flat=True).get(
-        cost_price_id=row.cost_price_id,
-        band=row.band,
-        markup_rule_id=row.markup_rule_id,
-        exchange_rate_id=row.exchange_rate_id,
-        currency=row.currency,
+    return (
+        AppliedRate.objects.using("system")
+        .values_list("pk", flat=True)
+        .get(
+            cost_price_id=row.cost_price_id,
+            band=row.band,
+            markup_rule_id=row.markup_rule_id,
+            exchange_rate_id=row.exchange_rate_id,
+            currency=row.currency,
+        )
     )
 
 
 def _exchange_rate(snapshot: PriceSnapshot, terms: Terms, at: datetime) -> PublishedRate:
     """The last rate published before the month or the day of `at` in the organization's zone (DESIGN §4.6)."""
-    local_day: date = at.astimezone(ZoneInfo(terms.zone)).date()
-    boundary = local_day.replace(day=1) if terms.exchange_policy == ExchangePolicy.MONTHLY else local_day
+    boundary = _boundary(terms.zone, terms.exchange_policy, int(at.timestamp()) // SHORTEST_ZONE_STEP)
     rate = snapshot.last_rate_before(boundary)
     if rate is None:
         raise NoExchangeRate(f"no exchange rate was published before {boundary.isoformat()}")
     if (boundary - rate.published_on).days > settings.EXCHANGE_RATE_MAX_AGE_DAYS:
-        raise NoExchangeRate(f"the last exchange rate before {boundary.isoformat()} is of {rate.published_on.isoformat()}")
+        raise NoExchangeRate(
+            f"the last exchange rate before {boundary.isoformat()} is of {rate.published_on.isoformat()}"
+        )
     return rate
+
+
+@lru_cache(maxsize=10_000)
+def _boundary(zone: str, exchange_policy: str, quarter_hour: int) -> date:
+    """The first day of the month, or the day, that a quarter of an hour since the epoch falls on in `zone`."""
+    local_day = datetime.fromtimestamp(quarter_hour * SHORTEST_ZONE_STEP, ZoneInfo(zone)).date()
+    return local_day.replace(day=1) if exchange_policy == ExchangePolicy.MONTHLY else local_day

@@ -73,7 +73,9 @@ class PriceSnapshot:
 
     def markup(self, organization_id: int | None, model: ModelEntry, at: datetime) -> tuple[int, Decimal] | None:
         """Id and markup of the most specific rule in force: organization × model, organization, model, provider, all."""
-        own: list[Target] = [] if organization_id is None else [(organization_id, model.id, ""), (organization_id, None, "")]
+        own: list[Target] = (
+            [] if organization_id is None else [(organization_id, model.id, ""), (organization_id, None, "")]
+        )
         for target in [*own, (None, model.id, ""), (None, None, model.provider_slug), (None, None, "")]:
             rule = in_force(self.markups.get(target, ()), at)
             if rule is not None and rule.value is not None:
@@ -118,6 +120,10 @@ def load_snapshot() -> PriceSnapshot:
 
 
 def _last_revisions() -> list[PublishedRate]:
-    rows = ExchangeRate.objects.using("system").filter(base="USD", quote="KRW").order_by("published_on", "created_at", "pk")
+    rows = (
+        ExchangeRate.objects.using("system")
+        .filter(base="USD", quote="KRW")
+        .order_by("published_on", "created_at", "pk")
+    )
     newest = {row.published_on: PublishedRate(row.pk, row.rate, row.source, row.published_on) for row in rows}
     return list(newest.values())

@@ -217,7 +217,10 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_THROTTLE_CLASSES": ["accounts.throttling.ClientThrottle"],
-    "DEFAULT_THROTTLE_RATES": {"client": env("API_RATE", default="600/min"), "anonymous": env("API_ANONYMOUS_RATE", default="120/min")},
+    "DEFAULT_THROTTLE_RATES": {
+        "client": env("API_RATE", default="600/min"),
+        "anonymous": env("API_ANONYMOUS_RATE", default="120/min"),
+    },
     "EXCEPTION_HANDLER": "config.api_errors.exception_handler",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
     "COERCE_DECIMAL_TO_STRING": True,
@@ -259,7 +262,12 @@ STRIPE_API_BASE = env("STRIPE_API_BASE", default="")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"structured": {"()": "accounts.structured_logs.StructuredFormatter", "as_json": env("LOG_FORMAT", default="json") == "json"}},
+    "formatters": {
+        "structured": {
+            "()": "accounts.structured_logs.StructuredFormatter",
+            "as_json": env("LOG_FORMAT", default="json") == "json",
+        }
+    },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
     "root": {"handlers": ["stderr"], "level": env("LOG_LEVEL", default="INFO")},
     "loggers": {"django.server": {"handlers": ["stderr"], "propagate": False}},

@@ -31,7 +31,9 @@ def open_balance(organization: Organization, *, tax_rate: Decimal, credit_line: 
 def available(balance: Balance) -> Decimal:
     """What may still be spent, tax included; below zero it is an overrun, which blocks new holds."""
     owed = exact_product(balance.unbilled, exact_sum((ONE, balance.tax_rate)))
-    return EXACT.subtract(exact_sum((balance.prepaid, balance.credit_line)), exact_sum((owed, balance.receivable, balance.held)))
+    return EXACT.subtract(
+        exact_sum((balance.prepaid, balance.credit_line)), exact_sum((owed, balance.receivable, balance.held))
+    )
 
 
 def accrue(charged: Mapping[int, Decimal], *, released: Mapping[int, Decimal]) -> None:

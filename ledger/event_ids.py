@@ -25,6 +25,6 @@ def first_id_at(at: datetime) -> UUID:
     return UUID(int=_milliseconds(at) << 80)
 
 
-def moment_of(id: UUID) -> datetime:
+def moment_of(event_id: UUID) -> datetime:
     """The moment of a UUIDv7, to the millisecond."""
-    return EPOCH + MILLISECOND * (id.int >> 80)
+    return EPOCH + MILLISECOND * (event_id.int >> 80)

@@ -94,7 +94,10 @@ class GroupCommit(Generic[Item, Result]):
             if len(group) == 1:
                 group[0].future.set_exception(error)
                 return
-            logger.warning("shared commit failed, writing one by one", extra={"writer": self._name, "error_type": type(error).__name__})
+            logger.warning(
+                "shared commit failed, writing one by one",
+                extra={"writer": self._name, "error_type": type(error).__name__},
+            )
             for submission in group:
                 self._commit([submission])
             return

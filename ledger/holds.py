@@ -166,11 +166,9 @@ def question_expired(*, now: datetime, limit: int = 1000) -> int:
             "  ORDER BY expires_at LIMIT %s FOR UPDATE SKIP LOCKED)",
             [HoldStatus.QUESTIONED, HoldStatus.OPEN, now, limit],
         )
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 def with_tax(amount: Decimal, tax_rate: Decimal) -> Decimal:
     """A charge as balances and holds count it: tax included, exactly."""
     return exact_product(amount, exact_sum((ONE, tax_rate)))
-
-

@@ -4,6 +4,8 @@ Amounts are exact, in the organization's billing currency. Balances, holds and c
 figure before tax, because that is what charges are (DESIGN §4.10).
 """
 
+from typing import Any
+
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
@@ -12,9 +14,9 @@ from accounts.models import Currency, Organization, User
 from accounts.tenancy import TenantQuerySet
 
 
-def money_field(**options: object) -> "models.DecimalField[object, object]":
+def money_field(**options: Any) -> Any:
     """An exact amount: NUMERIC(38,20), wide enough that tokens × unit price is never rounded (DESIGN §4.2)."""
-    return models.DecimalField(max_digits=38, decimal_places=20, **options)  # type: ignore[arg-type]
+    return models.DecimalField(max_digits=38, decimal_places=20, **options)
 
 
 class BillingPeriod(models.Model):
@@ -45,7 +47,8 @@ class BillingPeriod(models.Model):
             models.UniqueConstraint(fields=["organization", "id"], name="period_of_organization"),
             models.CheckConstraint(condition=Q(starts_at__lt=F("ends_at")), name="period_not_empty"),
             models.CheckConstraint(
-                condition=Q(status="closed", closed_at__isnull=False) | ~Q(status="closed"), name="closed_period_has_moment"
+                condition=Q(status="closed", closed_at__isnull=False) | ~Q(status="closed"),
+                name="closed_period_has_moment",
             ),
         ]
 
@@ -56,7 +59,9 @@ class Balance(models.Model):
     available = prepaid + credit_line − unbilled × (1 + tax_rate) − receivable − held
     """
 
-    organization = models.OneToOneField(Organization, on_delete=models.PROTECT, primary_key=True, related_name="balance")
+    organization = models.OneToOneField(
+        Organization, on_delete=models.PROTECT, primary_key=True, related_name="balance"
+    )
     currency = models.CharField(max_length=3, choices=Currency.choices)
     tax_rate = models.DecimalField(max_digits=5, decimal_places=4)
     prepaid = money_field(default=0)

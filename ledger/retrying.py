@@ -1,4 +1,4 @@
-"""Try a transaction again when PostgreSQL chose it as the victim of a deadlock or a serialization failure, or the connection died."""
+"""Try a transaction again that PostgreSQL ended for a deadlock or a serialization failure, or because the connection died."""
 
 import random
 import time
@@ -32,5 +32,5 @@ def with_retries(transaction: Callable[[], Result], *, attempts: int = 5, using:
             if attempt == attempts or not is_transient(error):
                 raise
             connections[using].close_if_unusable_or_obsolete()
-            time.sleep(random.uniform(0.01, 0.05) * 2**attempt)  # noqa: S311 (a pause, not a secret)
+            time.sleep(random.uniform(0.01, 0.05) * 2**attempt)
     raise AssertionError("unreachable")

@@ -1,6 +1,6 @@
 """Between a report and its row: the terms of its organization and the rate in force at its moment make it a charge, or it waits."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -73,11 +73,11 @@ def price(
     terms: Mapping[int, ChargeTerms],
     *,
     now: datetime,
-    event_ids: Mapping[int, UUID] | None = None,
+    event_ids: Sequence[UUID] | None = None,
 ) -> list[Charge | Waiting]:
     """Price each report at its own moment. An unknown model or price makes it wait; it never becomes 0 (DESIGN §4.5).
 
-    `event_ids` are given, by position, for reports that were waiting already.
+    `event_ids` are given, in the same order, for reports that were waiting already.
     """
     priced: list[Charge | Waiting] = []
     for position, report in enumerate(reports):

@@ -5,6 +5,7 @@ Arrays travel as PostgreSQL array literals, one text a column, which is far chea
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -37,31 +38,27 @@ Read = Callable[[Charge], object]
 
 
 def _reported(name: str) -> Read:
-    return lambda charge: getattr(charge.report, name)
-
-
-def _counted(name: str) -> Read:
-    return lambda charge: getattr(charge.report.usage, name)
+    return attrgetter(f"report.{name}")
 
 
 EVENT_COLUMNS: tuple[tuple[str, str, Read], ...] = (
     ("organization_id", "bigint", _reported("organization_id")),
     ("occurred_at", "timestamptz", _reported("occurred_at")),
     ("api_key_id", "bigint", _reported("api_key_id")),
-    ("id", "uuid", lambda charge: charge.event_id),
+    ("id", "uuid", attrgetter("event_id")),
     ("source_id", "int", _reported("source_id")),
-    ("model_id", "int", lambda charge: charge.model_id),
-    ("requested_model_id", "int", lambda charge: charge.requested_model_id),
-    ("applied_rate_id", "int", lambda charge: charge.applied_rate_id),
+    ("model_id", "int", attrgetter("model_id")),
+    ("requested_model_id", "int", attrgetter("requested_model_id")),
+    ("applied_rate_id", "int", attrgetter("applied_rate_id")),
     ("latency_ms", "int", _reported("latency_ms")),
     ("first_token_ms", "int", _reported("first_token_ms")),
-    *((name, "int", _counted(name)) for name in rollups.COUNTS),
-    ("evidence", "smallint", lambda charge: charge.report.evidence.value),
+    *((name, "int", _reported(f"usage.{name}")) for name in rollups.COUNTS),
+    ("evidence", "smallint", _reported("evidence.value")),
     ("status", "smallint", _reported("status")),
     ("attempt", "smallint", _reported("attempt")),
     ("streamed", "boolean", _reported("streamed")),
-    ("cost", "numeric", lambda charge: charge.cost),
-    ("amount", "numeric", lambda charge: charge.amount),
+    ("cost", "numeric", attrgetter("cost")),
+    ("amount", "numeric", attrgetter("amount")),
     ("reported_cost", "numeric", _reported("reported_cost")),
     ("key", "text", _reported("key")),
     ("request_id", "text", _reported("request_id")),
@@ -75,7 +72,7 @@ NAMES = tuple(name for name, _type, _read in EVENT_COLUMNS)
 
 ADD_EVENTS = f"""
 WITH incoming AS MATERIALIZED (
-    SELECT * FROM unnest({", ".join(f"%s::{type}[]" for _name, type, _read in EVENT_COLUMNS)},
+    SELECT * FROM unnest({", ".join(f"%s::{kind}[]" for _name, kind, _read in EVENT_COLUMNS)},
         %s::bigint[], %s::timestamptz[], %s::bigint[])
     AS t ({", ".join(NAMES)}, period_id, hour, digest)
 ), event AS (
@@ -131,9 +128,7 @@ def add_events(
     now: datetime,
 ) -> None:
     """Insert the events and add them to the rollups, in one statement."""
-    columns = [
-        (_text_array if type == "text" else _array)(map(read, charges)) for _name, type, read in EVENT_COLUMNS
-    ]
+    columns = [(_text_array if kind == "text" else _array)(map(read, charges)) for _name, kind, read in EVENT_COLUMNS]
     keys = [(charge.report.organization_id, charge.report.occurred_at) for charge in charges]
     with connections["default"].cursor() as cursor:
         cursor.execute(
@@ -183,8 +178,11 @@ def _array(values: Iterable[object]) -> str:
 
 
 def _text_array(values: Iterable[object]) -> str:
+    """An array literal of texts; most need quotes around them only."""
     return "{" + ",".join(["NULL" if value is None else _quoted(str(value)) for value in values]) + "}"
 
 
 def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if "\\" in text or '"' in text:
+        text = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'

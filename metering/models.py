@@ -1,4 +1,4 @@
-"""What was used. All four tables are hot (DESIGN §5.3–4): made by SQL, `organization_id` in every key, no foreign keys, no triggers.
+"""What was used. All four tables are hot (DESIGN §5.3–4): made by SQL, keyed by organization, no foreign keys, no triggers.
 
 An event's `id` is a UUIDv7 whose timestamp is `occurred_at`; events are partitioned by month of that id, so the id alone
 finds the row, and the primary key lists an organization's events in the order in which they happened.

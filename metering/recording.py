@@ -97,6 +97,6 @@ def _repeated(item: Charge | Waiting, holders: Mapping[tuple[int, int, str], tup
     payload_digest, event_id = holders[report.organization_id, report.source_id, report.key]
     if payload_digest == item.payload_digest:
         return Outcome(Status.DUPLICATE, "", event_id)
-    return Outcome(Status.CONFLICT, "an event with this id and other content was recorded before; the first one stays", event_id)
-
-
+    return Outcome(
+        Status.CONFLICT, "an event with this id and other content was recorded before; the first one stays", event_id
+    )

@@ -8,6 +8,8 @@ from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
+import msgspec
+
 from metering.models import Evidence
 from pricing.tokens import TokenUsage
 
@@ -56,7 +58,7 @@ class UsageReport:
             self.end_user,
             sorted(self.tags.items()),
         )
-        return UUID(bytes=hashlib.blake2b(repr(content).encode(), digest_size=16).digest())
+        return UUID(bytes=hashlib.blake2b(msgspec.msgpack.encode(content), digest_size=16).digest())
 
 
 class Status(StrEnum):

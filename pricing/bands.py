@@ -135,6 +135,13 @@ class PriceSheet:
         applied = tuple(index for index, override in enumerate(self.overrides) if override.applies(prompt_tokens, at))
         return self._bands.get(applied) or self._combined(applied)
 
+    def named_band(self, name: str) -> Band:
+        """The band that `Band.name` calls so. Raises `ValueError` for a name that this sheet cannot have given."""
+        applied = () if name == BASE else tuple(int(index) for index in name.split("+"))
+        if any(not 0 <= index < len(self.overrides) for index in applied):
+            raise ValueError(f"{name!r} is not a band of this price sheet")
+        return self._combined(applied)
+
     def highest_unit_costs(self) -> dict[TokenClass, Decimal]:
         """The most each class can cost under any combination of overrides: the prices of a worst case.
 

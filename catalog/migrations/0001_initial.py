@@ -7,156 +7,272 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
+        ("accounts", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='CostTable',
+            name="CostTable",
             fields=[
-                ('id', models.AutoField(primary_key=True, serialize=False)),
-                ('slug', models.SlugField(unique=True)),
-                ('name', models.CharField(max_length=100, verbose_name='name')),
+                ("id", models.AutoField(primary_key=True, serialize=False)),
+                ("slug", models.SlugField(unique=True)),
+                ("name", models.CharField(max_length=100, verbose_name="name")),
             ],
             options={
-                'verbose_name': 'cost table',
-                'verbose_name_plural': 'cost tables',
+                "verbose_name": "cost table",
+                "verbose_name_plural": "cost tables",
             },
         ),
         migrations.CreateModel(
-            name='ExchangeRate',
+            name="ExchangeRate",
             fields=[
-                ('id', models.AutoField(primary_key=True, serialize=False)),
-                ('base', models.CharField(default='USD', max_length=3)),
-                ('quote', models.CharField(default='KRW', max_length=3)),
-                ('source', models.CharField(max_length=30)),
-                ('published_on', models.DateField()),
-                ('revision', models.PositiveSmallIntegerField(default=1)),
-                ('rate', models.DecimalField(decimal_places=4, max_digits=18)),
-                ('created_at', models.DateTimeField()),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.AutoField(primary_key=True, serialize=False)),
+                ("base", models.CharField(default="USD", max_length=3)),
+                ("quote", models.CharField(default="KRW", max_length=3)),
+                ("source", models.CharField(max_length=30)),
+                ("published_on", models.DateField()),
+                ("revision", models.PositiveSmallIntegerField(default=1)),
+                ("rate", models.DecimalField(decimal_places=4, max_digits=18)),
+                ("created_at", models.DateTimeField()),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'exchange rate',
-                'verbose_name_plural': 'exchange rates',
+                "verbose_name": "exchange rate",
+                "verbose_name_plural": "exchange rates",
             },
         ),
         migrations.CreateModel(
-            name='LanguageModel',
+            name="LanguageModel",
             fields=[
-                ('id', models.AutoField(primary_key=True, serialize=False)),
-                ('slug', models.CharField(max_length=200, unique=True)),
-                ('page_slug', models.CharField(max_length=200, unique=True)),
-                ('name', models.CharField(max_length=200, verbose_name='name')),
-                ('provider', models.CharField(max_length=100, verbose_name='provider')),
-                ('provider_slug', models.CharField(max_length=100)),
-                ('description_en', models.TextField(blank=True, verbose_name='description (English)')),
-                ('description_ko', models.TextField(blank=True, verbose_name='description (Korean)')),
-                ('context_length', models.PositiveIntegerField(blank=True, null=True, verbose_name='context window')),
-                ('max_completion_tokens', models.PositiveIntegerField(blank=True, null=True)),
-                ('input_modalities', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=20), blank=True, default=list, size=None)),
-                ('output_modalities', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=20), blank=True, default=list, size=None)),
-                ('tokenizer', models.CharField(blank=True, max_length=50)),
-                ('supported_parameters', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=50), blank=True, default=list, size=None)),
-                ('is_router', models.BooleanField(default=False)),
-                ('released_on', models.DateField(blank=True, null=True)),
-                ('created_at', models.DateTimeField()),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('cost_table', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='language_models', to='catalog.costtable')),
+                ("id", models.AutoField(primary_key=True, serialize=False)),
+                ("slug", models.CharField(max_length=200, unique=True)),
+                ("page_slug", models.CharField(max_length=200, unique=True)),
+                ("name", models.CharField(max_length=200, verbose_name="name")),
+                ("provider", models.CharField(max_length=100, verbose_name="provider")),
+                ("provider_slug", models.CharField(max_length=100)),
+                ("description_en", models.TextField(blank=True, verbose_name="description (English)")),
+                ("description_ko", models.TextField(blank=True, verbose_name="description (Korean)")),
+                ("context_length", models.PositiveIntegerField(blank=True, null=True, verbose_name="context window")),
+                ("max_completion_tokens", models.PositiveIntegerField(blank=True, null=True)),
+                (
+                    "input_modalities",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=20), blank=True, default=list, size=None
+                    ),
+                ),
+                (
+                    "output_modalities",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=20), blank=True, default=list, size=None
+                    ),
+                ),
+                ("tokenizer", models.CharField(blank=True, max_length=50)),
+                (
+                    "supported_parameters",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=50), blank=True, default=list, size=None
+                    ),
+                ),
+                ("is_router", models.BooleanField(default=False)),
+                ("released_on", models.DateField(blank=True, null=True)),
+                ("created_at", models.DateTimeField()),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "cost_table",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="language_models",
+                        to="catalog.costtable",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'language model',
-                'verbose_name_plural': 'language models',
+                "verbose_name": "language model",
+                "verbose_name_plural": "language models",
             },
         ),
         migrations.CreateModel(
-            name='CostPrice',
+            name="CostPrice",
             fields=[
-                ('id', models.AutoField(primary_key=True, serialize=False)),
-                ('effective_from', models.DateTimeField()),
-                ('sheet', models.JSONField(null=True)),
-                ('raw', models.JSONField(default=dict)),
-                ('origin', models.CharField(max_length=100)),
-                ('created_at', models.DateTimeField()),
-                ('cost_table', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='prices', to='catalog.costtable')),
-                ('language_model', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='prices', to='catalog.languagemodel')),
+                ("id", models.AutoField(primary_key=True, serialize=False)),
+                ("effective_from", models.DateTimeField()),
+                ("sheet", models.JSONField(null=True)),
+                ("raw", models.JSONField(default=dict)),
+                ("origin", models.CharField(max_length=100)),
+                ("created_at", models.DateTimeField()),
+                (
+                    "cost_table",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="prices", to="catalog.costtable"
+                    ),
+                ),
+                (
+                    "language_model",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="prices", to="catalog.languagemodel"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'cost price',
-                'verbose_name_plural': 'cost prices',
+                "verbose_name": "cost price",
+                "verbose_name_plural": "cost prices",
             },
         ),
         migrations.CreateModel(
-            name='MarkupRule',
+            name="MarkupRule",
             fields=[
-                ('id', models.AutoField(primary_key=True, serialize=False)),
-                ('provider_slug', models.CharField(blank=True, max_length=100)),
-                ('markup', models.DecimalField(blank=True, decimal_places=4, max_digits=8, null=True, verbose_name='markup')),
-                ('effective_from', models.DateTimeField()),
-                ('reason', models.CharField(blank=True, max_length=200)),
-                ('created_at', models.DateTimeField()),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('language_model', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='catalog.languagemodel')),
-                ('organization', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization')),
+                ("id", models.AutoField(primary_key=True, serialize=False)),
+                ("provider_slug", models.CharField(blank=True, max_length=100)),
+                (
+                    "markup",
+                    models.DecimalField(blank=True, decimal_places=4, max_digits=8, null=True, verbose_name="markup"),
+                ),
+                ("effective_from", models.DateTimeField()),
+                ("reason", models.CharField(blank=True, max_length=200)),
+                ("created_at", models.DateTimeField()),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "language_model",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="catalog.languagemodel",
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.organization",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'markup rule',
-                'verbose_name_plural': 'markup rules',
+                "verbose_name": "markup rule",
+                "verbose_name_plural": "markup rules",
             },
         ),
         migrations.CreateModel(
-            name='AppliedRate',
+            name="AppliedRate",
             fields=[
-                ('id', models.AutoField(primary_key=True, serialize=False)),
-                ('band', models.CharField(max_length=50)),
-                ('currency', models.CharField(choices=[('KRW', 'KRW'), ('USD', 'USD')], max_length=3)),
-                ('unit_costs', models.JSONField()),
-                ('unit_prices', models.JSONField()),
-                ('created_at', models.DateTimeField()),
-                ('cost_price', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='applied_rates', to='catalog.costprice')),
-                ('exchange_rate', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='applied_rates', to='catalog.exchangerate')),
-                ('markup_rule', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='applied_rates', to='catalog.markuprule')),
+                ("id", models.AutoField(primary_key=True, serialize=False)),
+                ("band", models.CharField(max_length=50)),
+                ("currency", models.CharField(choices=[("KRW", "KRW"), ("USD", "USD")], max_length=3)),
+                ("unit_costs", models.JSONField()),
+                ("unit_prices", models.JSONField()),
+                ("created_at", models.DateTimeField()),
+                (
+                    "cost_price",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="applied_rates",
+                        to="catalog.costprice",
+                    ),
+                ),
+                (
+                    "exchange_rate",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="applied_rates",
+                        to="catalog.exchangerate",
+                    ),
+                ),
+                (
+                    "markup_rule",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="applied_rates",
+                        to="catalog.markuprule",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'applied rate',
-                'verbose_name_plural': 'applied rates',
+                "verbose_name": "applied rate",
+                "verbose_name_plural": "applied rates",
             },
         ),
         migrations.AddConstraint(
-            model_name='exchangerate',
-            constraint=models.UniqueConstraint(fields=('base', 'quote', 'source', 'published_on', 'revision'), name='one_rate_per_revision'),
+            model_name="exchangerate",
+            constraint=models.UniqueConstraint(
+                fields=("base", "quote", "source", "published_on", "revision"), name="one_rate_per_revision"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='exchangerate',
-            constraint=models.CheckConstraint(condition=models.Q(('rate__gt', 0)), name='exchange_rate_positive'),
+            model_name="exchangerate",
+            constraint=models.CheckConstraint(condition=models.Q(("rate__gt", 0)), name="exchange_rate_positive"),
         ),
         migrations.AddConstraint(
-            model_name='costprice',
-            constraint=models.UniqueConstraint(fields=('cost_table', 'language_model', 'effective_from'), name='one_cost_price_per_moment'),
+            model_name="costprice",
+            constraint=models.UniqueConstraint(
+                fields=("cost_table", "language_model", "effective_from"), name="one_cost_price_per_moment"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='markuprule',
-            constraint=models.UniqueConstraint(fields=('organization', 'language_model', 'provider_slug', 'effective_from'), name='one_markup_per_moment', nulls_distinct=False),
+            model_name="markuprule",
+            constraint=models.UniqueConstraint(
+                fields=("organization", "language_model", "provider_slug", "effective_from"),
+                name="one_markup_per_moment",
+                nulls_distinct=False,
+            ),
         ),
         migrations.AddConstraint(
-            model_name='markuprule',
-            constraint=models.CheckConstraint(condition=models.Q(('markup', None), ('markup__gt', -1), _connector='OR'), name='markup_above_minus_one'),
+            model_name="markuprule",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("markup", None), ("markup__gt", -1), _connector="OR"), name="markup_above_minus_one"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='markuprule',
-            constraint=models.CheckConstraint(condition=models.Q(('provider_slug', ''), models.Q(('language_model', None), ('organization', None)), _connector='OR'), name='markup_target_is_one'),
+            model_name="markuprule",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("provider_slug", ""), models.Q(("language_model", None), ("organization", None)), _connector="OR"
+                ),
+                name="markup_target_is_one",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='appliedrate',
-            constraint=models.UniqueConstraint(fields=('cost_price', 'band', 'markup_rule', 'exchange_rate', 'currency'), name='one_applied_rate_per_origin', nulls_distinct=False),
+            model_name="appliedrate",
+            constraint=models.UniqueConstraint(
+                fields=("cost_price", "band", "markup_rule", "exchange_rate", "currency"),
+                name="one_applied_rate_per_origin",
+                nulls_distinct=False,
+            ),
         ),
         migrations.AddConstraint(
-            model_name='appliedrate',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('currency', 'USD'), ('exchange_rate', None)), models.Q(('currency', 'KRW'), ('exchange_rate__isnull', False)), _connector='OR'), name='applied_rate_converts_to_its_currency'),
+            model_name="appliedrate",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("currency", "USD"), ("exchange_rate", None)),
+                    models.Q(("currency", "KRW"), ("exchange_rate__isnull", False)),
+                    _connector="OR",
+                ),
+                name="applied_rate_converts_to_its_currency",
+            ),
         ),
     ]

@@ -6,92 +6,160 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
+        ("accounts", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Hold',
+            name="Hold",
             fields=[
-                ('pk', models.CompositePrimaryKey('organization_id', 'id', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('organization_id', models.BigIntegerField()),
-                ('id', models.UUIDField()),
-                ('created_at', models.DateTimeField()),
-                ('expires_at', models.DateTimeField()),
-                ('resolved_at', models.DateTimeField(null=True)),
-                ('status', models.SmallIntegerField(choices=[(1, 'Open'), (2, 'Captured'), (3, 'Released'), (4, 'Questioned')], default=1)),
-                ('api_key_id', models.BigIntegerField(null=True)),
-                ('model_id', models.IntegerField()),
-                ('amount', models.DecimalField(decimal_places=20, max_digits=38)),
-                ('captured', models.DecimalField(decimal_places=20, max_digits=38, null=True)),
-                ('request_id', models.TextField()),
-                ('upstream', models.TextField()),
-                ('generation_id', models.TextField(null=True)),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "organization_id", "id", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("organization_id", models.BigIntegerField()),
+                ("id", models.UUIDField()),
+                ("created_at", models.DateTimeField()),
+                ("expires_at", models.DateTimeField()),
+                ("resolved_at", models.DateTimeField(null=True)),
+                (
+                    "status",
+                    models.SmallIntegerField(
+                        choices=[(1, "Open"), (2, "Captured"), (3, "Released"), (4, "Questioned")], default=1
+                    ),
+                ),
+                ("api_key_id", models.BigIntegerField(null=True)),
+                ("model_id", models.IntegerField()),
+                ("amount", models.DecimalField(decimal_places=20, max_digits=38)),
+                ("captured", models.DecimalField(decimal_places=20, max_digits=38, null=True)),
+                ("request_id", models.TextField()),
+                ("upstream", models.TextField()),
+                ("generation_id", models.TextField(null=True)),
             ],
             options={
-                'db_table': 'ledger_hold',
-                'managed': False,
+                "db_table": "ledger_hold",
+                "managed": False,
             },
         ),
         migrations.CreateModel(
-            name='Balance',
+            name="Balance",
             fields=[
-                ('organization', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, primary_key=True, related_name='balance', serialize=False, to='accounts.organization')),
-                ('currency', models.CharField(choices=[('KRW', 'KRW'), ('USD', 'USD')], max_length=3)),
-                ('tax_rate', models.DecimalField(decimal_places=4, max_digits=5)),
-                ('prepaid', models.DecimalField(decimal_places=20, default=0, max_digits=38)),
-                ('credit_line', models.DecimalField(decimal_places=20, default=0, max_digits=38)),
-                ('unbilled', models.DecimalField(decimal_places=20, default=0, max_digits=38)),
-                ('receivable', models.DecimalField(decimal_places=20, default=0, max_digits=38)),
-                ('held', models.DecimalField(decimal_places=20, default=0, max_digits=38)),
+                (
+                    "organization",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        primary_key=True,
+                        related_name="balance",
+                        serialize=False,
+                        to="accounts.organization",
+                    ),
+                ),
+                ("currency", models.CharField(choices=[("KRW", "KRW"), ("USD", "USD")], max_length=3)),
+                ("tax_rate", models.DecimalField(decimal_places=4, max_digits=5)),
+                ("prepaid", models.DecimalField(decimal_places=20, default=0, max_digits=38)),
+                ("credit_line", models.DecimalField(decimal_places=20, default=0, max_digits=38)),
+                ("unbilled", models.DecimalField(decimal_places=20, default=0, max_digits=38)),
+                ("receivable", models.DecimalField(decimal_places=20, default=0, max_digits=38)),
+                ("held", models.DecimalField(decimal_places=20, default=0, max_digits=38)),
             ],
             options={
-                'verbose_name': 'balance',
-                'verbose_name_plural': 'balances',
-                'constraints': [models.CheckConstraint(condition=models.Q(('held__gte', 0)), name='held_not_negative'), models.CheckConstraint(condition=models.Q(('prepaid__gte', 0)), name='prepaid_not_negative'), models.CheckConstraint(condition=models.Q(('credit_line__gte', 0)), name='credit_line_not_negative')],
+                "verbose_name": "balance",
+                "verbose_name_plural": "balances",
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("held__gte", 0)), name="held_not_negative"),
+                    models.CheckConstraint(condition=models.Q(("prepaid__gte", 0)), name="prepaid_not_negative"),
+                    models.CheckConstraint(
+                        condition=models.Q(("credit_line__gte", 0)), name="credit_line_not_negative"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='BillingPeriod',
+            name="BillingPeriod",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('starts_at', models.DateTimeField()),
-                ('ends_at', models.DateTimeField()),
-                ('zone', models.CharField(max_length=50)),
-                ('status', models.CharField(choices=[('open', 'Open'), ('closing', 'Closing'), ('closed', 'Closed')], default='open', max_length=10)),
-                ('closed_at', models.DateTimeField(blank=True, null=True)),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("starts_at", models.DateTimeField()),
+                ("ends_at", models.DateTimeField()),
+                ("zone", models.CharField(max_length=50)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("open", "Open"), ("closing", "Closing"), ("closed", "Closed")],
+                        default="open",
+                        max_length=10,
+                    ),
+                ),
+                ("closed_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="accounts.organization"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'billing period',
-                'verbose_name_plural': 'billing periods',
-                'constraints': [models.UniqueConstraint(fields=('organization', 'starts_at'), name='one_period_per_start'), models.UniqueConstraint(fields=('organization', 'id'), name='period_of_organization'), models.CheckConstraint(condition=models.Q(('starts_at__lt', models.F('ends_at'))), name='period_not_empty'), models.CheckConstraint(condition=models.Q(models.Q(('closed_at__isnull', False), ('status', 'closed')), models.Q(('status', 'closed'), _negated=True), _connector='OR'), name='closed_period_has_moment')],
+                "verbose_name": "billing period",
+                "verbose_name_plural": "billing periods",
+                "constraints": [
+                    models.UniqueConstraint(fields=("organization", "starts_at"), name="one_period_per_start"),
+                    models.UniqueConstraint(fields=("organization", "id"), name="period_of_organization"),
+                    models.CheckConstraint(
+                        condition=models.Q(("starts_at__lt", models.F("ends_at"))), name="period_not_empty"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("closed_at__isnull", False), ("status", "closed")),
+                            models.Q(("status", "closed"), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="closed_period_has_moment",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='CreditGrant',
+            name="CreditGrant",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('promotional', 'Promotional'), ('paid', 'Paid')], max_length=12)),
-                ('amount', models.DecimalField(decimal_places=20, max_digits=38)),
-                ('currency', models.CharField(choices=[('KRW', 'KRW'), ('USD', 'USD')], max_length=3)),
-                ('reason', models.CharField(max_length=200)),
-                ('key', models.CharField(max_length=100)),
-                ('priority', models.PositiveSmallIntegerField(default=100)),
-                ('granted_at', models.DateTimeField()),
-                ('expires_at', models.DateTimeField(blank=True, null=True)),
-                ('granted_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='credit_grants', to='accounts.organization')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("kind", models.CharField(choices=[("promotional", "Promotional"), ("paid", "Paid")], max_length=12)),
+                ("amount", models.DecimalField(decimal_places=20, max_digits=38)),
+                ("currency", models.CharField(choices=[("KRW", "KRW"), ("USD", "USD")], max_length=3)),
+                ("reason", models.CharField(max_length=200)),
+                ("key", models.CharField(max_length=100)),
+                ("priority", models.PositiveSmallIntegerField(default=100)),
+                ("granted_at", models.DateTimeField()),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "granted_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="credit_grants",
+                        to="accounts.organization",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'credit',
-                'verbose_name_plural': 'credits',
-                'constraints': [models.CheckConstraint(condition=models.Q(('amount__gt', 0)), name='credit_positive'), models.UniqueConstraint(fields=('organization', 'key'), name='one_credit_per_key')],
+                "verbose_name": "credit",
+                "verbose_name_plural": "credits",
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("amount__gt", 0)), name="credit_positive"),
+                    models.UniqueConstraint(fields=("organization", "key"), name="one_credit_per_key"),
+                ],
             },
         ),
     ]

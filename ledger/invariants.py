@@ -1,0 +1,39 @@
+"""Invariants of balances, holds and periods."""
+
+from accounts.invariants import by_sql
+
+INVARIANTS = (
+    by_sql(
+        "3",
+        "prepaid balance = sum of credits",
+        """
+        SELECT balance.organization_id, balance.prepaid, coalesce(sum(credit.amount), 0) AS credits
+        FROM ledger_balance AS balance LEFT JOIN ledger_creditgrant AS credit USING (organization_id)
+        GROUP BY 1, 2 HAVING balance.prepaid <> coalesce(sum(credit.amount), 0)
+        """,
+    ),
+    by_sql(
+        "5",
+        "held = sum of unresolved holds",
+        """
+        SELECT balance.organization_id, balance.held, coalesce(sum(hold.amount), 0) AS holds
+        FROM ledger_balance AS balance
+        LEFT JOIN ledger_hold AS hold ON hold.organization_id = balance.organization_id AND hold.status IN (1, 4)
+        GROUP BY 1, 2 HAVING balance.held <> coalesce(sum(hold.amount), 0)
+        """,
+    ),
+    by_sql(
+        "6",
+        "a hold captures no more than it held",
+        "SELECT organization_id, id, amount, captured FROM ledger_hold WHERE captured > amount",
+    ),
+    by_sql(
+        "29",
+        "periods of an organization neither overlap nor are empty",
+        """
+        SELECT a.organization_id, a.id, b.id AS other FROM ledger_billingperiod AS a
+        JOIN ledger_billingperiod AS b ON b.organization_id = a.organization_id AND b.id > a.id
+            AND tstzrange(a.starts_at, a.ends_at) && tstzrange(b.starts_at, b.ends_at)
+        """,
+    ),
+)

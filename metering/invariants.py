@@ -1,0 +1,112 @@
+"""Invariants of metering: every event keyed once, priced exactly, rolled up completely, owed."""
+
+from accounts.invariants import by_sql
+from metering.rollups import SUMMED
+from pricing.tokens import FIELD_OF, TokenClass
+
+QUANTITIES = {token_class.value: FIELD_OF[token_class] for token_class in TokenClass} | {
+    "output": "coalesce(output_tokens, 0) - coalesce(reasoning_tokens, 0)"
+}
+"""Billable quantity of each token class as SQL: reasoning is inside output, so it is taken out of it."""
+
+PRODUCTS = " + ".join(
+    f"coalesce({quantity}, 0) * (rate.{{map}} ->> '{token_class}')::numeric"
+    for token_class, quantity in QUANTITIES.items()
+)
+
+INVARIANTS = (
+    by_sql(
+        "8a",
+        "every event and waiting event has its key",
+        """
+        SELECT item.organization_id, item.source_id, item.key FROM (
+            SELECT organization_id, source_id, key, id FROM metering_usageevent
+            UNION ALL SELECT organization_id, source_id, key, event_id FROM metering_unratedusage
+        ) AS item LEFT JOIN metering_eventkey AS claimed
+            ON claimed.organization_id = item.organization_id AND claimed.source_id = item.source_id
+            AND claimed.key = item.key AND claimed.event_id = item.id
+        WHERE claimed.key IS NULL
+        """,
+    ),
+    by_sql(
+        "8b",
+        "every key has its event or waiting event",
+        """
+        SELECT claimed.organization_id, claimed.source_id, claimed.key FROM metering_eventkey AS claimed
+        LEFT JOIN metering_usageevent AS event
+            ON event.organization_id = claimed.organization_id AND event.id = claimed.event_id
+        LEFT JOIN metering_unratedusage AS waiting
+            ON waiting.organization_id = claimed.organization_id AND waiting.event_id = claimed.event_id
+        WHERE event.id IS NULL AND waiting.event_id IS NULL OR event.id IS NOT NULL AND waiting.event_id IS NOT NULL
+        """,
+    ),
+    by_sql(
+        "9a",
+        "charge = counts × applied rate, cost = counts × unit cost, exactly",
+        f"""
+        SELECT event.organization_id, event.id, event.amount, event.cost FROM metering_usageevent AS event
+        LEFT JOIN catalog_appliedrate AS rate ON rate.id = event.applied_rate_id
+        WHERE rate.id IS NULL OR event.amount <> {PRODUCTS.format(map="unit_prices")}
+            OR event.cost <> {PRODUCTS.format(map="unit_costs")}
+        """,
+    ),
+    by_sql(
+        "11",
+        "the price, markup and exchange rate of a charge had been published when it occurred",
+        """
+        SELECT event.organization_id, event.id FROM metering_usageevent AS event
+        JOIN catalog_appliedrate AS rate ON rate.id = event.applied_rate_id
+        JOIN catalog_costprice AS price ON price.id = rate.cost_price_id
+        JOIN catalog_markuprule AS markup ON markup.id = rate.markup_rule_id
+        LEFT JOIN catalog_exchangerate AS exchange ON exchange.id = rate.exchange_rate_id
+        WHERE event.occurred_at < price.effective_from OR event.occurred_at < markup.effective_from
+            OR event.occurred_at::date < exchange.published_on OR price.language_model_id <> event.model_id
+        """,
+    ),
+    by_sql(
+        "12",
+        "rollups = events: counts, sums and digest",
+        f"""
+        WITH rebuilt AS (
+            SELECT organization_id, period_id, coalesce(api_key_id, 0) AS api_key_id, model_id, applied_rate_id,
+                count(*) AS event_count, bit_xor(('x' || right(replace(id::text, '-', ''), 16))::bit(64)::bigint) AS event_digest,
+                {", ".join(f"coalesce(sum({name}), 0) AS {name}" for name in SUMMED)}
+            FROM metering_usageevent GROUP BY 1, 2, 3, 4, 5
+        ), kept AS (
+            SELECT organization_id, period_id, api_key_id, model_id, applied_rate_id,
+                sum(event_count) AS event_count, bit_xor(event_digest) AS event_digest,
+                {", ".join(f"sum({name}) AS {name}" for name in SUMMED)}
+            FROM metering_usagerollup GROUP BY 1, 2, 3, 4, 5
+        )
+        SELECT coalesce(kept.organization_id, rebuilt.organization_id) AS organization_id,
+            coalesce(kept.period_id, rebuilt.period_id) AS period_id, kept.event_count AS kept, rebuilt.event_count AS rebuilt
+        FROM kept FULL JOIN rebuilt USING (organization_id, period_id, api_key_id, model_id, applied_rate_id)
+        WHERE (kept.event_count, kept.event_digest, {", ".join(f"kept.{name}" for name in SUMMED)})
+            IS DISTINCT FROM (rebuilt.event_count, rebuilt.event_digest, {", ".join(f"rebuilt.{name}" for name in SUMMED)})
+        """,
+    ),
+    by_sql(
+        "30",
+        "unbilled = sum of the rollups of periods that are not closed",
+        """
+        SELECT balance.organization_id, balance.unbilled, coalesce(sum(rollup.amount), 0) AS rolled_up
+        FROM ledger_balance AS balance
+        LEFT JOIN (metering_usagerollup AS rollup
+            JOIN ledger_billingperiod AS period ON period.id = rollup.period_id AND period.status <> 'closed')
+            ON rollup.organization_id = balance.organization_id
+        GROUP BY 1, 2 HAVING balance.unbilled <> coalesce(sum(rollup.amount), 0)
+        """,
+    ),
+    by_sql(
+        "31",
+        "an event's id tells when it occurred, and its period is its organization's",
+        """
+        SELECT event.organization_id, event.id FROM metering_usageevent AS event
+        LEFT JOIN ledger_billingperiod AS period
+            ON period.id = event.period_id AND period.organization_id = event.organization_id
+        WHERE period.id IS NULL OR event.occurred_at >= period.ends_at
+            OR ('x' || left(replace(event.id::text, '-', ''), 12))::bit(48)::bigint
+                <> floor(extract(epoch FROM event.occurred_at) * 1000)
+        """,
+    ),
+)
