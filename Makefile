@@ -12,7 +12,7 @@ help:
 	@echo "make lint          style, types, layers, missing migrations, untranslated strings"
 	@echo "make format        put the code in house style"
 	@echo "make reset         delete the demo's data and start over"
-	@echo "make lock          lock the dependencies anew after a change of requirements*.in"
+	@echo "make lock          lock the dependencies anew after a change of requirements*.in (ARGS=--upgrade for newer ones)"
 	@echo "make bench-record  measure the recording transaction"
 
 run:
@@ -32,7 +32,7 @@ reset:
 	@$(LAUNCH) reset
 
 lock:
-	@$(LAUNCH) lock
+	@$(LAUNCH) lock $(ARGS)
 
 bench-record:
 	@$(LAUNCH) bench-record $(ARGS)

@@ -27,9 +27,10 @@ def main(arguments: Sequence[str]) -> int:
 
 def run(arguments: list[str]) -> int:
     """Becomes the supervisor: whoever waits for us, waits for it."""
-    from config.launch import lock
+    from config.launch import lock, plan
 
     lock.refuse_when_running()
+    plan.choose_ports(plan.Needs.of(os.environ))  # complains before the long part, not after it
     installation.install(development=False)
     os.execv(installation.PYTHON, [str(installation.PYTHON), "-m", "config.launch.supervisor", *arguments])
 
@@ -71,7 +72,7 @@ def install_dev(arguments: list[str]) -> int:
 
 
 def lock_dependencies(arguments: list[str]) -> int:
-    installation.lock()
+    installation.lock(upgrade="--upgrade" in arguments)
     return 0
 
 

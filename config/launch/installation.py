@@ -78,8 +78,11 @@ def find_pip() -> list[str]:
     )
 
 
-def lock() -> None:
-    """Both lock files anew, for all supported Pythons at once, with hashes and without any registry's address."""
+def lock(*, upgrade: bool) -> None:
+    """The lock files anew, for all supported Pythons at once, with hashes and without any registry's address.
+
+    Versions stay where they are allowed to, unless `upgrade`.
+    """
     uv = find_uv()
     compiled = [
         "pip",
@@ -93,7 +96,7 @@ def lock() -> None:
     ]
     for source, target in LOCKS.items():
         with step(target):
-            call([uv, *compiled, "--upgrade", source, "-o", target], what=f"Locking {target}")
+            call([uv, *compiled, *(["--upgrade"] if upgrade else []), source, "-o", target], what=f"Locking {target}")
 
 
 LOCKS = {

@@ -120,7 +120,7 @@ def embedded_values(
     return values
 
 
-def stand_ins(*, needs: Needs, chosen: Mapping[str, int]) -> list[Service]:
+def stand_ins(*, needs: Needs, chosen: Mapping[str, int], var: Path) -> list[Service]:
     found = []
     if needs.llm:
         found.append(_python("llm", "sandbox.llm", ["--port", chosen["LLM_PORT"]], port=chosen["LLM_PORT"], stage=2))
@@ -135,7 +135,8 @@ def stand_ins(*, needs: Needs, chosen: Mapping[str, int]) -> list[Service]:
             )
         )
     if needs.mailbox:
-        arguments = ["--smtp-port", chosen["SMTP_PORT"], "--http-port", chosen["MAILBOX_PORT"]]
+        addresses = ["--smtp-port", chosen["SMTP_PORT"], "--port", chosen["MAILBOX_PORT"]]
+        arguments = [*addresses, "--directory", str(var / "mailbox")]
         found.append(_python("mailbox", "sandbox.mailbox", arguments, port=chosen["MAILBOX_PORT"], stage=2))
     return found
 

@@ -11,6 +11,8 @@ from config.launch.children import Children
 from config.launch.installation import NODE_STAMP, STAMP, read_stamp
 from config.launch.places import CHECKOUT
 
+APPS = ("accounts", "billing", "catalog", "console", "dashboard", "demo", "gateway", "ledger", "metering")
+
 
 def collect_when_changed(children: Children, *, var: Path, log: Path, environment: dict[str, str]) -> None:
     target, stamp = var / "static", var / "static.json"
@@ -29,7 +31,7 @@ def fingerprint() -> str:
     facts = [read_stamp(STAMP), read_stamp(NODE_STAMP)]
     own = [
         file
-        for folder in (CHECKOUT / "static", *CHECKOUT.glob("*/static"))
+        for folder in (CHECKOUT / "static", *(CHECKOUT / app / "static" for app in APPS))
         for file in folder.rglob("*")
         if file.is_file()
     ]

@@ -6,8 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from config.launch import environment, lock, plan, ports, processes, servers, static_files
@@ -67,10 +65,18 @@ class Supervisor:
         except Interrupted:
             return 0
         finally:
-            with stopping(self.children):
-                self.children.stop_all()
+            self.stop()
             environment.embedded_file().unlink(missing_ok=True)
         return 0
+
+    def stop(self) -> None:
+        """From here on signals only hurry it along. Says so only when somebody asked for it."""
+        asked = self.children.interrupts > 0
+        if asked:
+            say("\nStopping ...")
+        self.children.stop_all()
+        if asked:
+            say("Stopped; the data stays.")
 
     def environment(self) -> dict[str, str]:
         """The children's: what the person set wins over what we made up."""
@@ -142,7 +148,10 @@ class Supervisor:
         self.children.run(command, what=what, log=log, environment=self.environment(), visible=visible)
 
     def start_services(self) -> None:
-        services = [*plan.stand_ins(needs=self.needs, chosen=self.ports), *plan.own_services(chosen=self.ports)]
+        services = [
+            *plan.stand_ins(needs=self.needs, chosen=self.ports, var=self.var),
+            *plan.own_services(chosen=self.ports),
+        ]
         with step("Services"):
             for service in services:
                 self.children.launch(self.child_of(service))
@@ -166,15 +175,6 @@ class Supervisor:
             return {}
         facts: dict[str, str] = json.loads(self.demo_file().read_text())
         return facts
-
-
-@contextmanager
-def stopping(children: Children) -> Iterator[None]:
-    """From here on signals only hurry the stop along."""
-    if children.interrupts:
-        say("\nStopping ...")
-    yield
-    say("Stopped.")
 
 
 def set_logs_aside(folder: Path) -> None:
