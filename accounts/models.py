@@ -30,6 +30,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     email = models.EmailField(_("email address"), unique=True)
     name = models.CharField(_("name"), max_length=100, blank=True)
     language = models.CharField(max_length=2, choices=[("ko", _("Korean")), ("en", _("English"))], default="ko")
+    organization_name = models.CharField(max_length=100, blank=True)
+    """What this person called their organization at sign-up; it is opened once the address is confirmed."""
     is_staff = models.BooleanField(default=False)
     is_active = models.BooleanField(default=True)
     date_joined = models.DateTimeField(default=timezone.now)

@@ -4,9 +4,10 @@ from datetime import datetime
 from decimal import Decimal
 
 from django.conf import settings
+from django.db import transaction
 
 from accounts.models import Currency, Organization, TaxTreatment, User
-from accounts.organizations import create_organization
+from accounts.organizations import create_organization, memberships_of
 from ledger.balances import open_balance
 from ledger.credits import grant_credit
 from ledger.models import CreditGrant
@@ -27,10 +28,11 @@ def open_account(
     trial_credit: Decimal | None = None,
 ) -> Organization:
     """Make an organization that can spend its trial credit (`settings.TRIAL_CREDIT_KRW` unless given; won accounts only)."""
-    organization = create_organization(
-        name=name, owner=owner, now=now, slug=slug, zone=zone, currency=currency, language=language
-    )
-    open_balance(organization, tax_rate=tax_rate_of(TaxTreatment.STANDARD), credit_line=credit_line)
+    with transaction.atomic(using="system"):
+        organization = create_organization(
+            name=name, owner=owner, now=now, slug=slug, zone=zone, currency=currency, language=language
+        )
+        open_balance(organization, tax_rate=tax_rate_of(TaxTreatment.STANDARD), credit_line=credit_line)
     credit = settings.TRIAL_CREDIT_KRW if trial_credit is None else trial_credit
     if credit and currency == Currency.KRW:
         grant_credit(
@@ -43,6 +45,21 @@ def open_account(
             now=now,
         )
     return organization
+
+
+def open_first_account(*, owner: User, now: datetime) -> Organization:
+    """The organization that a newcomer asked for at sign-up, opened once however often and at the same time this is called.
+
+    Whoever has a place already, by invitation say, gets that one. Rivals queue at the user's row; the weaker lock lets the
+    membership, written as another role, refer to it meanwhile.
+    """
+    with transaction.atomic():
+        owner = User.objects.select_for_update(no_key=True).get(pk=owner.pk)
+        places = memberships_of(owner)
+        if places:
+            return places[0].organization
+        name = owner.organization_name or owner.get_full_name()
+        return open_account(name=name, owner=owner, now=now, language=owner.language)
 
 
 def tax_rate_of(treatment: str) -> Decimal:

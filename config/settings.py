@@ -247,6 +247,19 @@ EXCHANGE_RATE_MAX_AGE_DAYS = env.int("EXCHANGE_RATE_MAX_AGE_DAYS", default=45)
 TERMS_VERSION = "2026-11-01"
 PRIVACY_VERSION = "2026-11-01"
 
+# -- the seller: what the law wants on the site, and what an invoice names as its supplier ------------------------------
+SELLER = {
+    "name": env("SELLER_NAME", default="인보이스랩 (가상 회사)" if DEMO else ""),
+    "representative": env("SELLER_REPRESENTATIVE", default="홍길동 (예시)" if DEMO else ""),
+    "registration_number": env("SELLER_REGISTRATION_NUMBER", default="123-45-67890 (예시)" if DEMO else ""),
+    "mail_order_number": env("SELLER_MAIL_ORDER_NUMBER", default="제2026-예시-0000호" if DEMO else ""),
+    "address": env("SELLER_ADDRESS", default="서울특별시 예시구 예시로 1" if DEMO else ""),
+    "phone": env("SELLER_PHONE", default="02-000-0000" if DEMO else ""),
+    "email": env("SELLER_EMAIL", default="help@invoicedream.example" if DEMO else ""),
+    "privacy_officer": env("SELLER_PRIVACY_OFFICER", default="홍길동 (예시)" if DEMO else ""),
+}
+"""Lines that are not set are left out. The demo's are examples that nobody could mistake for a company."""
+
 # -- the gateway's upstream: OpenRouter, any OpenAI-compatible server, or the stand-in of sandbox/ --------------------
 OPENROUTER_API_KEY = env("OPENROUTER_API_KEY", default="")
 UPSTREAM_BASE_URL = env("UPSTREAM_BASE_URL", default="")
