@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from config.launch.children import Children
+from config.launch.display import step
 from config.launch.installation import NODE_STAMP, STAMP, read_stamp
 from config.launch.places import CHECKOUT
 
@@ -22,7 +23,8 @@ def collect_when_changed(children: Children, *, var: Path, log: Path, environmen
     stamp.unlink(missing_ok=True)
     shutil.rmtree(target, ignore_errors=True)
     command = [sys.executable, "manage.py", "collectstatic", "--noinput"]
-    children.run(command, what="Collecting the static files", log=log, environment=environment)
+    with step("Static files"):
+        children.run(command, what="Collecting the static files", log=log, environment=environment)
     stamp.write_text(json.dumps(wanted))
 
 

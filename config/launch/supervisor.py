@@ -53,8 +53,11 @@ class Supervisor:
         say("InvoiceDream is starting.")
         try:
             self.start_servers()
+            # They need no database, so they may warm up while it is migrated.
+            stand_ins = self.launch(plan.stand_ins(needs=self.needs, chosen=self.ports, var=self.var))
             self.prepare_database()
-            self.start_services()
+            with step("Services"):
+                self.children.wait_ready([*stand_ins, *self.launch(plan.own_services(chosen=self.ports))])
             announce(
                 demo=self.demo_facts(),
                 values=self.environment(),
@@ -127,10 +130,9 @@ class Supervisor:
             name: self.environment()[name] for name in (*self.values, *plan.REAL_SERVICES) if name in self.environment()
         }
         environment.write_embedded(written)
-        with step("Static files"):
-            static_files.collect_when_changed(
-                self.children, var=self.var, log=self.log("static"), environment=self.environment()
-            )
+        static_files.collect_when_changed(
+            self.children, var=self.var, log=self.log("static"), environment=self.environment()
+        )
         with step("Database"):
             self.manage("setup_database", what="Setting up the database", log=self.log("setup_database"))
         if self.is_demo():
@@ -147,15 +149,10 @@ class Supervisor:
         command = [sys.executable, "manage.py", *arguments]
         self.children.run(command, what=what, log=log, environment=self.environment(), visible=visible)
 
-    def start_services(self) -> None:
-        services = [
-            *plan.stand_ins(needs=self.needs, chosen=self.ports, var=self.var),
-            *plan.own_services(chosen=self.ports),
-        ]
-        with step("Services"):
-            for service in services:
-                self.children.launch(self.child_of(service))
-            self.children.wait_ready([service.name for service in services])
+    def launch(self, services: list[plan.Service]) -> list[str]:
+        for service in services:
+            self.children.launch(self.child_of(service))
+        return [service.name for service in services]
 
     def child_of(self, service: plan.Service) -> Child:
         log = self.log(service.name)
