@@ -220,7 +220,9 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_RATES": {
         "client": env("API_RATE", default="600/min"),
         "anonymous": env("API_ANONYMOUS_RATE", default="120/min"),
+        "ingest": env("API_INGEST_RATE", default="100000/min"),
     },
+    "NUM_PROXIES": env.int("PROXIES", default=1 if env.bool("BEHIND_PROXY", default=False) else 0),
     "EXCEPTION_HANDLER": "config.api_errors.exception_handler",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
     "COERCE_DECIMAL_TO_STRING": True,
