@@ -51,13 +51,13 @@ def main() -> None:
 
 
 def use_virtual_environment() -> None:
-    """Run again with the checkout's own Python when this one lacks the packages."""
-    if find_spec("django") and find_spec("psycopg"):
-        return
-    python = CHECKOUT / ".venv" / "bin" / "python"
-    if not python.exists() or Path(sys.prefix).resolve() == (CHECKOUT / ".venv").resolve():
+    """Run again with the checkout's own Python where there is one: another may have a Django, but not the locked one."""
+    own = CHECKOUT / ".venv"
+    if (own / "bin" / "python").exists():
+        if Path(sys.prefix).resolve() != own.resolve():
+            os.execv(own / "bin" / "python", [str(own / "bin" / "python"), *sys.argv])
+    elif not (find_spec("django") and find_spec("psycopg")):
         sys.exit("Nothing is installed yet: `make run` does it.")
-    os.execv(python, [str(python), *sys.argv])
 
 
 def supply_placeholders() -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 
 from config.launch import installation
@@ -29,6 +30,7 @@ def run(arguments: list[str]) -> int:
     """Becomes the supervisor: whoever waits for us, waits for it."""
     from config.launch import lock, plan
 
+    os.environ[plan.STARTED] = str(time.time())
     lock.refuse_when_running()
     plan.choose_ports(plan.Needs.of(os.environ))  # complains before the long part, not after it
     installation.install(development=False)

@@ -21,6 +21,7 @@ PRIVATE_UV = CHECKOUT / ".uv"
 STAMP = VENV / "installed.json"
 NODE_STAMP = CHECKOUT / "node_modules" / "installed.json"
 CATALOG_STAMP = VENV / "catalogs.json"
+SYSTEM_CERTIFICATES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
 
 def install(*, development: bool) -> None:
@@ -183,6 +184,10 @@ def own_environment() -> dict[str, str]:
         name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV")
     }
     environment["UV_PYTHON_DOWNLOADS"] = "never"
+    # Where a company's proxy signs the traffic, pip trusts the machine's certificates and these two must be told to.
+    environment.setdefault("NODE_USE_SYSTEM_CA", "1")
+    if "SSL_CERT_FILE" not in environment and any(Path(folder).exists() for folder in SYSTEM_CERTIFICATES):
+        environment.setdefault("UV_SYSTEM_CERTS", "true")
     if not os.access(os.path.expanduser("~"), os.W_OK):
         caches = CHECKOUT / "var" / "cache"
         environment |= {

@@ -22,6 +22,9 @@ REAL_SERVICES = (
 )  # fmt: skip
 """What a person may set; `manage.py` in another shell must find the same."""
 
+STARTED = "INVOICEDREAM_STARTED"
+"""When the person pressed Enter, seconds since 1970: handed from the bootstrap to the supervisor."""
+
 
 @dataclass(frozen=True)
 class Service:

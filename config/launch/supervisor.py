@@ -21,7 +21,6 @@ BIGGEST_LOG = 10_000_000
 def main() -> int:
     processes.die_with_make()
     os.chdir(CHECKOUT)
-    started = time.monotonic()
     try:
         held = lock.acquire()
         registry = processes.Registry(var_folder() / "processes.json")
@@ -30,7 +29,7 @@ def main() -> int:
         children = Children(registry)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, children.interrupt)
-        return Supervisor(children).run(started=started)
+        return Supervisor(children).run()
     except LaunchError as error:
         print(error, file=sys.stderr, flush=True)
         return 1
@@ -42,6 +41,7 @@ def main() -> int:
 class Supervisor:
     def __init__(self, children: Children) -> None:
         self.children = children
+        self.started = float(os.environ.pop(plan.STARTED, time.time()))
         self.var = var_folder()
         self.needs = plan.Needs.of(os.environ)
         self.ports = plan.choose_ports(self.needs)
@@ -49,7 +49,7 @@ class Supervisor:
         self.values = plan.embedded_values(needs=self.needs, chosen=self.ports, secrets=self.secrets, var=self.var)
         set_logs_aside(self.var / "log")
 
-    def run(self, *, started: float) -> int:
+    def run(self) -> int:
         say("InvoiceDream is starting.")
         try:
             self.start_servers()
@@ -62,7 +62,7 @@ class Supervisor:
                 demo=self.demo_facts(),
                 values=self.environment(),
                 seeded=self.is_demo(),
-                took=time.monotonic() - started,
+                took=time.time() - self.started,
             )
             self.children.watch()
         except Interrupted:
