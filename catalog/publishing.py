@@ -1,6 +1,9 @@
 """Put a cost price in force, or delist a model: always a new dated row, written as the `system` role, audited."""
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +14,18 @@ from accounts.models import User
 from catalog.models import CostPrice, CostTable, LanguageModel
 from catalog.price_sheets import sheet_to_json
 from pricing.bands import PriceSheet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPrice:
+    """A price of one model in one cost table from `effective_from` on; without a sheet it delists the model there."""
+
+    cost_table: CostTable
+    language_model: LanguageModel
+    sheet: PriceSheet | None
+    effective_from: datetime
+    raw: Mapping[str, Any]
+    origin: str
 
 
 def publish_cost_price(
@@ -48,6 +63,56 @@ def delist(
         if before is None or before.sheet is None:
             return None
         return _add(cost_table, language_model, None, effective_from, {}, origin, now, actor)
+
+
+def publish_cost_prices(prices: Iterable[NewPrice], *, now: datetime, actor: User | None = None) -> int:
+    """Publish a whole price list at once, with one audit entry; returns how many rows it took.
+
+    As in `publish_cost_price`, a price that is in force at its moment anyway, in the tables or by an earlier entry of the
+    list, is not written again.
+    """
+    ordered = sorted(prices, key=lambda price: price.effective_from)
+    with transaction.atomic(using="system"):
+        history = _histories({price.language_model.pk for price in ordered})
+        rows = []
+        for price in ordered:
+            entries = history[price.cost_table.pk, price.language_model.pk]
+            stored = None if price.sheet is None else sheet_to_json(price.sheet)
+            position = bisect_right(entries, price.effective_from, key=lambda entry: entry[0])
+            if stored == (entries[position - 1][1] if position else None):
+                continue
+            entries.insert(position, (price.effective_from, stored))
+            rows.append(
+                CostPrice(
+                    cost_table=price.cost_table,
+                    language_model=price.language_model,
+                    sheet=stored,
+                    effective_from=price.effective_from,
+                    raw=dict(price.raw),
+                    origin=price.origin,
+                    created_at=now,
+                )
+            )
+        CostPrice.objects.using("system").bulk_create(rows, batch_size=500)
+        if rows:
+            write_audit_entry(
+                action="cost_prices.published",
+                target=", ".join(sorted({row.origin for row in rows})),
+                actor=actor,
+                now=now,
+                detail={"count": len(rows)},
+                using="system",
+            )
+    return len(rows)
+
+
+def _histories(model_ids: Iterable[int]) -> dict[tuple[int, int], list[tuple[datetime, dict[str, Any] | None]]]:
+    """What these models cost in every table, since when, oldest first."""
+    histories: dict[tuple[int, int], list[tuple[datetime, dict[str, Any] | None]]] = defaultdict(list)
+    rows = CostPrice.objects.using("system").filter(language_model_id__in=model_ids).order_by("effective_from")
+    for table, model, since, sheet in rows.values_list("cost_table_id", "language_model_id", "effective_from", "sheet"):
+        histories[table, model].append((since, sheet))
+    return histories
 
 
 def _in_force(cost_table: CostTable, language_model: LanguageModel, at: datetime) -> CostPrice | None:
