@@ -13,7 +13,7 @@ HEIGHT = 1000
 SLOT = 100
 INTERVALS = 4
 LABELS_SHOWN = 7
-STEPS = (Decimal(1), Decimal("1.5"), Decimal(2), Decimal("2.5"), Decimal(5), Decimal(10))
+STEPS = tuple(map(Decimal, ("1", "1.5", "2", "2.5", "3", "4", "5", "6", "8", "10")))
 
 
 class Point(NamedTuple):

@@ -30,12 +30,11 @@ def summary(points: Sequence[charts.Point], write: Callable[[Decimal], str], *, 
         return gettext("No data")
     sums = [sum(map(Decimal, point.values), Decimal()) for point in points]
     peak = max(range(len(sums)), key=sums.__getitem__)
-    highest = gettext("highest: %(name)s, %(value)s") % {
+    return gettext("total: %(total)s; highest: %(name)s, %(peak)s") % {
+        "total": write(sums[-1] if cumulative else sum(sums, Decimal())),
         "name": points[peak].name or points[peak].label,
-        "value": write(sums[peak]),
+        "peak": write(sums[peak]),
     }
-    total = sums[-1] if cumulative else sum(sums, Decimal())
-    return f"{gettext('total: %(value)s') % {'value': write(total)}}; {highest}"
 
 
 def frame(points: Sequence[charts.Point], top: Decimal, unit: str, currency: str) -> dict[str, Any]:
@@ -90,6 +89,7 @@ def area_chart(
     largest = max((Decimal(point.values[0]) for point in points), default=Decimal())
     top = charts.top_of(max(largest, limit or Decimal()))
     known = [point for point in points if not point.expected]
+    limit_name = limit_label or gettext("Limit")
     return frame(points, top, unit, currency) | {
         "title": title,
         "summary": summary(points, write, cumulative=True),
@@ -101,7 +101,7 @@ def area_chart(
         if len(known) < len(points)
         else "",
         "limit": str(charts.HEIGHT - charts.height_of(limit, top)) if limit else "",
-        "limit_text": f"{limit_label or gettext('Limit')} {write(limit)}" if limit else "",
+        "limit_text": f"{limit_name} {write(limit)}" if limit else "",
         "short": short,
         "label_heading": label_heading or gettext("Date"),
     }
