@@ -9,10 +9,9 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -22,6 +21,7 @@ from accounts.models import Currency, ExchangePolicy
 from catalog.models import AppliedRate
 from catalog.price_sheets import price_map
 from catalog.price_snapshot import ModelEntry, PriceSnapshot, PublishedRate, load_snapshot
+from pricing.bands import PriceSheet
 from pricing.exact import ONE
 from pricing.rating import unit_prices
 from pricing.tokens import TokenClass
@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 SECONDS_BETWEEN_LOOKS = 2.0
 SHORTEST_ZONE_STEP = 15 * 60
 """Days of every time zone begin on a quarter of an hour UTC."""
+MOST_SALES_REMEMBERED = 100_000
 
 VERSION_QUERY = """
 SELECT (SELECT max(id) FROM catalog_costprice), (SELECT max(id) FROM catalog_markuprule),
@@ -102,8 +103,25 @@ class Rate:
 Origin = tuple[int, str, int, int | None, str]
 
 
+@dataclass(slots=True)
+class _Sale:
+    """Price, markup and exchange rate in force for one model, organization and moment, and the rates made of them."""
+
+    cost_price_id: int
+    price_since: datetime
+    sheet: PriceSheet
+    markup_rule_id: int
+    markup: Decimal
+    exchange: PublishedRate | None
+    rates: dict[str, Rate] = field(default_factory=dict)
+    highest: Mapping[TokenClass, Decimal] = field(default_factory=dict)
+
+    def unit_prices(self, unit_costs: Mapping[TokenClass, Decimal]) -> dict[TokenClass, Decimal]:
+        return unit_prices(unit_costs, markup=self.markup, exchange_rate=self.exchange.rate if self.exchange else ONE)
+
+
 class _Memory:
-    """The snapshot of this process, the rates made from it, and the ids of those that are stored."""
+    """The snapshot of this process, the sales made from it, and the ids of the applied rates that are stored."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -113,7 +131,7 @@ class _Memory:
         self.snapshot: PriceSnapshot | None = None
         self.version: tuple[object, ...] = ()
         self.looked_at = 0.0
-        self.rates: dict[Origin, Rate] = {}
+        self.sales: dict[tuple[Terms, int, int], _Sale] = {}
         self.stored_ids: dict[Origin, int] = {}
 
 
@@ -134,8 +152,8 @@ def refresh() -> PriceSnapshot:
             version = cursor.fetchone()
         if _memory.snapshot is None or version != _memory.version:
             snapshot = load_snapshot()
-            _memory.rates = {}
             _memory.snapshot, _memory.version = snapshot, version
+            _memory.sales = {}
         return _memory.snapshot
 
 
@@ -162,46 +180,59 @@ def find_model(slug: str) -> ModelEntry:
 
 def quote(*, terms: Terms, model: ModelEntry, prompt_tokens: int, at: datetime) -> Rate:
     """The rate of a call with `prompt_tokens` (caches included) at `at`. Raises NoPrice, NoMarkup, NoExchangeRate."""
+    sale = _sale(terms, model, at)
+    band = sale.sheet.band(prompt_tokens, at)
+    rate = sale.rates.get(band.name)
+    if rate is None:
+        rate = sale.rates[band.name] = Rate(
+            model=model,
+            cost_price_id=sale.cost_price_id,
+            price_since=sale.price_since,
+            band=band.name,
+            markup_rule_id=sale.markup_rule_id,
+            markup=sale.markup,
+            exchange=sale.exchange,
+            currency=terms.currency,
+            unit_costs=band.unit_costs,
+            unit_prices=sale.unit_prices(band.unit_costs),
+        )
+    return rate
+
+
+def highest_unit_prices(*, terms: Terms, model: ModelEntry, at: datetime) -> Mapping[TokenClass, Decimal]:
+    """Unit prices no band of the model can exceed: what a worst case is held at. Raises as `quote` does."""
+    sale = _sale(terms, model, at)
+    if not sale.highest:
+        sale.highest = sale.unit_prices(sale.sheet.highest_unit_costs())
+    return sale.highest
+
+
+def _sale(terms: Terms, model: ModelEntry, at: datetime) -> _Sale:
+    """What is in force for a sale at `at`. Remembered per quarter of an hour, if nothing changes within it."""
     snapshot = current()
+    quarter_hour = int(at.timestamp()) // SHORTEST_ZONE_STEP
+    key = (terms, model.id, quarter_hour)
+    sale = _memory.sales.get(key)
+    if sale is None:
+        sale = _look_up(snapshot, terms, model, at, quarter_hour)
+        begin = datetime.fromtimestamp(quarter_hour * SHORTEST_ZONE_STEP, UTC)
+        end = begin + timedelta(seconds=SHORTEST_ZONE_STEP)
+        if snapshot.next_change(terms.organization_id, model, begin) >= end and snapshot is _memory.snapshot:
+            if len(_memory.sales) > MOST_SALES_REMEMBERED:
+                _memory.sales = {}
+            _memory.sales[key] = sale
+    return sale
+
+
+def _look_up(snapshot: PriceSnapshot, terms: Terms, model: ModelEntry, at: datetime, quarter_hour: int) -> _Sale:
     price = snapshot.price(model, at)
     if price is None or price.value is None:
         raise NoPrice(f"no price of {model.slug} at {at.isoformat()}")
     markup = snapshot.markup(terms.organization_id, model, at)
     if markup is None:
         raise NoMarkup(f"no markup covers {model.slug} at {at.isoformat()}")
-    exchange = None if terms.currency == Currency.USD else _exchange_rate(snapshot, terms, at)
-    band = price.value.band(prompt_tokens, at)
-    origin: Origin = (price.id, band.name, markup[0], exchange.id if exchange else None, terms.currency)
-    rate = _memory.rates.get(origin)
-    if rate is None:
-        rate = _memory.rates[origin] = Rate(
-            model=model,
-            cost_price_id=price.id,
-            price_since=price.since,
-            band=band.name,
-            markup_rule_id=markup[0],
-            markup=markup[1],
-            exchange=exchange,
-            currency=terms.currency,
-            unit_costs=band.unit_costs,
-            unit_prices=unit_prices(
-                band.unit_costs, markup=markup[1], exchange_rate=exchange.rate if exchange else ONE
-            ),
-        )
-    return rate
-
-
-def highest_unit_prices(*, terms: Terms, model: ModelEntry, at: datetime) -> dict[TokenClass, Decimal]:
-    """Unit prices no band of the model can exceed: what a worst case is held at. Raises as `quote` does."""
-    rate = quote(terms=terms, model=model, prompt_tokens=0, at=at)
-    price = current().price(model, at)
-    if price is None or price.value is None:
-        raise NoPrice(f"no price of {model.slug} at {at.isoformat()}")
-    return unit_prices(
-        price.value.highest_unit_costs(),
-        markup=rate.markup,
-        exchange_rate=rate.exchange.rate if rate.exchange else ONE,
-    )
+    exchange = None if terms.currency == Currency.USD else _exchange_rate(snapshot, terms, quarter_hour)
+    return _Sale(price.id, price.since, price.value, *markup, exchange)
 
 
 def stored(rate: Rate, *, now: datetime) -> int:
@@ -238,9 +269,10 @@ def _store(rate: Rate, now: datetime) -> int:
     )
 
 
-def _exchange_rate(snapshot: PriceSnapshot, terms: Terms, at: datetime) -> PublishedRate:
-    """The last rate published before the month or the day of `at` in the organization's zone (DESIGN §4.6)."""
-    boundary = _boundary(terms.zone, terms.exchange_policy, int(at.timestamp()) // SHORTEST_ZONE_STEP)
+def _exchange_rate(snapshot: PriceSnapshot, terms: Terms, quarter_hour: int) -> PublishedRate:
+    """The last rate published before the month or the day of a moment in the organization's zone (DESIGN §4.6)."""
+    local_day = datetime.fromtimestamp(quarter_hour * SHORTEST_ZONE_STEP, ZoneInfo(terms.zone)).date()
+    boundary = local_day.replace(day=1) if terms.exchange_policy == ExchangePolicy.MONTHLY else local_day
     rate = snapshot.last_rate_before(boundary)
     if rate is None:
         raise NoExchangeRate(f"no exchange rate was published before {boundary.isoformat()}")
@@ -249,10 +281,3 @@ def _exchange_rate(snapshot: PriceSnapshot, terms: Terms, at: datetime) -> Publi
             f"the last exchange rate before {boundary.isoformat()} is of {rate.published_on.isoformat()}"
         )
     return rate
-
-
-@lru_cache(maxsize=10_000)
-def _boundary(zone: str, exchange_policy: str, quarter_hour: int) -> date:
-    """The first day of the month, or the day, that a quarter of an hour since the epoch falls on in `zone`."""
-    local_day = datetime.fromtimestamp(quarter_hour * SHORTEST_ZONE_STEP, ZoneInfo(zone)).date()
-    return local_day.replace(day=1) if exchange_policy == ExchangePolicy.MONTHLY else local_day

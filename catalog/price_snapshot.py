@@ -4,15 +4,16 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from catalog.models import CostPrice, ExchangeRate, LanguageModel, MarkupRule
 from catalog.price_sheets import sheet_from_json
 from pricing.bands import PriceSheet
 
 Value = TypeVar("Value")
+NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +74,25 @@ class PriceSnapshot:
 
     def markup(self, organization_id: int | None, model: ModelEntry, at: datetime) -> tuple[int, Decimal] | None:
         """Id and markup of the most specific rule in force: organization × model, organization, model, provider, all."""
-        own: list[Target] = (
-            [] if organization_id is None else [(organization_id, model.id, ""), (organization_id, None, "")]
-        )
-        for target in [*own, (None, model.id, ""), (None, None, model.provider_slug), (None, None, "")]:
+        for target in _targets(organization_id, model):
             rule = in_force(self.markups.get(target, ()), at)
             if rule is not None and rule.value is not None:
                 return rule.id, rule.value
         return None
+
+    def next_change(self, organization_id: int | None, model: ModelEntry, at: datetime) -> datetime:
+        """The moment after `at` at which the model's price or a markup that may cover it changes; far away if none does."""
+        histories: list[Sequence[Dated[Any]]] = [self.prices.get((model.cost_table_id, model.id), ())]
+        histories += [self.markups.get(target, ()) for target in _targets(organization_id, model)]
+        later = (bisect_right(history, at, key=lambda entry: entry.since) for history in histories)
+        return min(
+            (
+                history[position].since
+                for history, position in zip(histories, later, strict=True)
+                if position < len(history)
+            ),
+            default=NEVER,
+        )
 
     def last_rate_before(self, day: date) -> PublishedRate | None:
         """The last exchange rate that was published before `day`."""
@@ -88,6 +100,14 @@ class PriceSnapshot:
         while position and self.rates[position - 1].published_on >= day:
             position -= 1
         return self.rates[position - 1] if position else None
+
+
+def _targets(organization_id: int | None, model: ModelEntry) -> list[Target]:
+    """The targets of markup rules that may cover a sale, the most specific first."""
+    general: list[Target] = [(None, model.id, ""), (None, None, model.provider_slug), (None, None, "")]
+    if organization_id is None:
+        return general
+    return [(organization_id, model.id, ""), (organization_id, None, ""), *general]
 
 
 def load_snapshot() -> PriceSnapshot:

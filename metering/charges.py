@@ -28,12 +28,13 @@ class ChargeTerms:
     tax_rate: Decimal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Charge:
     """A report with its price: `cost` in USD at the cost table, `amount` in the billing currency before tax, both exact."""
 
     report: UsageReport
     event_id: UUID
+    key_digest: UUID
     payload_digest: UUID
     model_id: int
     requested_model_id: int | None
@@ -43,12 +44,13 @@ class Charge:
     currency: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """A report that has no price yet, and why."""
 
     report: UsageReport
     event_id: UUID
+    key_digest: UUID
     payload_digest: UUID
     reason: str
 
@@ -82,7 +84,7 @@ def price(
     priced: list[Charge | Waiting] = []
     for position, report in enumerate(reports):
         event_id = event_ids[position] if event_ids else new_id(report.occurred_at)
-        digest = report.payload_digest()
+        digests = (report.key_digest(), report.payload_digest())
         try:
             model = price_book.find_model(report.model)
             applied = price_book.quote(
@@ -92,14 +94,14 @@ def price(
                 at=report.occurred_at,
             )
         except price_book.NoRate as missing:
-            priced.append(Waiting(report=report, event_id=event_id, payload_digest=digest, reason=str(missing)))
+            priced.append(Waiting(report, event_id, *digests, reason=str(missing)))
             continue
         requested = price_book.current().models.get(report.requested_model or report.model)
         priced.append(
             Charge(
-                report=report,
-                event_id=event_id,
-                payload_digest=digest,
+                report,
+                event_id,
+                *digests,
                 model_id=model.id,
                 requested_model_id=requested.id if requested and requested.id != model.id else None,
                 applied_rate_id=price_book.stored(applied, now=now),

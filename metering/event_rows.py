@@ -6,6 +6,7 @@ Arrays travel as PostgreSQL array literals, one text a column, which is far chea
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -18,14 +19,14 @@ from metering.charges import Charge, Waiting
 from metering.models import EventKind
 
 CLAIM = """
-INSERT INTO metering_eventkey (organization_id, event_id, payload_digest, source_id, key)
-SELECT * FROM unnest(%s::bigint[], %s::uuid[], %s::uuid[], %s::int[], %s::text[])
+INSERT INTO metering_eventkey (organization_id, key_digest, event_id, payload_digest)
+SELECT * FROM unnest(%s::bigint[], %s::uuid[], %s::uuid[], %s::uuid[])
 ON CONFLICT DO NOTHING RETURNING event_id
 """
 CLAIMED_BEFORE = """
-SELECT claimed.organization_id, claimed.source_id, claimed.key, claimed.payload_digest, claimed.event_id
-FROM unnest(%s::bigint[], %s::int[], %s::text[]) AS t (organization_id, source_id, key)
-JOIN metering_eventkey AS claimed USING (organization_id, source_id, key)
+SELECT claimed.organization_id, claimed.key_digest, claimed.payload_digest, claimed.event_id
+FROM unnest(%s::bigint[], %s::uuid[]) AS t (organization_id, key_digest)
+JOIN metering_eventkey AS claimed USING (organization_id, key_digest)
 """
 ADD_WAITING = """
 INSERT INTO metering_unratedusage
@@ -78,11 +79,11 @@ WITH incoming AS MATERIALIZED (
 ), event AS (
     INSERT INTO metering_usageevent ({", ".join(NAMES)}, period_id, received_at, kind)
     SELECT {", ".join("tags::jsonb" if name == "tags" else name for name in NAMES)}, period_id, %s, {EventKind.USAGE.value}
-    FROM incoming
-), charged AS (
+    FROM incoming RETURNING id
+), charged AS (  -- joined with what was inserted, so that hot rollup rows are locked only after all events are in
     SELECT organization_id, period_id, hour, coalesce(api_key_id, 0) AS api_key_id, model_id, applied_rate_id,
         '' AS tag_1, '' AS tag_2, '' AS tag_3, {", ".join(rollups.SUMMED)}, digest
-    FROM incoming
+    FROM incoming JOIN event USING (id)
 )
 {rollups.upsert("charged")}
 """
@@ -90,34 +91,34 @@ WITH incoming AS MATERIALIZED (
 
 def claim(batch: Sequence[Charge | Waiting]) -> set[UUID]:
     """Write the unique rows of a batch, sorted by key; returns the event ids that are new. Waits for rivals to commit."""
-    ordered = sorted(batch, key=lambda item: (item.report.organization_id, item.report.source_id, item.report.key))
+    ordered = sorted(batch, key=lambda item: (item.report.organization_id, item.key_digest.int))
     with connections["default"].cursor() as cursor:
         cursor.execute(
             CLAIM,
             [
                 _array(item.report.organization_id for item in ordered),
-                _array(item.event_id for item in ordered),
-                _array(item.payload_digest for item in ordered),
-                _array(item.report.source_id for item in ordered),
-                _text_array(item.report.key for item in ordered),
+                _id_array(item.key_digest for item in ordered),
+                _id_array(item.event_id for item in ordered),
+                _id_array(item.payload_digest for item in ordered),
             ],
         )
         return {event_id for (event_id,) in cursor.fetchall()}
 
 
-def claimed_before(batch: Iterable[Charge | Waiting]) -> dict[tuple[int, int, str], tuple[UUID, UUID]]:
-    """Payload digest and event id of the rows that hold the keys of `batch`."""
-    reports = [item.report for item in batch]
+def claimed_before(batch: Iterable[Charge | Waiting]) -> dict[tuple[int, UUID], tuple[UUID, UUID]]:
+    """Payload digest and event id of the rows that hold the keys of `batch`, by organization and key digest."""
+    items = list(batch)
     with connections["default"].cursor() as cursor:
         cursor.execute(
             CLAIMED_BEFORE,
             [
-                _array(report.organization_id for report in reports),
-                _array(report.source_id for report in reports),
-                _text_array(report.key for report in reports),
+                _array(item.report.organization_id for item in items),
+                _id_array(item.key_digest for item in items),
             ],
         )
-        return {(organization, source, key): found for organization, source, key, *found in cursor.fetchall()}
+        return {
+            (organization_id, key_digest): tuple(found) for organization_id, key_digest, *found in cursor.fetchall()
+        }
 
 
 def add_events(
@@ -128,7 +129,7 @@ def add_events(
     now: datetime,
 ) -> None:
     """Insert the events and add them to the rollups, in one statement."""
-    columns = [(_text_array if kind == "text" else _array)(map(read, charges)) for _name, kind, read in EVENT_COLUMNS]
+    columns = [ARRAY_OF.get(kind, _array)(map(read, charges)) for _name, kind, read in EVENT_COLUMNS]
     keys = [(charge.report.organization_id, charge.report.occurred_at) for charge in charges]
     with connections["default"].cursor() as cursor:
         cursor.execute(
@@ -150,7 +151,7 @@ def add_waiting(waiting: Sequence[Waiting], *, now: datetime) -> None:
             ADD_WAITING,
             [
                 _array(item.report.organization_id for item in waiting),
-                _array(item.event_id for item in waiting),
+                _id_array(item.event_id for item in waiting),
                 _array(item.report.source_id for item in waiting),
                 _text_array(item.report.key for item in waiting),
                 _text_array(item.report.model for item in waiting),
@@ -180,6 +181,14 @@ def _array(values: Iterable[object]) -> str:
 def _text_array(values: Iterable[object]) -> str:
     """An array literal of texts; most need quotes around them only."""
     return "{" + ",".join(["NULL" if value is None else _quoted(str(value)) for value in values]) + "}"
+
+
+def _id_array(values: Iterable[UUID]) -> str:
+    return "{" + ",".join([f"{value.int:032x}" for value in values]) + "}"
+
+
+ARRAY_OF: Mapping[str, Callable[[Iterable[Any]], str]] = {"text": _text_array, "uuid": _id_array}
+"""How columns are written whose values are more than their `str`."""
 
 
 def _quoted(text: str) -> str:

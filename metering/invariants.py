@@ -23,16 +23,16 @@ INVARIANTS = (
             SELECT organization_id, source_id, key, id FROM metering_usageevent
             UNION ALL SELECT organization_id, source_id, key, event_id FROM metering_unratedusage
         ) AS item LEFT JOIN metering_eventkey AS claimed
-            ON claimed.organization_id = item.organization_id AND claimed.source_id = item.source_id
-            AND claimed.key = item.key AND claimed.event_id = item.id
-        WHERE claimed.key IS NULL
+            ON claimed.organization_id = item.organization_id AND claimed.event_id = item.id AND claimed.key_digest
+            = encode(substring(sha256(convert_to(item.source_id || ':' || item.key, 'UTF8')) FOR 16), 'hex')::uuid
+        WHERE claimed.event_id IS NULL
         """,
     ),
     by_sql(
         "8b",
         "every key has its event or waiting event",
         """
-        SELECT claimed.organization_id, claimed.source_id, claimed.key FROM metering_eventkey AS claimed
+        SELECT claimed.organization_id, claimed.event_id FROM metering_eventkey AS claimed
         LEFT JOIN metering_usageevent AS event
             ON event.organization_id = claimed.organization_id AND event.id = claimed.event_id
         LEFT JOIN metering_unratedusage AS waiting

@@ -90,12 +90,12 @@ class UsageEvent(TokenCounts):
 
 class EventKey(models.Model):
     """The unique row that is the deduplication, written in the transaction of its event. Not partitioned: one id counts once
-    whatever its timestamp. `payload_digest` tells a repetition from a conflict."""
+    whatever its timestamp. `key_digest` stands for (source, key), see docs/decisions; `payload_digest` tells a repetition
+    from a conflict."""
 
-    pk = models.CompositePrimaryKey("organization_id", "source_id", "key")
+    pk = models.CompositePrimaryKey("organization_id", "key_digest")
     organization_id = models.BigIntegerField()
-    source_id = models.IntegerField()
-    key = models.TextField()
+    key_digest = models.UUIDField()
     event_id = models.UUIDField()
     payload_digest = models.UUIDField()
 

@@ -92,9 +92,8 @@ def _accepted(item: Charge | Waiting) -> Outcome:
     return Outcome(Status.ACCEPTED, "", item.event_id, item.amount, item.currency)
 
 
-def _repeated(item: Charge | Waiting, holders: Mapping[tuple[int, int, str], tuple[UUID, UUID]]) -> Outcome:
-    report = item.report
-    payload_digest, event_id = holders[report.organization_id, report.source_id, report.key]
+def _repeated(item: Charge | Waiting, holders: Mapping[tuple[int, UUID], tuple[UUID, UUID]]) -> Outcome:
+    payload_digest, event_id = holders[item.report.organization_id, item.key_digest]
     if payload_digest == item.payload_digest:
         return Outcome(Status.DUPLICATE, "", event_id)
     return Outcome(

@@ -45,6 +45,10 @@ class UsageReport:
     tags: Mapping[str, str] = field(default_factory=dict)
     hold_id: UUID | None = None
 
+    def key_digest(self) -> UUID:
+        """128 bits of SHA-256 that stand for (source, key) in the unique row; SQL can recompute them (metering/invariants.py)."""
+        return UUID(bytes=hashlib.sha256(f"{self.source_id}:{self.key}".encode()).digest()[:16])
+
     def payload_digest(self) -> UUID:
         """128 bits that differ if what is reported differs: model, moment, counts, key, cost, tags – not how it arrived."""
         content = (

@@ -62,11 +62,10 @@ CREATE TABLE metering_usageevent (
 CREATE_KEYS = """
 CREATE TABLE metering_eventkey (
     organization_id bigint NOT NULL,
+    key_digest uuid NOT NULL,
     event_id uuid NOT NULL,
     payload_digest uuid NOT NULL,
-    source_id integer NOT NULL,
-    key text COLLATE "C" NOT NULL,
-    PRIMARY KEY (organization_id, source_id, key)
+    PRIMARY KEY (organization_id, key_digest)
 );
 """
 
@@ -104,7 +103,7 @@ CREATE TABLE metering_usagerollup (
     tag_2 text COLLATE "C" NOT NULL DEFAULT '',
     tag_3 text COLLATE "C" NOT NULL DEFAULT '',
     PRIMARY KEY (organization_id, period_id, hour, api_key_id, model_id, applied_rate_id, tag_1, tag_2, tag_3)
-);
+) WITH (fillfactor = 50);  -- rows are updated all the time: room on their page keeps the updates off the indexes
 CREATE INDEX metering_usagerollup_by_hour ON metering_usagerollup (organization_id, hour);
 """
 

@@ -1,0 +1,169 @@
+"""Our own event format, one element of the array at POST /api/v1/usage/events: what may stand in it, and in which bounds.
+
+Counts are disjoint; reasoning is inside output; what a reporter leaves out is unknown. A field that we do not know is an error,
+because a mistyped name must not lose tokens.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from pricing.exact import ZERO, parse_decimal
+from pricing.rating import AMOUNT_DECIMALS
+from pricing.tokens import MAX_COUNT, InvalidUsage, TokenUsage
+
+PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+MAX_TAGS = 10
+MAX_REPORTED_COST = Decimal(1_000_000_000)
+_COST_STEP = Decimal(1).scaleb(-AMOUNT_DECIMALS)
+_ROUNDING = Context(prec=80, rounding=ROUND_HALF_EVEN)
+
+Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=PRINTABLE)]
+Word = Annotated[str, Meta(min_length=1, max_length=64, pattern=PRINTABLE)]
+Text = Annotated[str, Meta(max_length=256, pattern=PRINTABLE)]
+Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
+Milliseconds = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
+Small = Annotated[int, Meta(ge=0, le=32_767)]
+Moment = Annotated[datetime, Meta(tz=True)]
+Tags = Annotated[dict[Word, Text], Meta(max_length=MAX_TAGS)]
+
+
+class PushedEvent(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """One call as another gateway tells it. `cost_usd` is what its upstream charged; we keep it as evidence beside our price."""
+
+    id: Name
+    organization: Name | None = None
+    model: Name
+    occurred_at: Moment
+    input_tokens: Count | None = None
+    cache_read_tokens: Count | None = None
+    cache_write_tokens: Count | None = None
+    cache_write_1h_tokens: Count | None = None
+    output_tokens: Count | None = None
+    reasoning_tokens: Count | None = None
+    audio_input_tokens: Count | None = None
+    audio_cache_read_tokens: Count | None = None
+    audio_output_tokens: Count | None = None
+    image_input_tokens: Count | None = None
+    image_output_tokens: Count | None = None
+    images: Count | None = None
+    searches: Count | None = None
+    requests: Count = 1
+    api_key: Name | None = None
+    upstream: Word | None = None
+    cost_usd: str | None = None
+    tags: Tags = {}
+    requested_model: Name | None = None
+    request_id: Name | None = None
+    generation_id: Name | None = None
+    attempt: Small | None = None
+    status: Small | None = None
+    streamed: bool | None = None
+    latency_ms: Milliseconds | None = None
+    first_token_ms: Milliseconds | None = None
+    finish_reason: Word | None = None
+    end_user: Text | None = None
+
+
+class MalformedBatch(ValueError):
+    """The body is no JSON array."""
+
+
+class InvalidEvent(ValueError):
+    """An event that cannot be taken. The message is its reason; `event_id` is the reporter's, where it can be read."""
+
+    def __init__(self, reason: str, event_id: str | None = None) -> None:
+        super().__init__(reason)
+        self.id = event_id
+
+
+_batch = msgspec.json.Decoder(list[PushedEvent])
+_elements = msgspec.json.Decoder(list[msgspec.Raw])
+_event = msgspec.json.Decoder(PushedEvent)
+_anything = msgspec.json.Decoder(dict[str, object])
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+def decode_events(body: bytes) -> Sequence[PushedEvent | InvalidEvent] | None:
+    """The events of a body in which each one fits; None otherwise."""
+    try:
+        return _batch.decode(body)
+    except _UNREADABLE:
+        return None
+
+
+def decode_each(body: bytes) -> Sequence[PushedEvent | InvalidEvent]:
+    """The events of a body, and the reason of each element that is none. Raises MalformedBatch."""
+    try:
+        elements = _elements.decode(body)
+    except _UNREADABLE as fault:
+        raise MalformedBatch(f"the body must be a JSON array of events: {fault}") from None
+    return [_decode_one(element) for element in elements]
+
+
+def usage_of(event: PushedEvent) -> TokenUsage:
+    """The counts of an event. Raises InvalidEvent."""
+    try:
+        return TokenUsage(
+            input_tokens=event.input_tokens,
+            cache_read_tokens=event.cache_read_tokens,
+            cache_write_tokens=event.cache_write_tokens,
+            cache_write_1h_tokens=event.cache_write_1h_tokens,
+            output_tokens=event.output_tokens,
+            reasoning_tokens=event.reasoning_tokens,
+            audio_input_tokens=event.audio_input_tokens,
+            audio_cache_read_tokens=event.audio_cache_read_tokens,
+            audio_output_tokens=event.audio_output_tokens,
+            image_input_tokens=event.image_input_tokens,
+            image_output_tokens=event.image_output_tokens,
+            images=event.images,
+            searches=event.searches,
+            requests=event.requests,
+        )
+    except InvalidUsage as fault:
+        raise InvalidEvent(str(fault), event.id) from None
+
+
+def reported_cost(event: PushedEvent) -> Decimal | None:
+    """What the upstream charged, in USD, kept to 20 decimals. Raises InvalidEvent."""
+    if event.cost_usd is None:
+        return None
+    try:
+        cost = parse_decimal(event.cost_usd)
+    except ValueError as fault:
+        raise InvalidEvent(f"cost_usd: {fault}", event.id) from None
+    if not ZERO <= cost <= MAX_REPORTED_COST:
+        raise InvalidEvent(f"cost_usd: must lie between 0 and {MAX_REPORTED_COST}", event.id)
+    return _ROUNDING.quantize(cost, _COST_STEP)
+
+
+def _decode_one(element: msgspec.Raw) -> PushedEvent | InvalidEvent:
+    try:
+        return _event.decode(element)
+    except _UNREADABLE as fault:
+        return InvalidEvent(_reason(fault), _readable_id(element))
+
+
+def _reason(fault: Exception) -> str:
+    """msgspec's message with the field in front: "input_tokens: Expected `int`, got `str`"."""
+    if not isinstance(fault, msgspec.ValidationError):
+        return "the event is not readable JSON in UTF-8"
+    what, _, where = str(fault).partition(" - at ")
+    field = where.strip("`").removeprefix("$.").replace("key` in `$.", "key in ")
+    if field == "cost_usd":
+        what = 'must be a decimal string such as "0.00012": numbers in JSON lose digits'
+    elif "regex" in what:
+        what = "must not contain control characters"
+    return f"{field}: {what}" if field else what
+
+
+def _readable_id(element: msgspec.Raw) -> str | None:
+    try:
+        found = _anything.decode(element).get("id")
+    except _UNREADABLE:
+        return None
+    return found if isinstance(found, str) and len(found) <= 200 else None

@@ -1,0 +1,73 @@
+"""The receipt of one event: what was counted, what each count costs, where each price comes from, and the formula.
+
+What we paid and added is shown on purpose: everybody can work out their amount by themselves (DESIGN §1).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from accounts.models import Organization
+from catalog.rate_details import RateDetails, details_of
+from ledger.event_ids import first_id_at
+from metering.models import UnratedUsage, UsageEvent
+from metering.rollups import COUNTS
+from pricing.rating import RatedLine, explain
+from pricing.tokens import TokenUsage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """An event with its rate; `lines` add up to its amount exactly."""
+
+    event: UsageEvent
+    rate: RateDetails
+    lines: Sequence[RatedLine]
+
+    @property
+    def formula(self) -> str:
+        """The amount as a sum of products."""
+        return self.rate.formula((line.token_class, line.quantity) for line in self.lines)
+
+
+def events_of(
+    *,
+    organization: Organization,
+    start: datetime,
+    end: datetime,
+    limit: int,
+    before: UUID | None = None,
+    model_id: int | None = None,
+    api_key_id: int | None = None,
+) -> list[UsageEvent]:
+    """Up to `limit` events of [start, end), newest first, older than the event `before`. Needs the tenant's scope."""
+    events = UsageEvent.objects.for_organization(organization).filter(
+        id__gte=first_id_at(start), id__lt=first_id_at(end)
+    )
+    if before is not None:
+        events = events.filter(id__lt=before)
+    if model_id is not None:
+        events = events.filter(model_id=model_id)
+    if api_key_id is not None:
+        events = events.filter(api_key_id=api_key_id)
+    return list(events.order_by("-id")[:limit])
+
+
+def receipt_of(*, organization: Organization, event_id: UUID) -> Receipt | None:
+    """The receipt of an event of the organization, or None. Needs the tenant's scope."""
+    event = UsageEvent.objects.for_organization(organization).filter(id=event_id).first()
+    if event is None:
+        return None
+    rate = details_of([event.applied_rate_id])[event.applied_rate_id]
+    return Receipt(event=event, rate=rate, lines=explain(usage_of(event), rate.unit_prices))
+
+
+def waiting_event(*, organization: Organization, event_id: UUID) -> UnratedUsage | None:
+    """The event of that id if it still waits for a price."""
+    return UnratedUsage.objects.for_organization(organization).filter(event_id=event_id).first()
+
+
+def usage_of(event: UsageEvent) -> TokenUsage:
+    """The counts of a stored event; unknown ones stay None."""
+    return TokenUsage(**{name: getattr(event, name) for name in COUNTS})

@@ -1,0 +1,174 @@
+"""How the REST API shows usage: sums, events, receipts. Amounts are exact decimal text before tax."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from rest_framework import serializers
+
+from accounts.models import ApiKey
+from catalog.rate_answers import AppliedRateAnswer, rate_json
+from metering.models import EventKind, Evidence, UnratedUsage, UsageEvent
+from metering.receipts import Receipt
+from metering.rollups import COUNTS
+from metering.usage_queries import UsageRow, UsageSum
+from pricing.plain_text import plain
+
+
+class CountsAnswer(serializers.Serializer[Any]):
+    """Disjoint counts; reasoning is inside output."""
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        return {name: serializers.IntegerField(allow_null=True) for name in COUNTS}
+
+
+class KeyName(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    name = serializers.CharField()
+    prefix = serializers.CharField()
+
+
+class SumAnswer(CountsAnswer):
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        return super().get_fields() | {"amount": serializers.CharField(help_text="Exact, before tax.")}
+
+
+class UsageRowAnswer(SumAnswer):
+    """One group: `hour` or `day` or `model` or `api_key` (null: no key was named), and its sums."""
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        return {
+            "hour": serializers.DateTimeField(required=False),
+            "day": serializers.DateField(required=False),
+            "model": serializers.CharField(required=False),
+            "api_key": KeyName(required=False, allow_null=True),
+        } | super().get_fields()
+
+
+class EventAnswer(serializers.Serializer[Any]):
+    """One call. `id` is ours, `key` the reporter's."""
+
+    id = serializers.UUIDField()
+    key = serializers.CharField()
+    occurred_at = serializers.DateTimeField()
+    received_at = serializers.DateTimeField()
+    kind = serializers.ChoiceField(choices=[kind.name.lower() for kind in EventKind])
+    evidence = serializers.ChoiceField(choices=[evidence.name.lower() for evidence in Evidence])
+    model = serializers.CharField()
+    requested_model = serializers.CharField(allow_null=True)
+    api_key = KeyName(allow_null=True)
+    usage = CountsAnswer()
+    amount = serializers.CharField(help_text="Exact, before tax.")
+    currency = serializers.CharField()
+    upstream = serializers.CharField(allow_null=True)
+    status = serializers.IntegerField(allow_null=True)
+    streamed = serializers.BooleanField(allow_null=True)
+    latency_ms = serializers.IntegerField(allow_null=True)
+    first_token_ms = serializers.IntegerField(allow_null=True)
+    finish_reason = serializers.CharField(allow_null=True)
+    end_user = serializers.CharField(allow_null=True)
+    tags = serializers.DictField(child=serializers.CharField())
+
+
+class LineAnswer(serializers.Serializer[Any]):
+    """quantity × unit price = amount."""
+
+    token_class = serializers.CharField()
+    quantity = serializers.IntegerField()
+    unit_cost_usd = serializers.CharField()
+    unit_price = serializers.CharField()
+    amount = serializers.CharField()
+
+
+class ReceiptAnswer(EventAnswer):
+    """One call with everything that its amount was made of."""
+
+    lines = LineAnswer(many=True)
+    applied_rate = AppliedRateAnswer()
+    cost_usd = serializers.CharField()
+    formula = serializers.CharField(help_text="A sum of products that gives the amount, exactly.")
+
+
+def sum_json(total: UsageSum) -> dict[str, Any]:
+    return dict(total.counts) | {"amount": plain(total.amount)}
+
+
+def row_json(row: UsageRow, group_by: str, zone: ZoneInfo) -> dict[str, Any]:
+    """A group as UsageRowAnswer; times in the organization's zone."""
+    group: dict[str, Any] = {}
+    if group_by == "hour":
+        group["hour"] = _local(row.start, zone).isoformat()
+    elif group_by == "day":
+        group["day"] = _local(row.start, zone).date().isoformat()
+    elif group_by == "model":
+        group["model"] = row.model and row.model.slug
+    elif group_by == "api_key":
+        group["api_key"] = key_name(row.api_key)
+    return group | sum_json(row.total)
+
+
+def key_name(key: ApiKey | None) -> dict[str, str] | None:
+    return None if key is None else {"id": str(key.pk), "name": key.name, "prefix": key.prefix}
+
+
+def event_json(
+    event: UsageEvent, *, currency: str, models: Mapping[int, str], keys: Mapping[int, ApiKey]
+) -> dict[str, Any]:
+    """An event as EventAnswer; `models` are ids by number."""
+    return {
+        "id": str(event.id),
+        "key": event.key,
+        "occurred_at": event.occurred_at,
+        "received_at": event.received_at,
+        "kind": EventKind(event.kind).name.lower(),
+        "evidence": Evidence(event.evidence).name.lower(),
+        "model": models[event.model_id],
+        "requested_model": models[event.requested_model_id] if event.requested_model_id else None,
+        "api_key": key_name(keys.get(event.api_key_id) if event.api_key_id else None),
+        "usage": {name: getattr(event, name) for name in COUNTS},
+        "amount": plain(event.amount),
+        "currency": currency,
+        "upstream": event.upstream,
+        "status": event.status,
+        "streamed": event.streamed,
+        "latency_ms": event.latency_ms,
+        "first_token_ms": event.first_token_ms,
+        "finish_reason": event.finish_reason,
+        "end_user": event.end_user,
+        "tags": event.tags or {},
+    }
+
+
+def receipt_json(receipt: Receipt, event: Mapping[str, Any]) -> dict[str, Any]:
+    """A receipt as ReceiptAnswer; `event` is its event as EventAnswer."""
+    lines = [
+        {
+            "token_class": line.token_class.value,
+            "quantity": line.quantity,
+            "unit_cost_usd": plain(receipt.rate.unit_costs[line.token_class]),
+            "unit_price": plain(line.unit_price),
+            "amount": plain(line.amount),
+        }
+        for line in receipt.lines
+    ]
+    rate = {"applied_rate": rate_json(receipt.rate), "cost_usd": plain(receipt.event.cost), "formula": receipt.formula}
+    return {**event, "lines": lines, **rate}
+
+
+def waiting_json(waiting: UnratedUsage) -> dict[str, Any]:
+    """An event that has no price yet."""
+    return {
+        "id": str(waiting.event_id),
+        "key": waiting.key,
+        "occurred_at": waiting.occurred_at,
+        "received_at": waiting.received_at,
+        "model": waiting.model,
+        "amount": None,
+        "waits_for": waiting.reason,
+    }
+
+
+def _local(moment: datetime | None, zone: ZoneInfo) -> datetime:
+    assert moment is not None, "rows by time have a start"
+    return moment.astimezone(zone)

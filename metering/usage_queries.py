@@ -1,0 +1,125 @@
+"""What was used, read from the rollups: sums by hour, day, model or key, over any range of an organization's time.
+
+For the dashboard and the REST API. Every function needs the organization's tenant scope. Amounts are exact, before tax; what we
+pay the upstream is in the receipts of single events only.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from django.db.models import F, Sum
+from django.db.models.functions import TruncDay
+
+from accounts.models import ApiKey, Organization
+from catalog.models import LanguageModel
+from metering.models import UnratedUsage, UsageRollup
+from metering.rollups import COUNTS
+from pricing.exact import ZERO, exact_sum
+
+Grouping = Literal["hour", "day", "model", "api_key", "none"]
+GROUPINGS: tuple[Grouping, ...] = ("hour", "day", "model", "api_key", "none")
+
+_KEYS: Mapping[str, Any] = {
+    "hour": F("hour"),
+    "model": F("model_id"),
+    "api_key": F("api_key_id"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageSum:
+    """The sum of some usage: disjoint counts (reasoning inside output), calls, and the exact amount in the billing currency."""
+
+    counts: Mapping[str, int]
+    amount: Decimal
+
+    @property
+    def requests(self) -> int:
+        return self.counts["requests"]
+
+    @property
+    def prompt_tokens(self) -> int:
+        """All that was read, caches included."""
+        return sum(self.counts[name] for name in PROMPT_COUNTS)
+
+    @property
+    def completion_tokens(self) -> int:
+        """All that was written, reasoning included once."""
+        return sum(self.counts[name] for name in COMPLETION_COUNTS)
+
+
+PROMPT_COUNTS = (
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "audio_input_tokens",
+    "audio_cache_read_tokens",
+    "image_input_tokens",
+)
+COMPLETION_COUNTS = ("output_tokens", "audio_output_tokens", "image_output_tokens")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageRow:
+    """One group: its start (hour, day), its model, or its key (None: no key was named)."""
+
+    start: datetime | None = None
+    model: LanguageModel | None = None
+    api_key: ApiKey | None = None
+    total: UsageSum
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageTable:
+    """The groups of a range in order (time; else the highest amount first), and their sum."""
+
+    rows: Sequence[UsageRow]
+    total: UsageSum
+
+
+def usage_by(*, organization: Organization, start: datetime, end: datetime, group_by: Grouping) -> UsageTable:
+    """Usage of the half-open range [start, end), whose ends are full hours of the organization's zone."""
+    rollups = UsageRollup.objects.for_organization(organization).filter(hour__gte=start, hour__lt=end)
+    key = TruncDay("hour", tzinfo=ZoneInfo(organization.zone)) if group_by == "day" else _KEYS.get(group_by)
+    sums = {f"sum_{name}": Sum(name) for name in (*COUNTS, "amount")}
+    if key is None:
+        total = _sum_of(rollups.aggregate(**sums))
+        return UsageTable(rows=[UsageRow(total=total)], total=total)
+    found = [
+        (row["key"], _sum_of(row)) for row in rollups.annotate(key=key).values("key").annotate(**sums).order_by("key")
+    ]
+    return UsageTable(rows=_rows(organization, group_by, found), total=add_up(total for _key, total in found))
+
+
+def add_up(sums: Iterable[UsageSum]) -> UsageSum:
+    """The sum of sums."""
+    parts = list(sums)
+    return UsageSum(
+        counts={name: sum(part.counts[name] for part in parts) for name in COUNTS},
+        amount=exact_sum(part.amount for part in parts),
+    )
+
+
+def waiting_events(*, organization: Organization) -> int:
+    """How many events wait for a price."""
+    return UnratedUsage.objects.for_organization(organization).count()
+
+
+def _sum_of(row: Mapping[str, Any]) -> UsageSum:
+    return UsageSum(counts={name: int(row[f"sum_{name}"] or 0) for name in COUNTS}, amount=row["sum_amount"] or ZERO)
+
+
+def _rows(organization: Organization, group_by: Grouping, found: Sequence[tuple[Any, UsageSum]]) -> list[UsageRow]:
+    if group_by in ("hour", "day"):
+        return [UsageRow(start=key, total=total) for key, total in found]
+    by_amount = sorted(found, key=lambda row: (-row[1].amount, row[0]))
+    if group_by == "model":
+        models = LanguageModel.objects.in_bulk([key for key, _total in found])
+        return [UsageRow(model=models[key], total=total) for key, total in by_amount]
+    keys = ApiKey.objects.for_organization(organization).in_bulk([key for key, _total in found])
+    return [UsageRow(api_key=keys.get(key), total=total) for key, total in by_amount]
