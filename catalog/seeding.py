@@ -19,6 +19,7 @@ from catalog.models import CostPrice, CostTable, LanguageModel
 from catalog.publishing import NewPrice, publish_cost_prices
 from catalog.seed import our_table
 from catalog.seed.our_table import DEFAULT_COST_TABLE, OurModel
+from pricing.openrouter_pricing import parse_openrouter_pricing
 
 if TYPE_CHECKING:
     from catalog.seed.packaged_prices import PackagedModel
@@ -139,12 +140,13 @@ def _packaged_prices(
         for price in model.prices:
             if price.since is None and outdated:
                 continue
+            pricing = price.pricing | (ours[model.slug].also if model.slug in ours else {})
             yield NewPrice(
                 cost_table=tables[DEFAULT_COST_TABLE],
                 language_model=row,
-                sheet=price.sheet,
+                sheet=parse_openrouter_pricing(pricing),
                 effective_from=_midnight(price.since or opening),
-                raw=price.pricing,
+                raw=pricing,
                 origin=origin,
             )
 

@@ -31,13 +31,17 @@ class OurPrice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OurModel:
-    """What we know of a model. `facts` are fields of `catalog.listing.ModelFacts`; no prices means that the package has them."""
+    """What we know of a model. `facts` are fields of `catalog.listing.ModelFacts`; no prices means that the package has them.
+
+    `also` are pricing keys that the package does not know of, for all its prices.
+    """
 
     slug: str
     name: str
     cost_table: str
     facts: dict[str, Any]
     prices: tuple[OurPrice, ...]
+    also: dict[str, str]
 
 
 def fingerprint() -> str:
@@ -74,7 +78,7 @@ def _providers() -> dict[str, str]:
 
 def _model(entry: Mapping[str, Any], parameters: Mapping[str, list[str]]) -> OurModel:
     facts = dict(entry)
-    prices = facts.pop("prices", ())
+    prices, also = facts.pop("prices", ()), facts.pop("also_per_million", {})
     if "parameters" in facts:
         facts["supported_parameters"] = parameters[facts.pop("parameters")]
     return OurModel(
@@ -83,14 +87,19 @@ def _model(entry: Mapping[str, Any], parameters: Mapping[str, list[str]]) -> Our
         cost_table=facts.pop("cost_table", DEFAULT_COST_TABLE),
         facts={"input_modalities": facts.pop("input"), "output_modalities": facts.pop("output"), **facts},
         prices=tuple(map(_price, prices)),
+        also=_per_token(also),
     )
 
 
 def _price(entry: Mapping[str, Any]) -> OurPrice:
-    pricing = {key: format(parse_decimal(price).scaleb(-6), "f") for key, price in entry.get("per_million", {}).items()}
+    pricing = _per_token(entry.get("per_million", {}))
     return OurPrice(
         cost_table=entry["cost_table"],
         since=entry["from"],
         pricing=pricing,
         sheet=None if entry.get("delisted") else parse_openrouter_pricing(pricing),
     )
+
+
+def _per_token(per_million: Mapping[str, str]) -> dict[str, str]:
+    return {key: format(parse_decimal(price).scaleb(-6), "f") for key, price in per_million.items()}

@@ -4,6 +4,7 @@ So they take the same way in as the live feed (`pricing.openrouter_pricing`): sa
 USD per million tokens (per thousand searches), tiers that reprice the whole request, and the days when prices changed.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -33,6 +34,9 @@ FREE = ":free"
 NOT_SOLD = (":batch",)
 """Variants of an id that need an interface the gateway has not: batches are posted as files, not called."""
 ALIAS = "~"
+MAKES_MEDIA = re.compile(r"image|audio|banana|omni|lyria")
+"""Ids of models whose answers are pictures or sound. These have prices of their own, which the package does not know; priced
+as text they would be sold far below cost."""
 
 
 class Unusable(ValueError):
@@ -87,12 +91,14 @@ def _model(info: ModelInfo, name: str | None) -> PackagedModel:
         raise Unusable("an alias: priced as the model it stands for")
     if info.id.endswith(NOT_SOLD):
         raise Unusable("a variant that the gateway cannot call")
+    if MAKES_MEDIA.search(info.id) and not info.id.endswith(FREE):
+        raise Unusable("answers with pictures or sound, whose price is not known")
     if not name:
         raise Unusable("no name, so no longer listed")
     prices = info.prices if isinstance(info.prices, list) else [ConditionalPrice(prices=info.prices)]
     return PackagedModel(
         slug=info.id,
-        name=name,
+        name=" ".join(name.split()),
         context_length=info.context_window,
         prices=tuple(sorted((_price(info.id, price) for price in prices), key=lambda price: price.since or date.min)),
     )

@@ -51,7 +51,8 @@ def test_what_cannot_be_sold_is_left_out_and_says_why() -> None:
     assert "a variant" in left_out["openai/gpt-5:batch"]
     assert "without its author" in left_out["devstral-small"]
     assert "no unit cost for output" in left_out["cloudflare/clef"]
-    assert "no unit cost for input" in left_out["google/lyria-3-pro-preview"]
+    assert "no unit cost for input" in left_out["stealth/crouton-alpha"]
+    assert "pictures or sound" in left_out["google/gemini-2.5-flash-image"]
     assert not left_out.keys() & {model.slug for model in sold}
 
 

@@ -87,6 +87,12 @@ def test_devstral_keeps_its_history_and_is_sold_from_our_own_server(seeded: Seed
     assert model.cost_table.slug == "self-hosted"
 
 
+def test_our_table_adds_the_prices_that_the_package_lacks(seeded: Seeded) -> None:
+    for price in models()["google/gemini-2.5-flash"].prices.using("system"):
+        assert price.sheet["base"]["audio_input"] == "0.000001000000"
+        assert price.raw["audio"] == "0.00000100"
+
+
 def test_half_a_million_in_and_out_of_devstral_cost_66_won_and_6_won_vat(seeded: Seeded) -> None:
     offer()
     quote = price_book.quote(
