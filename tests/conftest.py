@@ -77,7 +77,9 @@ def db(
 ) -> Iterator[None]:
     """A database of this test's own, under all three of Django's connections."""
     name = f"test_{os.environ[environment.RUN]}_{environment.worker_number()}_{next(_numbers)}"
-    clone = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
+    # Copying files is twice as fast where nothing is synced, and ten times slower where it is.
+    strategy = "file_copy" if "DATABASE_URL" in os.environ[environment.EMBEDDED] else "wal_log"
+    clone = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY " + strategy)
     servers.execute(clone.format(sql.Identifier(name), sql.Identifier(environment.template_database())))
     _point_connections_at(name)
     with django_db_blocker.unblock():
