@@ -52,7 +52,7 @@ def money(value: Number, currency: str = "KRW") -> str:
     amount = decimal_of(value)
     if amount is None:
         return UNKNOWN
-    size = abs(amount)
+    size = amount.copy_abs()
     digits = MINOR_DIGITS.get(currency, 2)
     shown = rounded(size, digits)
     if size and not shown:
@@ -67,7 +67,7 @@ def money_exact(value: Number, currency: str = "KRW") -> str:
     amount = decimal_of(value)
     if amount is None:
         return UNKNOWN
-    size = abs(amount)
+    size = amount.copy_abs()
     digits = MINOR_DIGITS.get(currency, 2)
     shown = rounded(size, digits)
     text = f"{shown:,f}" if shown == size else plain(size)
@@ -106,8 +106,8 @@ def price_text(price: Number, currency: str = "USD") -> str:
     if amount is None:
         return UNKNOWN
     digits = MINOR_DIGITS.get(currency, 3)
-    shown = rounded(abs(amount), digits)
-    text = f"{shown:,f}" if shown == abs(amount) else plain(abs(amount))
+    shown = rounded(amount.copy_abs(), digits)
+    text = f"{shown:,f}" if shown == amount.copy_abs() else plain(amount.copy_abs())
     return with_symbol(text, currency, negative=amount < 0)
 
 
