@@ -58,7 +58,7 @@ def test_nothing_is_negative(name: str) -> None:
         worst(**{name: Decimal(-1) if name == "tax_rate" else -1})
 
 
-@pytest.mark.parametrize("token_class", set(TokenClass))
+@pytest.mark.parametrize("token_class", list(TokenClass))
 def test_a_class_without_a_price_is_not_free(token_class: TokenClass) -> None:
     with pytest.raises(MissingUnitPrice, match=token_class):
         worst(highest_unit_prices={name: price for name, price in PRICES.items() if name != token_class})
