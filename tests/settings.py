@@ -5,7 +5,7 @@ from tests import environment
 environment.prepare()
 
 from config.settings import *  # noqa: E402, F403  (reads the environment made just above)
-from config.settings import DATABASES  # noqa: E402
+from config.settings import DATABASES, STORAGES  # noqa: E402
 
 for connection in DATABASES.values():
     connection["NAME"] = environment.NO_DATABASE
@@ -13,3 +13,6 @@ for connection in DATABASES.values():
 
 # The real hasher is slow on purpose; tests of the login itself choose it themselves.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+# `make run` collects static files under hashed names before it starts; tests read them where they are.
+STORAGES = STORAGES | {"staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
