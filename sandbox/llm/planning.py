@@ -164,7 +164,8 @@ def _overrule(usage: Usage, body: dict[str, Any]) -> None:
 
 
 def model_of(body: dict[str, Any]) -> str:
-    model = body.get("model") or (body.get("models") or [None])[0]
+    fallbacks = body.get("models")
+    model = body.get("model") or (fallbacks[0] if isinstance(fallbacks, list) and fallbacks else None)
     if not isinstance(model, str) or not model:
         raise BadRequestError("No models provided")
     return model

@@ -83,7 +83,13 @@ class Generations:
         plan = self._plans.get((chat, raw))
         if plan is None:
             make = planning.plan_chat if chat else planning.plan_completion
-            plan = make(body, words=self._sender.pace.chunks)
+            try:
+                plan = make(body, words=self._sender.pace.chunks)
+            except BadRequestError:
+                raise
+            except (TypeError, ValueError, AttributeError, LookupError) as error:
+                # Real upstreams check every field; here, what the planner stumbles over is a field of a wrong form.
+                raise BadRequestError("A field of the body has a form that cannot be read") from error
             if len(raw) <= _KEPT_BODY_BYTES:
                 if len(self._plans) >= _KEPT_PLANS:
                     self._plans.clear()

@@ -229,6 +229,7 @@ def test_models_credits_and_generation(llm, client):
         ({"model": MODEL}, "messages"),
         ({"messages": HELLO}, "No models"),
         ({"model": MODEL, "messages": HELLO, "max_tokens": 0}, "max_tokens"),
+        ({"model": MODEL, "messages": HELLO, "tools": 7}, "form"),
         ({"model": MODEL, "messages": HELLO, "metadata": {"sandbox_fault": "nope"}}, "unknown fault"),
     ],
 )
