@@ -1,5 +1,6 @@
-"""What the launcher says: one line a step, with its time; a running clock on a terminal, plain lines elsewhere."""
+"""What the launcher says: one line a step, with its time."""
 
+import contextlib
 import sys
 import time
 from collections.abc import Iterator
@@ -7,22 +8,27 @@ from contextlib import contextmanager
 
 
 def say(text: str = "") -> None:
-    """Print and flush, never failing on a terminal that cannot show a sign."""
+    write(f"{text}\n")
+
+
+def write(text: str) -> None:
+    """Print at once. Neither a terminal that lacks a sign nor one that was closed may keep us from our work."""
     encoding = sys.stdout.encoding or "utf-8"
-    print(text.encode(encoding, errors="replace").decode(encoding), flush=True)
+    with contextlib.suppress(OSError):
+        print(text.encode(encoding, errors="replace").decode(encoding), end="", flush=True)
 
 
 @contextmanager
 def step(name: str) -> Iterator[None]:
-    """`  Python packages …  4.6 s`; without a number when the step fails, whose error follows on a line of its own."""
+    """`  Python packages   4.6 s`; without a number when the step fails, whose error follows on a line of its own."""
     terminal = sys.stdout.isatty()
     started = time.monotonic()
     if terminal:
-        print(f"  {name} ...", end="", flush=True)
+        write(f"  {name} ...")
     try:
         yield
     except BaseException:
-        print("" if terminal else f"  {name}: failed", flush=True)
+        say("" if terminal else f"  {name}: failed")
         raise
-    took = f"{time.monotonic() - started:5.1f} s"
-    print(f"\r  {name:<28}{took}" if terminal else f"  {name:<28}{took}", flush=True)
+    done = f"  {name:<28}{time.monotonic() - started:5.1f} s"
+    say(f"\r{done}" if terminal else done)

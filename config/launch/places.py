@@ -105,7 +105,11 @@ def shared_folder() -> Path:
             folder.mkdir(mode=0o711, parents=True, exist_ok=True)
         except OSError:
             continue
-        if _is_ours_alone(folder) and is_traversable(folder) and not os.statvfs(folder).f_flag & os.ST_NOEXEC:
+        if (
+            _is_ours_alone(folder)
+            and is_traversable(folder)
+            and not os.statvfs(folder).f_flag & getattr(os, "ST_NOEXEC", 0)
+        ):
             return folder
     names = " nor ".join(str(folder) for folder in SHARED_FOLDERS)
     raise LaunchError(
