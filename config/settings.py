@@ -264,10 +264,27 @@ SELLER = {
 
 # -- the gateway's upstream: OpenRouter, any OpenAI-compatible server, or the stand-in of sandbox/ --------------------
 OPENROUTER_API_KEY = env("OPENROUTER_API_KEY", default="")
+OPENROUTER_BASE_URL = env("OPENROUTER_BASE_URL", default="https://openrouter.ai/api/v1")
 UPSTREAM_BASE_URL = env("UPSTREAM_BASE_URL", default="")
 UPSTREAM_API_KEY = env("UPSTREAM_API_KEY", default=OPENROUTER_API_KEY)
 HOLD_SECONDS = env.int("HOLD_SECONDS", default=900)
 """How long a running call may keep its hold before the sweeper asks what became of it."""
+GATEWAY_MAX_BODY_BYTES = env.int("GATEWAY_MAX_BODY_BYTES", default=10 * 1024 * 1024)
+GATEWAY_MAX_ANSWER_BYTES = env.int("GATEWAY_MAX_ANSWER_BYTES", default=64 * 1024 * 1024)
+GATEWAY_DEFAULT_MAX_OUTPUT = env.int("GATEWAY_DEFAULT_MAX_OUTPUT", default=16_384)
+"""Output tokens of a call that names no cap: it is reserved for, and told the upstream."""
+GATEWAY_CONNECT_SECONDS = env.float("GATEWAY_CONNECT_SECONDS", default=5.0)
+GATEWAY_FIRST_BYTE_SECONDS = env.float("GATEWAY_FIRST_BYTE_SECONDS", default=120.0)
+GATEWAY_CHUNK_SECONDS = env.float("GATEWAY_CHUNK_SECONDS", default=60.0)
+GATEWAY_TOTAL_SECONDS = env.float("GATEWAY_TOTAL_SECONDS", default=600.0)
+"""Below HOLD_SECONDS, so that no running call is asked about."""
+GATEWAY_DETACHED_SECONDS = env.float("GATEWAY_DETACHED_SECONDS", default=120.0)
+"""How long an answer is read on for its usage after its caller left."""
+GATEWAY_COMMIT_SECONDS = env.float("GATEWAY_COMMIT_SECONDS", default=15.0)
+"""How long a caller waits for the end of its answer while usage cannot be committed."""
+GATEWAY_RECORD_SECONDS = env.float("GATEWAY_RECORD_SECONDS", default=120.0)
+GATEWAY_DRAIN_SECONDS = env.float("GATEWAY_DRAIN_SECONDS", default=15.0)
+GATEWAY_KEY_CACHE_SECONDS = env.float("GATEWAY_KEY_CACHE_SECONDS", default=3.0)
 
 STRIPE_SECRET_KEY = env("STRIPE_SECRET_KEY", default="")
 STRIPE_WEBHOOK_SECRET = env("STRIPE_WEBHOOK_SECRET", default="")
