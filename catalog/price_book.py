@@ -125,6 +125,7 @@ class _Memory:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
+        self.refreshed_by_a_thread = False
         self.forget()
 
     def forget(self) -> None:
@@ -141,6 +142,19 @@ _memory = _Memory()
 def forget() -> None:
     """Drop the memory, so that the next question reads the tables again."""
     _memory.forget()
+
+
+def leave_refreshing_to_a_thread() -> None:
+    """From now on `current` never reads the tables once they are loaded: a thread of the caller's calls `refresh` instead.
+
+    For processes with an event loop, which must not wait for a database.
+    """
+    _memory.refreshed_by_a_thread = True
+
+
+def is_loaded() -> bool:
+    """Whether questions can be answered from memory."""
+    return _memory.snapshot is not None
 
 
 def refresh() -> PriceSnapshot:
@@ -162,6 +176,8 @@ def current() -> PriceSnapshot:
     snapshot = _memory.snapshot
     if snapshot is None:
         return refresh()
+    if _memory.refreshed_by_a_thread:
+        return snapshot
     if time.monotonic() - _memory.looked_at > SECONDS_BETWEEN_LOOKS and not _memory.lock.locked():
         try:
             return refresh()
