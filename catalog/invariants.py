@@ -9,21 +9,25 @@ from pricing.rating import unit_prices
 
 def _inexact_applied_rates() -> Violations:
     """Applied rates whose unit prices are not unit costs × (1 + markup) × rate, or whose unit costs are not their band's."""
-    wrong = []
     rows = AppliedRate.objects.using("system").select_related("cost_price", "markup_rule", "exchange_rate")
-    for row in rows.order_by("pk").iterator():
+    faults = ((row.pk, _fault_of(row)) for row in rows.order_by("pk").iterator())
+    return [f"applied rate {number}: {fault}" for number, fault in faults if fault][:LIMIT]
+
+
+def _fault_of(row: AppliedRate) -> str:
+    if not row.cost_price.sheet or row.markup_rule.markup is None:
+        return "refers to a tombstone"
+    try:
         costs = parse_price_map(row.unit_costs)
-        if not row.cost_price.sheet or row.markup_rule.markup is None:
-            wrong.append(f"applied rate {row.pk} refers to a tombstone")
-            continue
-        expected = unit_prices(
-            costs, markup=row.markup_rule.markup, exchange_rate=row.exchange_rate.rate if row.exchange_rate else ONE
-        )
+        exchange_rate = row.exchange_rate.rate if row.exchange_rate else ONE
+        expected = unit_prices(costs, markup=row.markup_rule.markup, exchange_rate=exchange_rate)
         if expected != parse_price_map(row.unit_prices):
-            wrong.append(f"applied rate {row.pk}: unit prices are not cost × markup × exchange rate")
+            return "unit prices are not cost × markup × exchange rate"
         if costs != sheet_from_json(row.cost_price.sheet).named_band(row.band).unit_costs:
-            wrong.append(f"applied rate {row.pk}: unit costs are not those of band {row.band}")
-    return wrong[:LIMIT]
+            return f"unit costs are not those of band {row.band}"
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 INVARIANTS = (

@@ -1,0 +1,90 @@
+"""`manage.py audit` finds what should never be: each invariant is broken once, behind the application's back."""
+
+import os
+from datetime import timedelta
+from decimal import Decimal
+
+import psycopg
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connections
+
+from accounts.invariants import all_invariants
+from ledger import holds
+from ledger.event_ids import new_id
+from tests import environment, stories
+from tests.stories import NOON, use
+
+BREAKAGES = {
+    "3": "UPDATE ledger_balance SET prepaid = prepaid + 1",
+    "5": "UPDATE ledger_hold SET status = 3, resolved_at = now()",
+    "6": "UPDATE ledger_hold SET status = 2, resolved_at = now(), captured = amount + 1",
+    "8a": "DELETE FROM metering_eventkey",
+    "8b": "DELETE FROM metering_usageevent",
+    "9a": "UPDATE metering_usageevent SET amount = amount + 0.00000000000000000001",
+    "9b": """UPDATE catalog_appliedrate SET unit_prices = jsonb_set(unit_prices, '{input}', '"1"')""",
+    "10": """ALTER TABLE catalog_costprice DROP CONSTRAINT one_cost_price_per_moment;
+             INSERT INTO catalog_costprice (cost_table_id, language_model_id, effective_from, sheet, raw, origin, created_at)
+             SELECT cost_table_id, language_model_id, effective_from, sheet, raw, origin, created_at FROM catalog_costprice""",
+    "11": "UPDATE catalog_costprice SET effective_from = now() + interval '1 year'",
+    "12": "UPDATE metering_usagerollup SET input_tokens = input_tokens + 1",
+    "25": """ALTER TABLE catalog_exchangerate DROP CONSTRAINT exchange_rate_positive;
+             UPDATE catalog_exchangerate SET rate = 0""",
+    "29": """ALTER TABLE ledger_billingperiod DROP CONSTRAINT periods_do_not_overlap;
+             INSERT INTO ledger_billingperiod (organization_id, starts_at, ends_at, zone, status)
+             SELECT organization_id, starts_at + interval '1 day', ends_at, zone, status FROM ledger_billingperiod""",
+    "30": "UPDATE ledger_balance SET unbilled = unbilled + 1",
+    "31": "UPDATE metering_usageevent SET occurred_at = occurred_at - interval '1 minute'",
+}
+
+
+@pytest.fixture
+def books(db: None) -> stories.Cast:
+    """Two tenants with usage, a running call and a price with a band."""
+    cast = stories.meet_the_cast(now=NOON)
+    for company in (cast.acme, cast.globex):
+        use(company.organization, at=NOON)
+    request = holds.HoldRequest(
+        organization_id=cast.acme.organization.pk,
+        id=new_id(NOON),
+        created_at=NOON,
+        expires_at=NOON + timedelta(minutes=15),
+        api_key_id=cast.acme.key.pk,
+        model_id=1,
+        amount=Decimal(100),
+        request_id="req",
+        upstream="test",
+    )
+    assert holds.reserve([request]) == [None]
+    return cast
+
+
+def break_books(statements: str) -> None:
+    """As the superuser, with triggers and row security out of the way."""
+    url = environment.with_path(os.environ["DATABASE_URL"], connections["default"].settings_dict["NAME"])
+    connections.close_all()
+    with psycopg.connect(url) as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute(statements)
+
+
+def test_books_that_are_right_pass(books: stories.Cast, capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("audit")
+    assert "All invariants hold" in capsys.readouterr().out
+
+
+def test_every_invariant_is_broken_below() -> None:
+    assert {invariant.number for invariant in all_invariants()} == set(BREAKAGES)
+
+
+@pytest.mark.parametrize("number", BREAKAGES)
+def test_a_violation_is_found_and_named(books: stories.Cast, number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    break_books(BREAKAGES[number])
+    with pytest.raises(CommandError, match="violated"):
+        call_command("audit")
+    [line] = [
+        line
+        for line in capsys.readouterr().out.splitlines()
+        if line.split("  ")[0].strip() == number or line.strip().startswith(f"{number}  ")
+    ]
+    assert "violation" in line
