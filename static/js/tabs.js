@@ -2,13 +2,12 @@
 "use strict";
 
 (() => {
-  const choose = (tabs, panels, index, focus) => {
+  const show = (tabs, panels, index) => {
     tabs.forEach((tab, at) => {
       tab.setAttribute("aria-selected", String(at === index));
       tab.tabIndex = at === index ? 0 : -1;
       panels[at].hidden = at !== index;
     });
-    if (focus) tabs[index].focus();
   };
 
   // Whoever reads the first example in TypeScript reads the next one in TypeScript, too.
@@ -49,21 +48,26 @@
       return tab;
     });
     list.replaceChildren(...tabs);
+    const choose = (at) => {
+      show(tabs, panels, at);
+      remember(panels[at].dataset.panel);
+    };
     list.addEventListener("click", (event) => {
       const at = tabs.indexOf(event.target);
       if (at < 0) return;
-      choose(tabs, panels, at, false);
-      remember(panels[at].dataset.panel);
+      choose(at);
     });
     list.addEventListener("keydown", (event) => {
       const steps = { ArrowRight: 1, ArrowLeft: -1 };
       const at = tabs.indexOf(document.activeElement);
       if (at < 0 || !(event.key in steps)) return;
       event.preventDefault();
-      choose(tabs, panels, (at + steps[event.key] + tabs.length) % tabs.length, true);
+      const next = (at + steps[event.key] + tabs.length) % tabs.length;
+      choose(next);
+      tabs[next].focus();
     });
     const start = panels.findIndex((panel) => panel.dataset.panel === remembered());
-    choose(tabs, panels, Math.max(start, 0), false);
+    show(tabs, panels, Math.max(start, 0));
   };
 
   document.querySelectorAll("[data-tabs]").forEach(build);
