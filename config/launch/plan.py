@@ -1,12 +1,10 @@
-"""What `make run` starts: addresses, environment, and the list of services with how each is told to be ready."""
+"""What a `make run` is made of: which stand-ins it needs, on which ports, and the environment that ties it together."""
 
 import os
-import sys
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 from config.launch import ports
 from config.launch.places import LaunchError
@@ -24,18 +22,6 @@ REAL_SERVICES = (
 
 STARTED = "INVOICEDREAM_STARTED"
 """When the person pressed Enter, seconds since 1970: handed from the bootstrap to the supervisor."""
-
-
-@dataclass(frozen=True)
-class Service:
-    """One child of the supervisor. `stage` orders the stop: lower ones go first, because they use the others."""
-
-    name: str
-    command: tuple[str, ...]
-    is_ready: Callable[[], bool]
-    stage: int
-    patience: float = 10.0
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,7 +101,7 @@ def embedded_values(
     if needs.payments:
         values |= {
             "STRIPE_SECRET_KEY": f"sk_test_{secrets['STRIPE_SECRET_KEY']}",
-            "STRIPE_WEBHOOK_SECRET": f"whsec_{secrets['STRIPE_WEBHOOK_SECRET']}",
+            "STRIPE_WEBHOOK_SECRET": webhook_secret(secrets),
             "STRIPE_API_BASE": local["PAYMENTS_PORT"],
         }
     if needs.llm:
@@ -123,84 +109,10 @@ def embedded_values(
     return values
 
 
-def stand_ins(*, needs: Needs, chosen: Mapping[str, int], var: Path) -> list[Service]:
-    found = []
-    if needs.llm:
-        found.append(_python("llm", "sandbox.llm", ["--port", chosen["LLM_PORT"]], port=chosen["LLM_PORT"], stage=2))
-    if needs.payments:
-        found.append(
-            _python(
-                "payments",
-                "sandbox.payments",
-                ["--port", chosen["PAYMENTS_PORT"]],
-                port=chosen["PAYMENTS_PORT"],
-                stage=2,
-            )
-        )
-    if needs.mailbox:
-        addresses = ["--smtp-port", chosen["SMTP_PORT"], "--port", chosen["MAILBOX_PORT"]]
-        arguments = [*addresses, "--directory", str(var / "mailbox")]
-        found.append(_python("mailbox", "sandbox.mailbox", arguments, port=chosen["MAILBOX_PORT"], stage=2))
-    return found
+def without_login(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def own_services(*, chosen: Mapping[str, int]) -> list[Service]:
-    """Our own processes. One worker each: this is one machine with two cores, and a browser beside it."""
-    site, gateway, console = (chosen[f"{name}_PORT"] for name in ("SITE", "GATEWAY", "CONSOLE"))
-    wsgi = ["--interface", "wsgi", "--blocking-threads", "4"]
-    celery = ["-A", "config", "--quiet"]
-    light = ["--pool", "threads", "--concurrency", "2", "--without-gossip", "--without-mingle", "--without-heartbeat"]
-    return [
-        _granian("site", [*wsgi, "config.wsgi:application"], port=site),
-        _granian("gateway", ["--interface", "asgi", "config.gateway_asgi:app"], port=gateway, patience=20),
-        _granian(
-            "console", [*wsgi, "config.console_wsgi:application"], port=console, settings="config.console_settings"
-        ),
-        _python("worker", "celery", [*celery, "worker", *light, "--loglevel", "INFO"], stage=1, patience=20),
-        _python("beat", "celery", [*celery, "beat", "--pidfile", "", "--loglevel", "INFO"], stage=1),
-    ]
-
-
-def _granian(
-    name: str, arguments: list[str], *, port: int, patience: float = 10, settings: str = "config.settings"
-) -> Service:
-    common = [
-        "--host",
-        bind_host(),
-        "--port",
-        port,
-        "--workers",
-        "1",
-        "--no-ws",
-        "--workers-kill-timeout",
-        int(patience),
-    ]
-    return Service(
-        name=name,
-        command=(sys.executable, "-m", "granian", *(str(word) for word in [*common, *arguments])),
-        is_ready=lambda: answers_ok(f"http://127.0.0.1:{port}/readyz"),
-        stage=1,
-        patience=patience,
-        environment={"DJANGO_SETTINGS_MODULE": settings},
-    )
-
-
-def _python(
-    name: str, module: str, arguments: list[str] | list[str | int], *, stage: int, port: int = 0, patience: float = 5
-) -> Service:
-    return Service(
-        name=name,
-        command=(sys.executable, "-m", module, *(str(word) for word in arguments)),
-        is_ready=(lambda: ports.answers(port)) if port else (lambda: True),
-        stage=stage,
-        patience=patience,
-        environment={"DJANGO_SETTINGS_MODULE": "config.settings"},
-    )
-
-
-def answers_ok(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310  (an address of our own)
-            return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError):
-        return False
+def webhook_secret(secrets: Mapping[str, str]) -> str:
+    return f"whsec_{secrets['STRIPE_WEBHOOK_SECRET']}"

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from config.launch import environment, lock, plan, ports, processes, servers, static_files
+from config.launch import environment, lock, plan, ports, processes, servers, services, static_files
 from config.launch.announcement import announce
 from config.launch.children import Child, Children, Interrupted
 from config.launch.display import say, step
@@ -54,10 +54,12 @@ class Supervisor:
         try:
             self.start_servers()
             # They need no database, so they may warm up while it is migrated.
-            stand_ins = self.launch(plan.stand_ins(needs=self.needs, chosen=self.ports, var=self.var))
+            stand_ins = self.launch(
+                services.stand_ins(needs=self.needs, chosen=self.ports, secrets=self.secrets, var=self.var)
+            )
             self.prepare_database()
             with step("Services"):
-                self.children.wait_ready([*stand_ins, *self.launch(plan.own_services(chosen=self.ports))])
+                self.children.wait_ready([*stand_ins, *self.launch(services.own_services(chosen=self.ports))])
             announce(
                 demo=self.demo_facts(),
                 values=self.environment(),
@@ -149,18 +151,19 @@ class Supervisor:
         command = [sys.executable, "manage.py", *arguments]
         self.children.run(command, what=what, log=log, environment=self.environment(), visible=visible)
 
-    def launch(self, services: list[plan.Service]) -> list[str]:
-        for service in services:
+    def launch(self, wanted: list[services.Service]) -> list[str]:
+        for service in wanted:
             self.children.launch(self.child_of(service))
-        return [service.name for service in services]
+        return [service.name for service in wanted]
 
-    def child_of(self, service: plan.Service) -> Child:
+    def child_of(self, service: services.Service) -> Child:
         log = self.log(service.name)
 
         def start() -> subprocess.Popen[bytes]:
-            return processes.spawn(
-                service.command, log=log, environment=self.environment() | service.environment, folder=CHECKOUT
-            )
+            values = self.environment()
+            # They log in as roles without power; the administrator's password is none of their business.
+            values["DATABASE_URL"] = plan.without_login(values["DATABASE_URL"])
+            return processes.spawn(service.command, log=log, environment=values | service.environment, folder=CHECKOUT)
 
         return Child(service.name, start, service.is_ready, log=log, stage=service.stage, patience=service.patience)
 

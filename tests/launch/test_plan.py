@@ -49,6 +49,11 @@ def test_a_real_service_takes_the_stand_ins_place(name: str, spared: str) -> Non
     assert values["DEMO"] == ("0" if spared == "postgres" else "1")  # no demo accounts in somebody's own database
 
 
+def test_services_are_not_told_the_administrators_password() -> None:
+    assert plan.without_login("postgres://postgres:secret@127.0.0.1:5432/x?a=b") == "postgres://127.0.0.1:5432/x?a=b"
+    assert plan.without_login("postgres://127.0.0.1/x") == "postgres://127.0.0.1/x"
+
+
 def test_all_ports_differ() -> None:
     chosen = plan.choose_ports(everything)
     assert len(set(chosen.values())) == len(chosen) == len(plan.PROMISED_PORTS) + len(plan.OTHER_PORTS)
