@@ -43,8 +43,6 @@
       tab.setAttribute("aria-controls", panel.id);
       panel.setAttribute("role", "tabpanel");
       panel.setAttribute("aria-labelledby", tab.id);
-      const name = panel.querySelector("[data-panel-name]");
-      if (name) name.hidden = true;
       return tab;
     });
     list.replaceChildren(...tabs);
