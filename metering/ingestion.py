@@ -17,7 +17,7 @@ from accounts.authentication import Caller, Reporter
 from accounts.models import Source
 from ledger.group_commit import GroupCommit, WriterStopped
 from metering import recording
-from metering.pushed_events import InvalidEvent, PushedEvent, decode_each, decode_events, reported_cost, usage_of
+from metering.pushed_events import InvalidEvent, PushedEvent, decode_events, reported_cost, usage_of
 from metering.reporters import key_ids, organization_ids, source_id_of
 from metering.reports import Outcome, Status, UsageReport
 
@@ -27,10 +27,6 @@ UNKNOWN_ORGANIZATION = "unknown organization"
 
 class RecordingUnavailable(Exception):
     """The database does not take usage right now. Nothing is known to be committed, and sending the same again is harmless."""
-
-
-class TooManyEvents(ValueError):
-    """More events than one request may carry."""
 
 
 class Verdict(msgspec.Struct, omit_defaults=True):
@@ -63,11 +59,7 @@ writer: GroupCommit[UsageReport, Outcome] = GroupCommit(_write, name="usage-reco
 
 def ingest(body: bytes, *, reporter: Caller | Reporter, now: datetime) -> Receipt:
     """Record the events of `body` and answer what is committed. Raises MalformedBatch, TooManyEvents, RecordingUnavailable."""
-    events = decode_events(body)
-    if events is None:
-        events = decode_each(body)
-    if len(events) > settings.USAGE_MAX_BATCH:
-        raise TooManyEvents(f"a request may carry {settings.USAGE_MAX_BATCH} events; this one has {len(events)}")
+    events = decode_events(body, at_most=settings.USAGE_MAX_BATCH)
     reports = _reports(events, reporter, now=now)
     outcomes = iter(_record([report for report in reports if isinstance(report, UsageReport)]))
     verdicts = []

@@ -73,6 +73,13 @@ class MalformedBatch(ValueError):
     """The body is no JSON array."""
 
 
+class TooManyEvents(ValueError):
+    """More events than one request may carry."""
+
+    def __init__(self, at_most: int) -> None:
+        super().__init__(f"a request may carry {at_most} events")
+
+
 class InvalidEvent(ValueError):
     """An event that cannot be taken. The message is its reason; `event_id` is the reporter's, where it can be read."""
 
@@ -88,21 +95,15 @@ _anything = msgspec.json.Decoder(dict[str, object])
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
-def decode_events(body: bytes) -> Sequence[PushedEvent | InvalidEvent] | None:
-    """The events of a body in which each one fits; None otherwise."""
+def decode_events(body: bytes, *, at_most: int) -> Sequence[PushedEvent | InvalidEvent]:
+    """The events of a body; of an element that is none, the reason. Raises MalformedBatch, TooManyEvents."""
     try:
-        return _batch.decode(body)
+        events = _batch.decode(body)
     except _UNREADABLE:
-        return None
-
-
-def decode_each(body: bytes) -> Sequence[PushedEvent | InvalidEvent]:
-    """The events of a body, and the reason of each element that is none. Raises MalformedBatch."""
-    try:
-        elements = _elements.decode(body)
-    except _UNREADABLE as fault:
-        raise MalformedBatch(f"the body must be a JSON array of events: {fault}") from None
-    return [_decode_one(element) for element in elements]
+        return _decode_each(body, at_most=at_most)
+    if len(events) > at_most:
+        raise TooManyEvents(at_most)
+    return events
 
 
 def usage_of(event: PushedEvent) -> TokenUsage:
@@ -139,6 +140,16 @@ def reported_cost(event: PushedEvent) -> Decimal | None:
     if not ZERO <= cost <= MAX_REPORTED_COST:
         raise InvalidEvent(f"cost_usd: must lie between 0 and {MAX_REPORTED_COST}", event.id)
     return _ROUNDING.quantize(cost, _COST_STEP)
+
+
+def _decode_each(body: bytes, *, at_most: int) -> Sequence[PushedEvent | InvalidEvent]:
+    try:
+        elements = _elements.decode(body)
+    except _UNREADABLE as fault:
+        raise MalformedBatch(f"the body must be a JSON array of events: {fault}") from None
+    if len(elements) > at_most:
+        raise TooManyEvents(at_most)
+    return [_decode_one(element) for element in elements]
 
 
 def _decode_one(element: msgspec.Raw) -> PushedEvent | InvalidEvent:

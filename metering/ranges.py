@@ -21,7 +21,9 @@ class MomentField(serializers.Field[Any, Any, Any, Any]):
 
     def to_internal_value(self, text: Any) -> datetime:
         try:
-            moment = datetime.fromisoformat(text) if len(text) > len("2026-11-22") else _midnight(date.fromisoformat(text))
+            moment = (
+                datetime.fromisoformat(text) if len(text) > len("2026-11-22") else _midnight(date.fromisoformat(text))
+            )
         except (TypeError, ValueError):
             raise serializers.ValidationError("must be an ISO date or datetime, such as 2026-11-22") from None
         if not EARLIEST_YEAR <= moment.year <= LATEST_YEAR:
@@ -68,4 +70,6 @@ def require_full_hours(start: datetime, end: datetime, *, organization: Organiza
     for name, moment in (("from", start), ("to", end)):
         local = moment.astimezone(zone)
         if (local.minute, local.second, local.microsecond) != (0, 0, 0):
-            raise serializers.ValidationError({name: f"must be a full hour in {organization.zone}: usage is summed by the hour"})
+            raise serializers.ValidationError(
+                {name: f"must be a full hour in {organization.zone}: usage is summed by the hour"}
+            )

@@ -14,12 +14,12 @@ from ledger.event_ids import first_id_at
 from metering.models import UnratedUsage, UsageEvent
 from metering.rollups import COUNTS
 from pricing.rating import RatedLine, explain
-from pricing.tokens import TokenUsage
+from pricing.tokens import PIECE_CLASSES, TokenUsage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """An event with its rate; `lines` add up to its amount exactly."""
+    """An event with its rate; `lines` add up to its amount exactly. Pieces (requests, images) that cost nothing have no line."""
 
     event: UsageEvent
     rate: RateDetails
@@ -60,7 +60,9 @@ def receipt_of(*, organization: Organization, event_id: UUID) -> Receipt | None:
     if event is None:
         return None
     rate = details_of([event.applied_rate_id])[event.applied_rate_id]
-    return Receipt(event=event, rate=rate, lines=explain(usage_of(event), rate.unit_prices))
+    products = explain(usage_of(event), rate.unit_prices)
+    lines = [line for line in products if line.unit_price or line.token_class not in PIECE_CLASSES]
+    return Receipt(event=event, rate=rate, lines=lines)
 
 
 def waiting_event(*, organization: Organization, event_id: UUID) -> UnratedUsage | None:

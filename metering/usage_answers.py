@@ -1,93 +1,17 @@
-"""How the REST API shows usage: sums, events, receipts. Amounts are exact decimal text before tax."""
+"""How the REST API writes usage: sums, events, receipts. Amounts are exact decimal text before tax."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from rest_framework import serializers
-
 from accounts.models import ApiKey
-from catalog.rate_answers import AppliedRateAnswer, rate_json
+from catalog.rate_answers import rate_json
 from metering.models import EventKind, Evidence, UnratedUsage, UsageEvent
 from metering.receipts import Receipt
 from metering.rollups import COUNTS
 from metering.usage_queries import UsageRow, UsageSum
 from pricing.plain_text import plain
-
-
-class CountsAnswer(serializers.Serializer[Any]):
-    """Disjoint counts; reasoning is inside output."""
-
-    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
-        return {name: serializers.IntegerField(allow_null=True) for name in COUNTS}
-
-
-class KeyName(serializers.Serializer[Any]):
-    id = serializers.CharField()
-    name = serializers.CharField()
-    prefix = serializers.CharField()
-
-
-class SumAnswer(CountsAnswer):
-    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
-        return super().get_fields() | {"amount": serializers.CharField(help_text="Exact, before tax.")}
-
-
-class UsageRowAnswer(SumAnswer):
-    """One group: `hour` or `day` or `model` or `api_key` (null: no key was named), and its sums."""
-
-    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
-        return {
-            "hour": serializers.DateTimeField(required=False),
-            "day": serializers.DateField(required=False),
-            "model": serializers.CharField(required=False),
-            "api_key": KeyName(required=False, allow_null=True),
-        } | super().get_fields()
-
-
-class EventAnswer(serializers.Serializer[Any]):
-    """One call. `id` is ours, `key` the reporter's."""
-
-    id = serializers.UUIDField()
-    key = serializers.CharField()
-    occurred_at = serializers.DateTimeField()
-    received_at = serializers.DateTimeField()
-    kind = serializers.ChoiceField(choices=[kind.name.lower() for kind in EventKind])
-    evidence = serializers.ChoiceField(choices=[evidence.name.lower() for evidence in Evidence])
-    model = serializers.CharField()
-    requested_model = serializers.CharField(allow_null=True)
-    api_key = KeyName(allow_null=True)
-    usage = CountsAnswer()
-    amount = serializers.CharField(help_text="Exact, before tax.")
-    currency = serializers.CharField()
-    upstream = serializers.CharField(allow_null=True)
-    status = serializers.IntegerField(allow_null=True)
-    streamed = serializers.BooleanField(allow_null=True)
-    latency_ms = serializers.IntegerField(allow_null=True)
-    first_token_ms = serializers.IntegerField(allow_null=True)
-    finish_reason = serializers.CharField(allow_null=True)
-    end_user = serializers.CharField(allow_null=True)
-    tags = serializers.DictField(child=serializers.CharField())
-
-
-class LineAnswer(serializers.Serializer[Any]):
-    """quantity × unit price = amount."""
-
-    token_class = serializers.CharField()
-    quantity = serializers.IntegerField()
-    unit_cost_usd = serializers.CharField()
-    unit_price = serializers.CharField()
-    amount = serializers.CharField()
-
-
-class ReceiptAnswer(EventAnswer):
-    """One call with everything that its amount was made of."""
-
-    lines = LineAnswer(many=True)
-    applied_rate = AppliedRateAnswer()
-    cost_usd = serializers.CharField()
-    formula = serializers.CharField(help_text="A sum of products that gives the amount, exactly.")
 
 
 def sum_json(total: UsageSum) -> dict[str, Any]:

@@ -1,0 +1,154 @@
+"""What will it cost? The open period so far with a forecast, and what-if volumes. The same pipeline as the invoice's.
+
+Lines come from `usage_lines`, totals from `pricing.totals.invoice_totals`; so on the same usage an estimate equals the invoice.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+
+from django.conf import settings
+
+from accounts.models import Organization
+from billing.usage_lines import UsageLine, billable_quantities, priced, usage_lines
+from catalog import price_book
+from catalog.rate_details import RateDetails, details_of_quote
+from ledger.models import Balance, BillingPeriod
+from ledger.periods import month_bounds
+from pricing.exact import exact_product, exact_sum
+from pricing.rating import RatedLine
+from pricing.tokens import TokenClass
+from pricing.totals import Totals, invoice_totals
+
+LEAST_ELAPSED = timedelta(days=1)
+"""A forecast from less than a day would be a guess."""
+_GUESS = Context(prec=38, rounding=ROUND_HALF_EVEN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buyer:
+    """Who asks what it costs: the terms that choose the rate, and the tax on it."""
+
+    terms: price_book.Terms
+    tax_rate: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhatIf:
+    """The price of a volume at today's rate. `cost_usd` is the upstream's, `totals` in the billing currency as on an invoice."""
+
+    rate: RateDetails
+    lines: Sequence[RatedLine]
+    cost_usd: Decimal
+    totals: Totals
+
+    @property
+    def formula(self) -> str:
+        """The exact sum before rounding and tax."""
+        return self.rate.formula((line.token_class, line.quantity) for line in self.lines)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeriodEstimate:
+    """A period as its invoice would look if it ended now. `forecast` goes on at the average pace until the period's end."""
+
+    starts_at: datetime
+    ends_at: datetime
+    status: str
+    lines: Sequence[UsageLine]
+    totals: Totals
+    forecast: Totals | None
+
+
+def public_buyer() -> Buyer:
+    """A visitor: list prices in won, 10 % VAT."""
+    return Buyer(terms=price_book.PUBLIC_TERMS, tax_rate=settings.VAT_RATE)
+
+
+def buyer_of(organization: Organization) -> Buyer:
+    """The organization's own terms. Needs its tenant scope."""
+    balance = Balance.objects.for_organization(organization).get()
+    terms = price_book.Terms(
+        organization_id=organization.pk,
+        currency=organization.billing_currency,
+        exchange_policy=organization.exchange_policy,
+        zone=organization.zone,
+    )
+    return Buyer(terms=terms, tax_rate=balance.tax_rate)
+
+
+def what_if(
+    *,
+    model: str,
+    counts: Mapping[TokenClass, int],
+    buyer: Buyer,
+    at: datetime,
+    prompt_tokens_per_request: int = 0,
+) -> WhatIf:
+    """What `counts` (reasoning inside output) would cost at `at`; raises `price_book.NoRate`.
+
+    A volume is made of many calls, so the rate is that of short prompts unless the length of one is given.
+    """
+    quoted = price_book.quote(
+        terms=buyer.terms, model=price_book.find_model(model), prompt_tokens=prompt_tokens_per_request, at=at
+    )
+    rate = details_of_quote(quoted)
+    lines = [
+        RatedLine(token_class, quantity, rate.unit_prices[token_class], amount)
+        for token_class, quantity, amount in priced(billable_quantities(counts), rate)
+    ]
+    return WhatIf(
+        rate=rate,
+        lines=lines,
+        cost_usd=exact_sum(exact_product(line.quantity, rate.unit_costs[line.token_class]) for line in lines),
+        totals=invoice_totals([line.amount for line in lines], currency=rate.currency, tax_rate=buyer.tax_rate),
+    )
+
+
+def open_periods(*, organization: Organization, now: datetime) -> list[PeriodEstimate]:
+    """The periods not invoiced yet, the oldest first; the last is that of `now`, even if nothing was used in it.
+
+    Needs the organization's tenant scope.
+    """
+    tax_rate = buyer_of(organization).tax_rate
+    start, end = month_bounds(now, zone=organization.zone)
+    periods = list(
+        BillingPeriod.objects.for_organization(organization)
+        .exclude(status=BillingPeriod.Status.CLOSED)
+        .filter(starts_at__lte=now)
+        .order_by("starts_at")
+    )
+    if not periods or periods[-1].ends_at <= now:
+        periods.append(BillingPeriod(organization=organization, starts_at=start, ends_at=end, zone=organization.zone))
+    return [_estimate(organization, period, tax_rate, now=now) for period in periods]
+
+
+def _estimate(organization: Organization, period: BillingPeriod, tax_rate: Decimal, *, now: datetime) -> PeriodEstimate:
+    lines = usage_lines(organization=organization, period=period) if period.pk else []
+    return PeriodEstimate(
+        starts_at=period.starts_at,
+        ends_at=period.ends_at,
+        status=period.status,
+        lines=lines,
+        totals=_totals([line.amount for line in lines], organization, tax_rate),
+        forecast=_forecast(lines, period, organization, tax_rate, now=now),
+    )
+
+
+def _forecast(
+    lines: Sequence[UsageLine], period: BillingPeriod, organization: Organization, tax_rate: Decimal, *, now: datetime
+) -> Totals | None:
+    """Usage so far × whole period / elapsed part; what is left over from earlier months does not grow."""
+    elapsed = now - period.starts_at
+    if now >= period.ends_at or elapsed < LEAST_ELAPSED:
+        return None
+    own = exact_sum(line.amount for line in lines if line.service_month is None)
+    late = exact_sum(line.amount for line in lines if line.service_month is not None)
+    microsecond = timedelta(microseconds=1)
+    whole = _GUESS.multiply(own, (period.ends_at - period.starts_at) // microsecond)
+    return _totals([_GUESS.divide(whole, elapsed // microsecond), late], organization, tax_rate)
+
+
+def _totals(amounts: Sequence[Decimal], organization: Organization, tax_rate: Decimal) -> Totals:
+    return invoice_totals(amounts, currency=organization.billing_currency, tax_rate=tax_rate)

@@ -1,0 +1,53 @@
+"""The addresses under /api/: version 1, its OpenAPI schema, the docs. What is none of them gets the API's own 404."""
+
+from django.urls import include, path, re_path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+
+from accounts import api as accounts_api
+from accounts.api_views import ApiView, PublicAPIView
+from billing import api as billing_api
+from catalog import api as catalog_api
+from metering import api as metering_api
+
+
+class Schema(ApiView, SpectacularAPIView):
+    """OpenAPI 3, as YAML or JSON."""
+
+
+class Docs(SpectacularSwaggerSplitView):
+    """The browsable docs. Swagger's own page has a style element inline, which our Content-Security-Policy refuses."""
+
+    template_name = "api/docs.html"
+    url_name = "api-schema"
+
+
+class NoSuchAddress(PublicAPIView):
+    """Everything else."""
+
+    schema = None
+
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
+        super().initial(request, *args, **kwargs)
+        raise NotFound("There is no such address.")
+
+
+version_1 = [
+    path("usage", metering_api.Usage.as_view(), name="api-usage"),
+    path("usage/events", metering_api.UsageEvents.as_view(), name="api-usage-events"),
+    path("usage/events/<uuid:event_id>", metering_api.UsageEventDetail.as_view(), name="api-usage-event"),
+    path("models", catalog_api.ModelList.as_view(), name="api-models"),
+    path("models/<path:model_id>", catalog_api.ModelDetail.as_view(), name="api-model"),
+    path("estimates", billing_api.Estimates.as_view(), name="api-estimates"),
+    path("estimates/current", billing_api.CurrentEstimate.as_view(), name="api-current-estimate"),
+    path("api-keys", accounts_api.ApiKeyList.as_view(), name="api-keys"),
+    path("api-keys/<str:key_id>", accounts_api.ApiKeyDetail.as_view(), name="api-key"),
+    path("schema/", Schema.as_view(), name="api-schema"),
+]
+
+urlpatterns = [
+    path("v1/", include(version_1)),
+    path("docs/", Docs.as_view(), name="api-docs"),
+    re_path(r"", NoSuchAddress.as_view(), name="api-nothing"),
+]

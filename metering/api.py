@@ -1,0 +1,192 @@
+"""REST: push usage in (`POST usage/events`), read sums (`GET usage`), events and the receipt of one (`GET usage/events…`)."""
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import msgspec
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
+from rest_framework import serializers
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.api_views import OrganizationAPIView
+from accounts.authentication import Caller, RememberedReporterAuthentication, Reporter
+from accounts.models import ApiKey, Organization, Scope
+from accounts.pages import page
+from catalog.models import LanguageModel
+from metering import receipts, usage_queries
+from metering.ingestion import ingest
+from metering.models import UsageEvent
+from metering.ranges import context_of, month_or, require_full_hours
+from metering.usage_answers import event_json, receipt_json, row_json, sum_json, waiting_json
+from metering.usage_shapes import (
+    EventPage,
+    EventQuery,
+    PushAnswer,
+    PushedEventShape,
+    ReceiptAnswer,
+    UsageAnswer,
+    UsageQuery,
+    WaitingAnswer,
+)
+
+
+class Usage(OrganizationAPIView):
+    """Sums of usage, from the hourly rollups."""
+
+    scope = Scope.USAGE_READ
+
+    @extend_schema(operation_id="get_usage", summary="Sums of usage", parameters=[UsageQuery], responses=UsageAnswer)
+    def get(self, request: Request) -> Response:
+        """Groups of a range with their totals. `totals` is the sum of all rows, whatever page is shown."""
+        query = UsageQuery(data=request.query_params, context=context_of(self.organization))
+        query.is_valid(raise_exception=True)
+        asked = query.validated_data
+        start, end = month_or(asked["start"], asked["end"], organization=self.organization, now=timezone.now())
+        require_full_hours(start, end, organization=self.organization)
+        table = usage_queries.usage_by(organization=self.organization, start=start, end=end, group_by=asked["group_by"])
+        zone = ZoneInfo(self.organization.zone)
+        offset = _offset(asked.get("cursor"), most=len(table.rows))
+        rows = list(enumerate(table.rows))[offset : offset + asked["limit"] + 1]
+        answer = {
+            "from": start.astimezone(zone).isoformat(),
+            "to": end.astimezone(zone).isoformat(),
+            "zone": self.organization.zone,
+            "group_by": asked["group_by"],
+            "currency": self.organization.billing_currency,
+            "totals": sum_json(table.total),
+            "waiting_for_price": usage_queries.waiting_events(organization=self.organization),
+        }
+        rendered = page(
+            rows,
+            limit=asked["limit"],
+            position=lambda row: (row[0] + 1,),
+            render=lambda row: row_json(row[1], asked["group_by"], zone),
+        )
+        return Response(answer | rendered)
+
+
+class UsageEvents(OrganizationAPIView):
+    """The door for pushed usage, and the list of what was recorded."""
+
+    scope = Scope.USAGE_READ
+    unscoped_methods = frozenset({"POST"})
+
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        return [RememberedReporterAuthentication()] if self._pushes else super().get_authenticators()
+
+    @property
+    def _pushes(self) -> bool:
+        return bool(self.request) and self.request.method == "POST"
+
+    @property
+    def throttle_scope(self) -> str:
+        return "ingest" if self._pushes else "client"
+
+    @extend_schema(
+        operation_id="push_usage",
+        summary="Report usage, a batch at a time",
+        request=PushedEventShape(many=True),
+        responses={200: PushAnswer},
+    )
+    def post(self, request: Request) -> HttpResponse:
+        """A verdict an event, in order: accepted, duplicate (recorded before, counted once), conflict (same id, other content:
+        the first stays), rejected with its reason. What is accepted is committed; sending a batch again is harmless.
+        """
+        reporter: Caller | Reporter = request.auth  # type: ignore[assignment]
+        if isinstance(reporter, Caller) and not reporter.may(scope=Scope.USAGE_WRITE, roles=()):
+            raise PermissionDenied("The API key lacks the scope usage:write.")
+        receipt = ingest(request._request.body, reporter=reporter, now=timezone.now())
+        return HttpResponse(msgspec.json.encode(receipt), content_type="application/json")
+
+    @extend_schema(
+        operation_id="list_usage_events",
+        summary="Recorded calls, newest first",
+        parameters=[EventQuery],
+        responses=EventPage,
+    )
+    def get(self, request: Request) -> Response:
+        query = EventQuery(data=request.query_params, context=context_of(self.organization))
+        query.is_valid(raise_exception=True)
+        asked = query.validated_data
+        start, end = month_or(asked["start"], asked["end"], organization=self.organization, now=timezone.now())
+        events = receipts.events_of(
+            organization=self.organization,
+            start=start,
+            end=end,
+            limit=asked["limit"] + 1,
+            before=_event_id(asked["cursor"]) if "cursor" in asked else None,
+            model_id=_model(asked["model"]).pk if "model" in asked else None,
+            api_key_id=_key(self.organization, asked["api_key"]).pk if "api_key" in asked else None,
+        )
+        render = events_renderer(self.organization, events)
+        return Response(page(events, limit=asked["limit"], position=lambda event: (str(event.id),), render=render))
+
+
+class UsageEventDetail(OrganizationAPIView):
+    """The receipt of one call."""
+
+    scope = Scope.USAGE_READ
+
+    @extend_schema(
+        operation_id="get_usage_event",
+        summary="The receipt of one call",
+        responses=PolymorphicProxySerializer(
+            component_name="UsageEvent", serializers=[ReceiptAnswer, WaitingAnswer], resource_type_field_name=None
+        ),
+    )
+    def get(self, request: Request, event_id: UUID) -> Response:
+        """Counts, unit prices, the price version, band, markup and exchange rate behind them, and a formula to recompute it."""
+        receipt = receipts.receipt_of(organization=self.organization, event_id=event_id)
+        if receipt is not None:
+            render = events_renderer(self.organization, [receipt.event])
+            return Response(receipt_json(receipt, render(receipt.event)))
+        waiting = receipts.waiting_event(organization=self.organization, event_id=event_id)
+        if waiting is None:
+            raise Http404
+        return Response(waiting_json(waiting))
+
+
+def events_renderer(organization: Organization, events: Iterable[UsageEvent]) -> Any:
+    """How to write these events: the names of their models and keys are looked up once."""
+    events = list(events)
+    numbers = {number for event in events for number in (event.model_id, event.requested_model_id) if number}
+    models = dict(LanguageModel.objects.filter(pk__in=numbers).values_list("pk", "slug"))
+    keys = ApiKey.objects.for_organization(organization).in_bulk(
+        {event.api_key_id for event in events if event.api_key_id}
+    )
+    return lambda event: event_json(event, currency=organization.billing_currency, models=models, keys=keys)
+
+
+def _model(slug: str) -> LanguageModel:
+    model = LanguageModel.objects.filter(slug=slug).first()
+    if model is None:
+        raise serializers.ValidationError({"model": "unknown model"})
+    return model
+
+
+def _key(organization: Organization, key_id: str) -> ApiKey:
+    number = int(key_id) if key_id.isascii() and key_id.isdigit() and len(key_id) < 19 else 0
+    return get_object_or_404(ApiKey.objects.for_organization(organization), pk=number)
+
+
+def _offset(cursor: list[str | int] | None, *, most: int) -> int:
+    if cursor is None:
+        return 0
+    if not isinstance(cursor[0], int) or not 0 <= cursor[0] <= most:
+        raise serializers.ValidationError({"cursor": "not a cursor of this list"})
+    return cursor[0]
+
+
+def _event_id(cursor: list[str | int]) -> UUID:
+    try:
+        return UUID(str(cursor[0]))
+    except ValueError:
+        raise serializers.ValidationError({"cursor": "not a cursor of this list"}) from None

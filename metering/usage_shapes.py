@@ -1,0 +1,185 @@
+"""What the REST API of usage takes and gives, for validation and the OpenAPI schema. `usage_answers` fills the answers in."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from accounts.pages import PageQuery
+from catalog.rate_answers import AppliedRateAnswer
+from metering.models import EventKind, Evidence
+from metering.ranges import MomentField
+from metering.reports import Status
+from metering.rollups import COUNTS
+from metering.usage_queries import GROUPINGS
+
+
+class RangeQuery(PageQuery):
+    """A half-open range in the organization's zone; this month unless given."""
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        moments: dict[str, serializers.Field[Any, Any, Any, Any]] = {
+            "from": MomentField(required=False, default=None, source="start", help_text="Included."),
+            "to": MomentField(required=False, default=None, source="end", help_text="Not included."),
+        }
+        return moments | super().get_fields()
+
+
+class UsageQuery(RangeQuery):
+    group_by = serializers.ChoiceField(choices=GROUPINGS, default="day")
+
+
+class EventQuery(RangeQuery):
+    model = serializers.CharField(required=False, max_length=200)
+    api_key = serializers.CharField(required=False, max_length=20, help_text="The id of a key.")
+
+
+class CountsAnswer(serializers.Serializer[Any]):
+    """Disjoint counts; reasoning is inside output."""
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        return {name: serializers.IntegerField(allow_null=True) for name in COUNTS}
+
+
+class KeyName(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    name = serializers.CharField()
+    prefix = serializers.CharField()
+
+
+class SumAnswer(CountsAnswer):
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        return super().get_fields() | {"amount": serializers.CharField(help_text="Exact, before tax.")}
+
+
+class UsageRowAnswer(SumAnswer):
+    """One group: `hour` or `day` or `model` or `api_key` (null: no key was named), and its sums."""
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        groups: dict[str, serializers.Field[Any, Any, Any, Any]] = {
+            "hour": serializers.DateTimeField(required=False),
+            "day": serializers.DateField(required=False),
+            "model": serializers.CharField(required=False),
+            "api_key": KeyName(required=False, allow_null=True),
+        }
+        return groups | super().get_fields()
+
+
+class EventAnswer(serializers.Serializer[Any]):
+    """One call. `id` is ours, `key` the reporter's."""
+
+    id = serializers.UUIDField()
+    key = serializers.CharField()
+    occurred_at = serializers.DateTimeField()
+    received_at = serializers.DateTimeField()
+    kind = serializers.ChoiceField(choices=[kind.name.lower() for kind in EventKind])
+    evidence = serializers.ChoiceField(choices=[evidence.name.lower() for evidence in Evidence])
+    model = serializers.CharField()
+    requested_model = serializers.CharField(allow_null=True)
+    api_key = KeyName(allow_null=True)
+    usage = CountsAnswer()
+    amount = serializers.CharField(help_text="Exact, before tax.")
+    currency = serializers.CharField()
+    upstream = serializers.CharField(allow_null=True)
+    status = serializers.IntegerField(allow_null=True)
+    streamed = serializers.BooleanField(allow_null=True)
+    latency_ms = serializers.IntegerField(allow_null=True)
+    first_token_ms = serializers.IntegerField(allow_null=True)
+    finish_reason = serializers.CharField(allow_null=True)
+    end_user = serializers.CharField(allow_null=True)
+    tags = serializers.DictField(child=serializers.CharField())
+
+
+class LineAnswer(serializers.Serializer[Any]):
+    """quantity × unit price = amount."""
+
+    token_class = serializers.CharField()
+    quantity = serializers.IntegerField()
+    unit_cost_usd = serializers.CharField()
+    unit_price = serializers.CharField()
+    amount = serializers.CharField()
+
+
+class ReceiptAnswer(EventAnswer):
+    """One call with everything that its amount was made of."""
+
+    lines = LineAnswer(many=True)
+    applied_rate = AppliedRateAnswer()
+    cost_usd = serializers.CharField()
+    formula = serializers.CharField(help_text="A sum of products that gives the amount, exactly.")
+
+
+class WaitingAnswer(serializers.Serializer[Any]):
+    """A call that has no price yet."""
+
+    id = serializers.UUIDField()
+    key = serializers.CharField()
+    occurred_at = serializers.DateTimeField()
+    received_at = serializers.DateTimeField()
+    model = serializers.CharField()
+    amount = serializers.CharField(allow_null=True, help_text="null")
+    waits_for = serializers.CharField()
+
+
+class EventPage(serializers.Serializer[Any]):
+    data = EventAnswer(many=True)  # type: ignore[assignment]
+    next_cursor = serializers.CharField(allow_null=True)
+
+
+class UsageAnswer(serializers.Serializer[Any]):
+    """Groups of a range. `totals` is the sum of all its rows."""
+
+    zone = serializers.CharField()
+    group_by = serializers.ChoiceField(choices=GROUPINGS)
+    currency = serializers.CharField()
+    totals = SumAnswer()
+    waiting_for_price = serializers.IntegerField(help_text="Events of this organization that have no price yet.")
+    data = UsageRowAnswer(many=True)  # type: ignore[assignment]
+    next_cursor = serializers.CharField(allow_null=True)
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        ends: dict[str, serializers.Field[Any, Any, Any, Any]] = {
+            "from": serializers.DateTimeField(),
+            "to": serializers.DateTimeField(),
+        }
+        return ends | super().get_fields()
+
+
+class PushedEventShape(CountsAnswer):
+    """One call. Counts are disjoint (reasoning inside output); leave out what is not known. `metering/pushed_events.py` decides."""
+
+    id = serializers.CharField(max_length=200, help_text="Yours; the same id counts once for ever.")
+    organization = serializers.CharField(required=False, help_text="Its slug; an API key may leave its own out.")
+    model = serializers.CharField(max_length=200, help_text="The model that answered.")
+    requested_model = serializers.CharField(required=False, max_length=200)
+    occurred_at = serializers.DateTimeField(help_text="With an offset.")
+    api_key = serializers.CharField(required=False, help_text="Id or prefix of one of the organization's keys.")
+    upstream = serializers.CharField(required=False, max_length=64)
+    cost_usd = serializers.CharField(required=False, help_text="What your upstream charged, as text.")
+    tags = serializers.DictField(child=serializers.CharField(max_length=256), required=False, help_text="At most 10.")
+    request_id = serializers.CharField(required=False, max_length=200)
+    generation_id = serializers.CharField(required=False, max_length=200)
+    attempt = serializers.IntegerField(required=False)
+    status = serializers.IntegerField(required=False)
+    streamed = serializers.BooleanField(required=False)
+    latency_ms = serializers.IntegerField(required=False)
+    first_token_ms = serializers.IntegerField(required=False)
+    finish_reason = serializers.CharField(required=False, max_length=64)
+    end_user = serializers.CharField(required=False, max_length=256)
+
+
+class VerdictAnswer(serializers.Serializer[Any]):
+    index = serializers.IntegerField()
+    id = serializers.CharField(allow_null=True)
+    status = serializers.ChoiceField(choices=[status.value for status in Status])
+    reason = serializers.CharField(required=False)
+    event_id = serializers.CharField(required=False, help_text="Our id of the recorded event.")
+
+
+class PushAnswer(serializers.Serializer[Any]):
+    """How many of each verdict, and the verdicts in the order of the request."""
+
+    accepted = serializers.IntegerField()
+    duplicate = serializers.IntegerField()
+    conflict = serializers.IntegerField()
+    rejected = serializers.IntegerField()
+    results = VerdictAnswer(many=True)
