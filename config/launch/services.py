@@ -1,0 +1,93 @@
+"""The services that the supervisor runs: their command lines, and how each is told to be ready."""
+
+import sys
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from config.launch.plan import Needs, bind_host, webhook_secret
+
+
+@dataclass(frozen=True)
+class Service:
+    """One child of the supervisor. `stage` orders the stop: lower ones go first, because they use the others."""
+
+    name: str
+    command: tuple[str, ...]
+    is_ready: Callable[[], bool]
+    stage: int
+    patience: float = 10.0
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def stand_ins(*, needs: Needs, chosen: Mapping[str, int], secrets: Mapping[str, str], var: Path) -> list[Service]:
+    """The processes of `sandbox/` that this run needs. They keep their books in `var/`."""
+    payments = ["--directory", str(var / "payments"), "--webhook-secret", webhook_secret(secrets)]
+    mailbox = ["--directory", str(var / "mailbox"), "--smtp-port", str(chosen["SMTP_PORT"])]
+    wanted = [
+        (needs.llm, "llm", "LLM_PORT", []),
+        (needs.payments, "payments", "PAYMENTS_PORT", payments),
+        (needs.mailbox, "mailbox", "MAILBOX_PORT", mailbox),
+    ]
+    return [
+        _python(name, f"sandbox.{name}", ["--port", str(chosen[port]), *arguments], stage=2, port=chosen[port])
+        for needed, name, port, arguments in wanted
+        if needed
+    ]
+
+
+def own_services(*, chosen: Mapping[str, int]) -> list[Service]:
+    """Our own processes. One worker each: this is one machine with two cores, and a browser beside it."""
+    site, gateway, console = (chosen[f"{name}_PORT"] for name in ("SITE", "GATEWAY", "CONSOLE"))
+    wsgi = ["--interface", "wsgi", "--blocking-threads", "4"]
+    celery = ["-A", "config", "--quiet"]
+    light = ["--pool", "threads", "--concurrency", "2", "--without-gossip", "--without-mingle", "--without-heartbeat"]
+    return [
+        _granian("site", [*wsgi, "config.wsgi:application"], port=site),
+        _granian("gateway", ["--interface", "asgi", "config.gateway_asgi:app"], port=gateway, patience=20),
+        _granian(
+            "console", [*wsgi, "config.console_wsgi:application"], port=console, settings="config.console_settings"
+        ),
+        _python("worker", "celery", [*celery, "worker", *light, "--loglevel", "INFO"], stage=1, patience=20),
+        _python("beat", "celery", [*celery, "beat", "--pidfile", "", "--loglevel", "INFO"], stage=1),
+    ]
+
+
+def _granian(
+    name: str, arguments: list[str], *, port: int, patience: float = 10, settings: str = "config.settings"
+) -> Service:
+    host = bind_host()
+    reached = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104  (compared, not bound)
+    listen = ["--host", host, "--port", str(port)]
+    lean = ["--workers", "1", "--no-ws", "--workers-kill-timeout", str(int(patience))]
+    return Service(
+        name=name,
+        command=(sys.executable, "-m", "granian", *listen, *lean, *arguments),
+        is_ready=lambda: is_ready(reached, port),
+        stage=1,
+        patience=patience,
+        environment={"DJANGO_SETTINGS_MODULE": settings},
+    )
+
+
+def _python(
+    name: str, module: str, arguments: list[str], *, stage: int, port: int | None = None, patience: float = 5
+) -> Service:
+    """A service without a port counts as ready when it runs."""
+    return Service(
+        name=name,
+        command=(sys.executable, "-m", module, *arguments),
+        is_ready=(lambda: is_ready("127.0.0.1", port)) if port else (lambda: True),
+        stage=stage,
+        patience=patience,
+        environment={"DJANGO_SETTINGS_MODULE": "config.settings"},
+    )
+
+
+def is_ready(host: str, port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{host}:{port}/readyz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
