@@ -1,7 +1,7 @@
 """Monthly partitions of the hot tables: made ahead by beat, and on demand before a row of an unseen month is written."""
 
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 from django.db import connections
 
@@ -16,7 +16,8 @@ def forget() -> None:
 
 def month_of(id_moment: datetime) -> date:
     """The UTC month (its first day) whose partition holds a row of that moment."""
-    return date(id_moment.year, id_moment.month, 1)
+    utc = id_moment.astimezone(UTC)
+    return date(utc.year, utc.month, 1)
 
 
 def following_months(first: date, count: int) -> list[date]:
