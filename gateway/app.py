@@ -1,0 +1,46 @@
+"""The gateway: OpenAI's HTTP in front of an upstream, metered. config/gateway_asgi.py serves what `create_app` makes.
+
+What is not routed here is refused: a path that was passed through would be a way around the meter.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
+
+from gateway.endpoints import Generation, answer_defect, answer_error, answer_http_error, list_models, show_model
+from gateway.errors import GatewayError
+from gateway.probes import healthz, readyz
+from gateway.process import Gateway
+from gateway.upstreams.selection import choose_upstream
+
+
+def create_app() -> Starlette:
+    """The application of one process. Raises ImproperlyConfigured if no upstream is set."""
+    upstream = choose_upstream()
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        app.state.gateway = gateway = Gateway(upstream=upstream)
+        await gateway.start()
+        try:
+            yield
+        finally:
+            await gateway.stop()
+
+    app = Starlette(
+        routes=[
+            Route("/v1/chat/completions", Generation("chat/completions"), methods=["POST"]),
+            Route("/v1/completions", Generation("completions"), methods=["POST"]),
+            Route("/v1/models", list_models, methods=["GET"]),
+            Route("/v1/models/{slug:path}", show_model, methods=["GET"]),
+            Route("/healthz", healthz, methods=["GET"]),
+            Route("/readyz", readyz, methods=["GET"]),
+        ],
+        exception_handlers={GatewayError: answer_error, HTTPException: answer_http_error, Exception: answer_defect},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    return app

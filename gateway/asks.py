@@ -1,0 +1,134 @@
+"""What a request asks for, as far as money depends on it: models, output, media, searches. All else passes through unread.
+
+An `Ask` bounds what the call can cost, so a field that could let the upstream do more than was reserved is either counted here,
+capped in the body that is forwarded, or stripped (`upstreams/forwarded_bodies.py`).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.errors import InvalidRequest
+
+MAX_CHOICES = 128
+MAX_MODELS = 10
+SEARCHES_AT_MOST = 10
+"""What one call may search when it asks for the upstream's own search."""
+END_USER_LENGTH = 128
+TEXT_PARTS = frozenset({"text", "refusal", "thinking"})
+OUTPUT_CAPS = ("max_completion_tokens", "max_tokens")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """`answers` counts the outputs that `max_output` (None: not given) applies to each; `fallbacks` are further models that
+    the caller lets the upstream use."""
+
+    model: str
+    fallbacks: tuple[str, ...]
+    streamed: bool
+    wants_usage: bool
+    max_output: int | None
+    answers: int
+    has_media: bool
+    images: int
+    searches: int
+    predicted: bool
+    end_user: str | None
+
+
+def read_ask(body: dict[str, Any]) -> Ask:
+    """Read a decoded body. Raises InvalidRequest where a field that decides about money is not what it must be."""
+    model = body.get("model")
+    if not isinstance(model, str) or not model:
+        raise InvalidRequest("You must name a model.", param="model")
+    streamed = _flag(body, "stream")
+    images, others = _attachments(body.get("messages"))
+    searching = _searches(body)
+    return Ask(
+        model=model,
+        fallbacks=_fallbacks(body),
+        streamed=streamed,
+        wants_usage=_wants_usage(body, streamed=streamed),
+        max_output=max((_count(body, name) for name in OUTPUT_CAPS if body.get(name) is not None), default=None),
+        answers=_answers(body),
+        has_media=bool(images or others or searching),
+        images=images,
+        searches=SEARCHES_AT_MOST if searching else 0,
+        predicted=body.get("prediction") is not None,
+        end_user=_end_user(body.get("user")),
+    )
+
+
+def _flag(body: dict[str, Any], name: str) -> bool:
+    value = body.get(name)
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    raise InvalidRequest(f"'{name}' must be true or false.", param=name)
+
+
+def _count(body: dict[str, Any], name: str, *, highest: int = 2**31 - 1) -> int:
+    value = body[name]
+    if type(value) is not int or not 1 <= value <= highest:
+        raise InvalidRequest(f"'{name}' must be a whole number from 1 to {highest}.", param=name)
+    return value
+
+
+def _answers(body: dict[str, Any]) -> int:
+    """How many outputs are generated: `n` or `best_of` of them for every prompt of a text completion."""
+    each = max(
+        (_count(body, name, highest=MAX_CHOICES) for name in ("n", "best_of") if body.get(name) is not None), default=1
+    )
+    prompt = body.get("prompt")
+    several = isinstance(prompt, list) and any(not isinstance(item, int) for item in prompt)
+    return each * len(prompt) if isinstance(prompt, list) and several else each
+
+
+def _fallbacks(body: dict[str, Any]) -> tuple[str, ...]:
+    models = body.get("models")
+    if models is None:
+        return ()
+    if not isinstance(models, list) or len(models) > MAX_MODELS or not all(isinstance(slug, str) for slug in models):
+        raise InvalidRequest(f"'models' must be a list of at most {MAX_MODELS} model names.", param="models")
+    return tuple(models)
+
+
+def _wants_usage(body: dict[str, Any], *, streamed: bool) -> bool:
+    """Whether the caller asked for usage on the stream, in OpenAI's way or in OpenRouter's."""
+    options = body.get("stream_options")
+    if options is not None and not isinstance(options, dict):
+        raise InvalidRequest("'stream_options' must be an object.", param="stream_options")
+    if options is not None and not streamed:
+        raise InvalidRequest("'stream_options' is only allowed when 'stream' is true.", param="stream_options")
+    usage = body.get("usage")
+    return bool(options and options.get("include_usage")) or (isinstance(usage, dict) and bool(usage.get("include")))
+
+
+def _attachments(messages: Any) -> tuple[int, int]:
+    """How many images, and how many other parts that are not text, the messages carry."""
+    images = others = 0
+    for message in messages if isinstance(messages, list) else ():
+        content = message.get("content") if isinstance(message, dict) else None
+        for part in content if isinstance(content, list) else ():
+            kind = part.get("type") if isinstance(part, dict) else None
+            if kind == "image_url":
+                images += 1
+            elif kind not in TEXT_PARTS:
+                others += 1
+    return images, others
+
+
+def _searches(body: dict[str, Any]) -> bool:
+    """Whether the upstream may fetch something by itself, which costs searches and lengthens the prompt."""
+    if body.get("plugins") or body.get("web_search_options") is not None:
+        return True
+    tools = body.get("tools")
+    return isinstance(tools, list) and any(
+        not isinstance(tool, dict) or tool.get("type") != "function" for tool in tools
+    )
+
+
+def _end_user(user: Any) -> str | None:
+    """The caller's own name for its user; kept with the event, so bounded and free of what PostgreSQL cannot store."""
+    if not isinstance(user, str):
+        return None
+    return user.replace("\x00", "")[:END_USER_LENGTH] or None

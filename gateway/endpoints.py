@@ -1,0 +1,113 @@
+"""The routes' own code: take a request, admit it, have it forwarded, answer errors in OpenAI's shape."""
+
+import asyncio
+
+import msgspec
+from django.utils import timezone
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from gateway.admission import admit, identify
+from gateway.client import Client
+from gateway.errors import GatewayError, MethodNotAllowed, Unavailable, UnknownRoute, error_body
+from gateway.forwarding import forward
+from gateway.process import Gateway
+from gateway.request_bodies import CallerLeft
+from gateway.request_log import log_refused
+from gateway.sold import describe, find_sold, may_use, models_on_sale
+from ledger.event_ids import new_id
+
+
+class Generation:
+    """An ASGI endpoint that has the upstream generate something at `endpoint`."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        gateway: Gateway = scope["app"].state.gateway
+        request_id = new_request_id()
+        client = Client(send, request_id=request_id)
+        try:
+            _check_ready(gateway)
+            call = await admit(
+                receive,
+                Headers(scope=scope),
+                endpoint=self._endpoint,
+                request_id=request_id,
+                keys=gateway.keys,
+                writers=gateway.writers,
+                upstream=gateway.upstream.name,
+            )
+        except CallerLeft:
+            return
+        except GatewayError as error:
+            await client.fail(error)
+            log_refused(error, request_id=request_id, endpoint=self._endpoint)
+            return
+        try:
+            await asyncio.shield(gateway.spawn(forward(call, client, receive, gateway)))
+        except asyncio.CancelledError:
+            client.gone = True
+            raise
+
+
+async def list_models(request: Request) -> Response:
+    """What the key may call now."""
+    gateway, now = _gateway(request), timezone.now()
+    caller = await identify(request.headers, gateway.keys, now=now)
+    data = [describe(model) for model in models_on_sale(now=now) if may_use(model, caller=caller)]
+    return _json({"object": "list", "data": data})
+
+
+async def show_model(request: Request) -> Response:
+    """One model that the key may call now."""
+    gateway, now = _gateway(request), timezone.now()
+    caller = await identify(request.headers, gateway.keys, now=now)
+    return _json(describe(find_sold(request.path_params["slug"], caller=caller, now=now)))
+
+
+async def answer_error(request: Request, error: Exception) -> Response:
+    """A refusal as a response."""
+    assert isinstance(error, GatewayError)
+    request_id = new_request_id()
+    log_refused(error, request_id=request_id, endpoint=request.url.path[:100])
+    headers = {**error.headers, "x-request-id": request_id, "cache-control": "no-store"}
+    return Response(error_body(error), error.http_status, headers=headers, media_type="application/json")
+
+
+async def answer_http_error(request: Request, error: Exception) -> Response:
+    """An unknown path or a wrong method."""
+    if getattr(error, "status_code", 404) == 405:
+        allowed = getattr(error, "headers", None) or {}
+        wrong = MethodNotAllowed(f"{request.method} is not allowed on this URL.", headers=allowed)
+        return await answer_error(request, wrong)
+    return await answer_error(request, UnknownRoute("Unknown URL. The API's base URL ends with /v1."))
+
+
+async def answer_defect(request: Request, error: Exception) -> Response:
+    """A defect of ours: logged by the server, shown as nothing but what it is."""
+    return await answer_error(request, GatewayError("The gateway failed. Please try again."))
+
+
+def new_request_id() -> str:
+    """Names one request in headers, logs, holds and events."""
+    return f"req_{new_id(timezone.now()).hex}"
+
+
+def _gateway(request: Request) -> Gateway:
+    gateway: Gateway = request.app.state.gateway
+    _check_ready(gateway)
+    return gateway
+
+
+def _check_ready(gateway: Gateway) -> None:
+    if not gateway.is_ready:
+        raise Unavailable("The gateway is starting or stopping. Please try again in a moment.")
+
+
+def _json(value: object) -> Response:
+    headers = {"x-request-id": new_request_id(), "cache-control": "no-store"}
+    return Response(msgspec.json.encode(value), headers=headers, media_type="application/json")

@@ -1,0 +1,71 @@
+"""An admitted call is forwarded and its answer handed back (the walk, DESIGN §2). Its hold is committed by now; its usage is
+committed before the last byte goes out.
+
+`forward` runs to its end even if the caller leaves: what the upstream has begun, it bills.
+"""
+
+import logging
+
+from starlette.types import Receive
+
+from gateway.calls import Call
+from gateway.client import Client
+from gateway.errors import GatewayError, Unavailable, UpstreamFailed
+from gateway.process import Gateway
+from gateway.request_log import log_call
+from gateway.settlement import Fate, note_generation, release, settle
+from gateway.streaming import forward_stream
+from gateway.upstreams.base import Answer, AnswerCut
+from gateway.upstreams.openai_answers import Observed, Unreadable, for_caller
+from gateway.upstreams.openai_errors import error_of_answer
+
+logger = logging.getLogger(__name__)
+BROKEN_OFF = "The model's provider broke off the answer. Please try again."
+UNRECORDED = (
+    "The answer is complete, but its usage could not be recorded, so it is withheld. Do not repeat the call at once."
+)
+
+
+async def forward(call: Call, client: Client, receive: Receive, gateway: Gateway) -> None:
+    """Call the upstream, answer the caller, settle the hold, log one line."""
+    observed = Observed()
+    try:
+        answer = await gateway.upstream.open(call.request)
+    except GatewayError as error:
+        settled = await release(call, gateway)
+        await client.fail(error)
+        log_call(call, observed, settled, client, error=error)
+        return
+    observed.generation_id = answer.generation_id
+    try:
+        if call.ask.streamed and answer.is_stream:
+            await forward_stream(call, answer, observed, client, receive, gateway)
+        else:
+            await _forward_whole(call, answer, observed, client, gateway)
+    finally:
+        await answer.close()
+
+
+async def _forward_whole(call: Call, answer: Answer, observed: Observed, client: Client, gateway: Gateway) -> None:
+    if not answer.is_complete():
+        note_generation(call, answer.generation_id, gateway)
+    error: GatewayError | None = None
+    body, delivered = b"", True
+    try:
+        body = await answer.read()
+        seen = observed.take(body)
+        delivered = seen.has_choices
+        if observed.error is not None and not delivered:
+            error = error_of_answer(observed.error, secrets=gateway.upstream.secrets)
+    except (AnswerCut, Unreadable) as broken:
+        logger.warning("answer unusable", extra={"request_id": call.request_id, "reason": str(broken) or "not JSON"})
+        error = UpstreamFailed(BROKEN_OFF, code="upstream_error")
+    settled = await settle(call, observed, gateway, delivered=delivered)
+    if error is None and settled.fate is Fate.UNRECORDED:
+        error = Unavailable(UNRECORDED, retry=False)
+    if error is None:
+        receipt = {"x-invoicedream-event": str(settled.event_id)} if settled.event_id else {}
+        await client.answer(200, for_caller(body), headers=receipt)
+    else:
+        await client.fail(error)
+    log_call(call, observed, settled, client, error=error)

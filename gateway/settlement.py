@@ -1,0 +1,158 @@
+"""What becomes of a hold when its call is over: recorded and charged, given back, or left as a question.
+
+Usage that is known is recorded, once, whoever still listens. A call that delivered nothing is free. What nobody knows is neither
+free nor invented: its hold stays until the sweeper asks the upstream (DESIGN §5, reliability).
+"""
+
+import asyncio
+import logging
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from django.conf import settings
+
+from catalog import price_book
+from gateway.calls import Call
+from gateway.upstreams.openai_answers import Observed
+from gateway.writers import GenerationNote, Release
+from ledger.group_commit import WriterStopped
+from metering.reports import Outcome, Status, UsageReport
+
+if TYPE_CHECKING:
+    from gateway.process import Gateway
+
+logger = logging.getLogger(__name__)
+SECONDS_TO_RELEASE = 5.0
+DATED_VERSION = re.compile(r"-\d{2,4}(-?\d{2}){0,2}")
+HTTP_OK = 200
+
+
+class Fate(StrEnum):
+    """Of a hold."""
+
+    RECORDED = "recorded"
+    RELEASED = "released"
+    QUESTION = "question"
+    UNRECORDED = "unrecorded"
+    """The usage is known, but its commit was not confirmed in time; it is still being tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    fate: Fate
+    event_id: UUID | None = None
+
+
+async def settle(call: Call, observed: Observed, gateway: "Gateway", *, delivered: bool) -> Settled:
+    """End a call after the upstream did. `delivered`: whether any of the answer reached us before it failed, if it did."""
+    if observed.costs_nothing or (observed.usage is None and observed.error is not None and not delivered):
+        return await release(call, gateway)
+    if observed.usage is None:
+        logger.warning("usage unknown", extra={"request_id": call.request_id, "generation_id": observed.generation_id})
+        note_generation(call, observed.generation_id, gateway)
+        return Settled(Fate.QUESTION)
+    task = gateway.spawn(_commit(usage_report(call, observed, gateway), gateway))
+    try:
+        outcome = await asyncio.wait_for(asyncio.shield(task), settings.GATEWAY_COMMIT_SECONDS)
+    except TimeoutError:
+        outcome = None
+    if outcome is None:
+        return Settled(Fate.UNRECORDED)
+    return Settled(Fate.RECORDED, outcome.event_id)
+
+
+async def release(call: Call, gateway: "Gateway") -> Settled:
+    """Give the hold back before the caller hears of the failure, so that its next try finds the money."""
+    try:
+        future = gateway.writers.releases.submit([Release(call.organization_id, call.hold_id)])
+        await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), SECONDS_TO_RELEASE)
+    except Exception as error:
+        logger.error("hold not released", extra={"request_id": call.request_id, "error_type": type(error).__name__})
+        return Settled(Fate.QUESTION)
+    return Settled(Fate.RELEASED)
+
+
+def note_generation(call: Call, generation_id: str, gateway: "Gateway") -> None:
+    """Have the upstream's id of a running answer saved, by the writer's thread; nobody waits for it."""
+    if not generation_id:
+        return
+    try:
+        gateway.writers.notes.submit([GenerationNote(call.organization_id, call.hold_id, generation_id)])
+    except WriterStopped:
+        logger.warning("generation id not saved", extra={"request_id": call.request_id, "generation_id": generation_id})
+
+
+def usage_report(call: Call, observed: Observed, gateway: "Gateway") -> UsageReport:
+    """What is recorded of a call: counts, model, ids, times – and nothing that was said."""
+    usage = observed.usage
+    assert usage is not None
+    answered = answering_model(call, observed.model, trusted=gateway.upstream.trusts_model_ids)
+    return UsageReport(
+        organization_id=call.organization_id,
+        source_id=gateway.source_id,
+        key=str(call.hold_id),
+        model=answered,
+        requested_model=call.model.slug if answered != call.model.slug else None,
+        occurred_at=call.admitted_at,
+        usage=usage.counts,
+        api_key_id=call.caller.identity.api_key_id,
+        upstream=gateway.upstream.name,
+        reported_cost=usage.cost,
+        request_id=call.request_id,
+        generation_id=observed.generation_id or None,
+        attempt=1,
+        status=HTTP_OK,
+        streamed=call.ask.streamed,
+        latency_ms=call.latency_ms,
+        first_token_ms=call.first_token_ms,
+        finish_reason=observed.finish_reason or None,
+        end_user=call.ask.end_user,
+        hold_id=call.hold_id,
+    )
+
+
+def answering_model(call: Call, answered: str, *, trusted: bool) -> str:
+    """The model to price. A name is believed of an upstream that shares our catalog's, and of a router's choice.
+
+    A dated version of the requested model (`…-2507`, `…-2024-08-06`) that we do not know is that model under its full name; any
+    other unknown model waits for a price.
+    """
+    requested = call.model.slug
+    if not answered or not (trusted or call.model.is_router):
+        return requested
+    if answered in price_book.current().models:
+        return answered
+    version = answered.removeprefix(requested)
+    return requested if version != answered and DATED_VERSION.fullmatch(version) else answered
+
+
+async def _commit(report: UsageReport, gateway: "Gateway") -> Outcome | None:
+    """Record until it is committed, for a bounded time; None if it is not. The caller may have stopped waiting."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + settings.GATEWAY_RECORD_SECONDS
+    pause = 0.2
+    while True:
+        try:
+            outcome = (await asyncio.wrap_future(gateway.writers.record.submit([report])))[0]
+            break
+        except Exception as error:
+            facts = {
+                "request_id": report.request_id,
+                "hold_id": str(report.hold_id),
+                "error_type": type(error).__name__,
+            }
+            if loop.time() + pause > deadline or isinstance(error, WriterStopped):
+                logger.error("usage not recorded; its hold remains", extra=facts)
+                return None
+            logger.warning("recording failed, trying again", extra=facts)
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, 5.0)
+    if outcome.status not in (Status.ACCEPTED, Status.DUPLICATE):
+        logger.error(
+            "usage refused", extra={"request_id": report.request_id, "status": outcome.status, "reason": outcome.reason}
+        )
+        return None
+    return outcome

@@ -1,0 +1,78 @@
+"""What forwarding knows of an upstream: a request to send, an answer to read, and nothing of the vendor."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Protocol
+
+from pricing.tokens import TokenUsage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamRequest:
+    """A call as it goes upstream. `endpoint` is the path under the base URL, `body` already stripped and capped."""
+
+    endpoint: str
+    body: dict[str, Any]
+    streamed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of one call, in seconds and bytes. `first_byte` holds for streams; a plain answer may take `total`."""
+
+    connect: float
+    first_byte: float
+    between_chunks: float
+    total: float
+    answer_bytes: int
+    event_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedUsage:
+    """What the upstream says was used: disjoint counts, and its own charge in USD where it names one."""
+
+    counts: TokenUsage
+    cost: Decimal | None
+
+
+class AnswerCut(Exception):
+    """The answer stopped before its end: connection lost, silence, or beyond its bounds. The message says which."""
+
+
+class Answer(Protocol):
+    """An answer whose head arrived with status 200. `generation_id` is the upstream's own name for it, if it gave one."""
+
+    generation_id: str
+    is_stream: bool
+
+    def is_complete(self) -> bool:
+        """Whether the whole body has arrived, so that reading it will not wait."""
+
+    async def read(self) -> bytes:
+        """The whole body. Raises AnswerCut."""
+
+    def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The body as it arrives. Raises AnswerCut."""
+
+    def hurry(self, seconds: float) -> None:
+        """From now on wait at most so long for the end."""
+
+    async def close(self) -> None:
+        """Give the connection back, or drop it if the answer was not read to its end."""
+
+
+class Upstream(Protocol):
+    """A server that answers. `trusts_model_ids`: whether the model it says answered is a name of our catalog. `secrets` must
+    not stand in what is passed on of its errors."""
+
+    name: str
+    trusts_model_ids: bool
+    secrets: tuple[str, ...]
+
+    async def open(self, request: UpstreamRequest) -> Answer:
+        """Send a request and wait for the head of its answer. Raises a GatewayError for anything but a 200."""
+
+    async def close(self) -> None:
+        """End all connections."""

@@ -1,0 +1,121 @@
+"""What we need to know of an answer or a chunk, read without looking at its content."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from gateway.upstreams.base import ReportedUsage
+from gateway.upstreams.openai_usage import read_usage
+
+ID_LENGTH, MODEL_LENGTH, REASON_LENGTH = 200, 200, 40
+OUR_COST = ("cost", "cost_details", "is_byok")
+"""What the call costs us upstream is not the caller's price."""
+
+
+class Unreadable(ValueError):
+    """What the upstream sent is not an answer."""
+
+
+class _Choice(msgspec.Struct):
+    finish_reason: Any = None
+
+
+class _Frame(msgspec.Struct):
+    id: Any = None
+    model: Any = None
+    choices: list[_Choice] | None = None
+    usage: Any = None
+    error: Any = None
+
+
+_decode = msgspec.json.Decoder(_Frame, float_hook=Decimal).decode
+
+
+@dataclass(slots=True)
+class Observed:
+    """What has been seen of an answer so far. Usage may stand on any chunk; the last one wins."""
+
+    generation_id: str = ""
+    model: str = ""
+    finish_reason: str = ""
+    usage: ReportedUsage | None = None
+    error: "ReportedError | None" = None
+
+    def take(self, data: bytes) -> "Seen":
+        """Read an answer or a chunk. Raises Unreadable."""
+        try:
+            frame = _decode(data)
+        except (ValueError, RecursionError):
+            raise Unreadable from None
+        if not self.generation_id:
+            self.generation_id = _text(frame.id, ID_LENGTH)
+        self.model = _text(frame.model, MODEL_LENGTH) or self.model
+        for choice in frame.choices or ():
+            if self.finish_reason != "error":
+                self.finish_reason = _text(choice.finish_reason, REASON_LENGTH) or self.finish_reason
+        if frame.usage is not None:
+            self.usage = read_usage(frame.usage) or self.usage
+        if frame.error is not None:
+            self.error = ReportedError.read(frame.error)
+            self.finish_reason = "error"
+        return Seen(
+            has_choices=bool(frame.choices), has_usage=frame.usage is not None, is_error=frame.error is not None
+        )
+
+    @property
+    def costs_nothing(self) -> bool:
+        """The zero-completion rule: no completion token, and an empty or error finish reason, is free."""
+        if self.usage is None or self.usage.counts.completion_tokens:
+            return False
+        return self.finish_reason in ("", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the one frame was that has just been taken."""
+
+    has_choices: bool
+    has_usage: bool
+    is_error: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedError:
+    """An error that came under status 200. `code` may be a number or a word."""
+
+    message: str
+    code: str
+
+    @classmethod
+    def read(cls, value: Any) -> "ReportedError":
+        if not isinstance(value, dict):
+            return cls(_text(value, 500), "")
+        code = value.get("code")
+        return cls(_text(value.get("message"), 500), str(code)[:40] if isinstance(code, int | str) else "")
+
+    @property
+    def status(self) -> int:
+        """The HTTP status that the error would have come with."""
+        return int(self.code) if self.code in ("400", "408", "413", "422", "429") else 502
+
+
+def for_caller(data: bytes, *, with_usage: bool = True) -> bytes:
+    """An answer or chunk without what the upstream charges us, or without usage altogether."""
+    try:
+        frame = msgspec.json.decode(data)
+        usage = frame.get("usage")
+        if not with_usage:
+            frame.pop("usage", None)
+        elif isinstance(usage, dict) and any(name in usage for name in OUR_COST):
+            frame["usage"] = {name: value for name, value in usage.items() if name not in OUR_COST}
+        else:
+            return data
+        return msgspec.json.encode(frame)
+    except (ValueError, OverflowError):
+        return data  # a number that Python's floats cannot hold; rare enough to pass on as it came
+
+
+def _text(value: Any, length: int) -> str:
+    return value.replace("\x00", "")[:length] if isinstance(value, str) else ""

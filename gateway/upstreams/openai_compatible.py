@@ -1,0 +1,156 @@
+"""The adapter for every server that speaks OpenAI's HTTP: OpenRouter, vLLM, Ollama, LM Studio, the sandbox's stand-in."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+
+import aiohttp
+import msgspec
+
+from gateway.errors import GatewayError, UpstreamFailed
+from gateway.upstreams.base import AnswerCut, Limits, UpstreamRequest
+from gateway.upstreams.openai_errors import DOWN, error_of_status
+
+USER_AGENT = "InvoiceDream-gateway"
+CONNECTIONS = 4096
+SECONDS_IDLE = 15.0
+"""Idle connections are closed before an upstream would close them under a request."""
+ERROR_BYTES = 64 * 1024
+SECONDS_FOR_ERROR = 5.0
+
+
+class OpenAIAnswer:
+    """An answer under way, read within its limits (see `base.Answer`)."""
+
+    def __init__(self, response: aiohttp.ClientResponse, *, limits: Limits, deadline: float) -> None:
+        self._response = response
+        self._limits = limits
+        self._deadline = deadline
+        self.generation_id = response.headers.get("X-Generation-Id", "").replace("\x00", "")[:200]
+        self.is_stream = response.content_type == "text/event-stream"
+
+    def is_complete(self) -> bool:
+        return self._response.content.is_eof()
+
+    async def read(self) -> bytes:
+        parts = [chunk async for chunk in self._within(silence=self._limits.total)]
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        async for chunk in self._within(silence=self._limits.between_chunks):
+            yield chunk
+
+    def hurry(self, seconds: float) -> None:
+        self._deadline = min(self._deadline, asyncio.get_running_loop().time() + seconds)
+
+    async def close(self) -> None:
+        self._response.release() if self._response.content.is_eof() else self._response.close()
+
+    async def _within(self, *, silence: float) -> AsyncGenerator[bytes, None]:
+        loop = asyncio.get_running_loop()
+        content, left = self._response.content, self._limits.answer_bytes
+        while True:
+            try:
+                async with asyncio.timeout_at(min(loop.time() + silence, self._deadline)):
+                    chunk = await content.readany()
+            except TimeoutError:
+                raise AnswerCut("silent for too long") from None
+            except (aiohttp.ClientError, OSError) as error:
+                raise AnswerCut(f"connection lost ({type(error).__name__})") from None
+            if not chunk:
+                return
+            left -= len(chunk)
+            if left < 0:
+                raise AnswerCut("longer than allowed")
+            yield chunk
+
+
+class OpenAICompatible:
+    """One upstream. `name` is what holds and events call it; `headers` go with every call."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        base_url: str,
+        api_key: str,
+        limits: Limits,
+        trusts_model_ids: bool,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = name
+        self.trusts_model_ids = trusts_model_ids
+        self._base_url = base_url.rstrip("/")
+        self._limits = limits
+        self.secrets: tuple[str, ...] = (api_key, self._base_url)
+        self._headers = {
+            "Content-Type": "application/json",
+            "User-Agent": USER_AGENT,
+            "Accept-Encoding": "identity",
+            **({"Authorization": f"Bearer {api_key}"} if api_key else {}),
+            **(headers or {}),
+        }
+        self._session: aiohttp.ClientSession | None = None
+
+    async def open(self, request: UpstreamRequest) -> OpenAIAnswer:
+        """See `base.Upstream`. Headers are ours alone: nothing of the caller's reaches the upstream but the body."""
+        limits = self._limits
+        deadline = asyncio.get_running_loop().time() + limits.total
+        response = await self._send(request, seconds=limits.first_byte if request.streamed else limits.total)
+        if response.status != 200:
+            raise await self._error(response)
+        if response.headers.get("Content-Encoding", "identity") != "identity":
+            response.close()
+            raise UpstreamFailed(DOWN, code="upstream_error")
+        return OpenAIAnswer(response, limits=limits, deadline=deadline)
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _send(self, request: UpstreamRequest, *, seconds: float) -> aiohttp.ClientResponse:
+        accept = "text/event-stream" if request.streamed else "application/json"
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._connect().post(
+                    f"{self._base_url}/{request.endpoint}",
+                    data=msgspec.json.encode(request.body),
+                    headers={**self._headers, "Accept": accept},
+                    allow_redirects=False,
+                )
+        except TimeoutError:
+            raise UpstreamFailed(
+                "The model's provider did not answer in time. You were not charged. Please try again.",
+                code="upstream_timeout",
+            ) from None
+        except (aiohttp.ClientError, OSError):
+            raise UpstreamFailed(DOWN) from None
+
+    async def _error(self, response: aiohttp.ClientResponse) -> GatewayError:
+        body = b""
+        try:
+            async with asyncio.timeout(SECONDS_FOR_ERROR):
+                body = await response.content.read(ERROR_BYTES)
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            pass
+        finally:
+            response.close()
+        return error_of_status(
+            response.status,
+            body,
+            retry_after=response.headers.get("Retry-After", ""),
+            upstream=self.name,
+            secrets=self.secrets,
+        )
+
+    def _connect(self) -> aiohttp.ClientSession:
+        """The session, made on the event loop that uses it. It keeps no cookies and obeys no proxy of the environment."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=SECONDS_IDLE),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._limits.connect),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                trust_env=False,
+            )
+        return self._session

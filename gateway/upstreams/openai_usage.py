@@ -1,0 +1,99 @@
+"""Token counts as OpenAI's family of servers reports them, made disjoint at the door (DESIGN §4.4).
+
+There, cached and audio tokens are part of the prompt, and reasoning, audio and image tokens part of the completion. Subsets that
+do not fit their total are capped at what is left of it, so that no token counts twice. What was not said stays unknown.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from gateway.upstreams.base import ReportedUsage
+from pricing.exact import ZERO
+from pricing.tokens import MAX_COUNT, TokenUsage
+
+COST_STEP = Decimal(1).scaleb(-20)
+HIGHEST_COST = Decimal(10) ** 9
+
+
+def read_usage(reported: Any) -> ReportedUsage | None:
+    """The usage in an answer's `usage` object; None unless it says how long both prompt and completion were.
+
+    Half a usage is not charged: the missing half would be free, and nobody would look for it.
+    """
+    if not isinstance(reported, Mapping):
+        return None
+    prompt, completion, total = (
+        _count(reported.get(name)) for name in ("prompt_tokens", "completion_tokens", "total_tokens")
+    )
+    if prompt is None and total is not None and completion is not None and total >= completion:
+        prompt = total - completion
+    if completion is None and total is not None and prompt is not None and total >= prompt:
+        completion = total - prompt
+    if prompt is None or completion is None:
+        return None
+    prompt_details = _object(reported, "prompt_tokens_details")
+    completion_details = _object(reported, "completion_tokens_details")
+    reasoning = _count(completion_details.get("reasoning_tokens"))
+    if reasoning and total == prompt + completion + reasoning:
+        completion += reasoning  # this server counts reasoning beside the completion, not within it
+    if max(prompt, completion) > MAX_COUNT:
+        return None
+    cached = prompt_details.get(
+        "cached_tokens", reported.get("prompt_cache_hit_tokens")
+    )  # the latter is DeepSeek's name
+    cache_read, left = _take(_count(cached), prompt)
+    cache_write, left = _take(_count(prompt_details.get("cache_write_tokens")), left)
+    audio_input, text_input = _take(_count(prompt_details.get("audio_tokens")), left)
+    audio_output, left = _take(_count(completion_details.get("audio_tokens")), completion)
+    image_output, text_output = _take(_count(completion_details.get("image_tokens")), left)
+    counts = TokenUsage(
+        input_tokens=text_input,
+        cache_read_tokens=cache_read,
+        cache_write_tokens=cache_write,
+        audio_input_tokens=audio_input,
+        output_tokens=text_output,
+        reasoning_tokens=None if reasoning is None else min(reasoning, text_output),
+        audio_output_tokens=audio_output,
+        image_output_tokens=image_output,
+        searches=_searches(reported),
+    )
+    return ReportedUsage(counts=counts, cost=_cost(reported.get("cost")))
+
+
+def _searches(reported: Mapping[str, Any]) -> int | None:
+    for name in ("server_tool_use", "server_tool_use_details"):  # both spellings occur
+        searches = _count(_object(reported, name).get("web_search_requests"))
+        if searches is not None:
+            return min(searches, MAX_COUNT)
+    return None
+
+
+def _take(part: int | None, left: int) -> tuple[int | None, int]:
+    """A subset, capped at what is left of its total, and what is left after it."""
+    if part is None:
+        return None, left
+    taken = min(part, left)
+    return taken, left - taken
+
+
+def _object(reported: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = reported.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _count(value: Any) -> int | None:
+    """A count that can be true: a whole number from 0 on, also written as 12.0."""
+    if isinstance(value, Decimal) and value.is_finite() and abs(value) <= MAX_COUNT and value == int(value):
+        value = int(value)
+    return value if type(value) is int and value >= 0 else None
+
+
+def _cost(value: Any) -> Decimal | None:
+    """What the upstream says it charges, in USD, as far as the column holds it."""
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        return None
+    cost = Decimal(value)
+    if not cost.is_finite() or not ZERO <= cost < HIGHEST_COST:
+        return None
+    return cost.quantize(COST_STEP) if cost.as_tuple().exponent < -20 else cost  # type: ignore[operator]

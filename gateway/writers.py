@@ -1,0 +1,83 @@
+"""The gateway's writes, each kind through one thread of the process that shares a commit among all who wait (DESIGN §2, §5.3).
+
+`reserve` and `record` are the hot path's two writes. `notes` saves the upstream's names of running answers, `releases` gives back
+what calls without a charge had held; nobody's first byte waits for either.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from ledger import holds
+from ledger.group_commit import GroupCommit
+from ledger.holds import HoldRequest, InsufficientFunds
+from ledger.retrying import with_retries
+from metering import recording
+from metering.reports import Outcome, UsageReport
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class GenerationNote:
+    """The upstream's own id of the answer that a hold stands for."""
+
+    organization_id: int
+    hold_id: UUID
+    generation_id: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Release:
+    """A hold whose call cost nothing."""
+
+    organization_id: int
+    hold_id: UUID
+
+
+class Writers:
+    """The process's writers, started by their first use."""
+
+    def __init__(self) -> None:
+        self.reserve: GroupCommit[HoldRequest, InsufficientFunds | None] = GroupCommit(
+            holds.reserve, name="gateway-reserve"
+        )
+        self.record: GroupCommit[UsageReport, Outcome] = GroupCommit(_record, name="gateway-record")
+        self.notes: GroupCommit[GenerationNote, None] = GroupCommit(_note, name="gateway-notes")
+        self.releases: GroupCommit[Release, bool] = GroupCommit(_release, name="gateway-releases")
+
+    def stop(self) -> None:
+        """Write what waits and end the threads. Blocks."""
+        for writer in (self.reserve, self.record, self.notes, self.releases):
+            writer.stop(timeout=10.0)
+
+
+def _record(reports: Sequence[UsageReport]) -> list[Outcome]:
+    return recording.record(reports, now=timezone.now())
+
+
+def _note(notes: Sequence[GenerationNote]) -> list[None]:
+    def save() -> None:
+        with transaction.atomic():
+            for note in sorted(notes):
+                holds.note_generation(
+                    organization_id=note.organization_id, hold_id=note.hold_id, generation_id=note.generation_id
+                )
+
+    with_retries(save)
+    return [None] * len(notes)
+
+
+def _release(releases: Sequence[Release]) -> list[bool]:
+    now = timezone.now()
+
+    def give_back() -> dict[Release, bool]:
+        with transaction.atomic():
+            return {
+                release: holds.release(organization_id=release.organization_id, hold_id=release.hold_id, now=now)
+                for release in sorted(releases)
+            }
+
+    released = with_retries(give_back)
+    return [released[release] for release in releases]
