@@ -1,6 +1,7 @@
 # Everything starts here. `make run` and `make test` install what they need by themselves; all they ask for is Python 3.11 to 3.13.
 
-PYTHON ?= python3
+NAMES := python3 python3.13 python3.12 python3.11
+PYTHON ?= $(firstword $(foreach name,$(NAMES),$(shell command -v $(name) 2>/dev/null)) python3)
 LAUNCH := $(PYTHON) config/launch/bootstrap.py
 VENV := .venv/bin
 

@@ -10,6 +10,7 @@ from config.launch import installation
 from config.launch.places import CHECKOUT, LaunchError
 
 STRICT = ("pricing", "catalog", "ledger", "metering", "billing", "gateway")
+EVERY_BRANCH_OF_PRICING = ("--cov=pricing", "--cov-branch", "--cov-report=term:skip-covered", "--cov-fail-under=100")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -38,8 +39,9 @@ def run(arguments: list[str]) -> int:
 
 
 def test(arguments: list[str]) -> int:
+    """All tests, and then every branch of the arithmetic must have been walked; or the tests that are named."""
     installation.install(development=True)
-    return _python("-m", "pytest", "-n", "auto", *arguments)
+    return _python("-m", "pytest", "-n", "auto", *(arguments or EVERY_BRANCH_OF_PRICING))
 
 
 def lint(arguments: list[str]) -> int:

@@ -183,7 +183,7 @@ def own_environment() -> dict[str, str]:
     environment = {
         name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV")
     }
-    environment["UV_PYTHON_DOWNLOADS"] = "never"
+    environment |= {"UV_PYTHON_DOWNLOADS": "never", "PIP_USER": "0"}
     # Where a company's proxy signs the traffic, pip trusts the machine's certificates and these two must be told to.
     environment.setdefault("NODE_USE_SYSTEM_CA", "1")
     if "SSL_CERT_FILE" not in environment and any(Path(folder).exists() for folder in SYSTEM_CERTIFICATES):
