@@ -45,7 +45,8 @@ def install_python_packages(*, development: bool) -> None:
     with step("Python packages"):
         uv = find_uv()
         if not works(PYTHON):
-            call([uv, "venv", "--quiet", "--clear", "--python", sys.executable, VENV], what="Making .venv")
+            shutil.rmtree(VENV, ignore_errors=True)
+            call([uv, "venv", "--quiet", "--python", sys.executable, VENV], what="Making .venv")
         STAMP.unlink(missing_ok=True)
         sync = [uv, "pip", "sync", "--quiet", "--require-hashes", "--python", PYTHON, CHECKOUT / names[-1]]
         call(sync, what="Installing the Python packages")
@@ -60,7 +61,7 @@ def find_uv() -> str:
     private = PRIVATE_UV / "bin" / "uv"
     if not works(private):
         shutil.rmtree(PRIVATE_UV, ignore_errors=True)
-        requirements = ["--require-hashes", "-r", str(CHECKOUT / "config/launch/uv.txt")]
+        requirements = ["--require-hashes", "-r", CHECKOUT / "config/launch/uv.txt"]
         call([*find_pip(), "install", "--quiet", "--target", PRIVATE_UV, *requirements], what="Installing uv")
     return str(private)
 
@@ -68,11 +69,8 @@ def find_uv() -> str:
 def find_pip() -> list[str]:
     if works(sys.executable, "-m", "pip", "--version"):
         return [sys.executable, "-m", "pip"]
-    helper = PRIVATE_UV.with_name(".uv-pip")
-    if (
-        subprocess.run([sys.executable, "-m", "venv", "--clear", helper], capture_output=True, check=False).returncode
-        == 0
-    ):
+    helper = PRIVATE_UV / "pip"
+    if works(sys.executable, "-m", "venv", "--clear", helper):
         return [str(helper / "bin" / "python"), "-m", "pip"]
     raise LaunchError(
         "Neither uv nor pip is here: install one of them (on Debian: apt-get install python3-pip) and start again."
@@ -85,21 +83,14 @@ def lock(*, upgrade: bool) -> None:
     Versions stay where they are allowed to, unless `upgrade`.
     """
     uv = find_uv()
-    compiled = [
-        "pip",
-        "compile",
-        "--quiet",
-        "--universal",
-        "--generate-hashes",
-        "--no-emit-index-url",
-        "--python-version",
-        "3.11",
-    ]
     for source, target in LOCKS.items():
         with step(target):
-            call([uv, *compiled, *(["--upgrade"] if upgrade else []), source, "-o", target], what=f"Locking {target}")
+            call([uv, *COMPILE, *(["--upgrade"] if upgrade else []), source, "-o", target], what=f"Locking {target}")
 
 
+COMPILE = (
+    "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-emit-index-url", "--python-version", "3.11",
+)  # fmt: skip
 LOCKS = {
     "requirements.in": "requirements.txt",
     "requirements-dev.in": "requirements-dev.txt",
