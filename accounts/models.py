@@ -145,6 +145,7 @@ class BillingProfile(models.Model):
     contact_name = models.CharField(_("billing contact"), max_length=50, blank=True)
     contact_email = models.EmailField(_("billing email"), blank=True)
     tax_treatment = models.CharField(max_length=12, choices=TaxTreatment.choices, default=TaxTreatment.STANDARD)
+    grace_hours = models.PositiveSmallIntegerField(_("hours after the month's end before it is invoiced"), default=24)
 
     objects = TenantQuerySet["BillingProfile"].as_manager()
 

@@ -5,10 +5,13 @@ from accounts.invariants import by_sql
 INVARIANTS = (
     by_sql(
         "3",
-        "prepaid balance = sum of credits",
+        "prepaid balance = credits given - credits used",
         """
         SELECT balance.organization_id, balance.prepaid, coalesce(sum(credit.amount), 0) AS credits
-        FROM ledger_balance AS balance LEFT JOIN ledger_creditgrant AS credit USING (organization_id)
+        FROM ledger_balance AS balance LEFT JOIN (
+            SELECT organization_id, amount FROM ledger_creditgrant
+            UNION ALL SELECT organization_id, -amount FROM ledger_credituse
+        ) AS credit USING (organization_id)
         GROUP BY 1, 2 HAVING balance.prepaid <> coalesce(sum(credit.amount), 0)
         """,
     ),

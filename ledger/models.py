@@ -111,6 +111,22 @@ class CreditGrant(models.Model):
         ]
 
 
+class CreditUse(models.Model):
+    """Prepaid money that an invoice took (above zero) or, when it was voided, gave back (below). Never changed."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="credit_uses")
+    invoice_id = models.UUIDField()
+    amount = money_field()
+    at = models.DateTimeField()
+
+    objects = TenantQuerySet["CreditUse"].as_manager()
+
+    class Meta:
+        verbose_name = _("credit use")
+        verbose_name_plural = _("credit uses")
+        constraints = [models.CheckConstraint(condition=~Q(amount=0), name="credit_use_not_zero")]
+
+
 class HoldStatus(models.IntegerChoices):
     """`open`: the call runs. `captured`: its usage was recorded. `released`: it cost nothing. `questioned`: its time is
     over and nobody knows what it cost – the money stays held until the upstream is asked (DESIGN §5, reliability)."""

@@ -1,0 +1,298 @@
+"""From the closed period to the paid invoice. What is finalized, posted or received is never changed (triggers, migration 0002)."""
+
+import uuid
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Currency, Organization, User
+from accounts.tenancy import TenantQuerySet
+from catalog.models import AppliedRate
+from ledger.models import BillingPeriod, money_field
+
+
+def minor_unit_field(**options: Any) -> Any:
+    """An amount that was rounded to the currency's minor unit: whole won, cents."""
+    return models.DecimalField(max_digits=18, decimal_places=2, **options)
+
+
+class Seller(models.Model):
+    """Whose invoices these are: the supplier's details and bank account. A change is a new row; invoices keep a snapshot."""
+
+    legal_name = models.CharField(_("company name"), max_length=100)
+    legal_name_en = models.CharField(_("company name (English)"), max_length=100, blank=True)
+    registration_number = models.CharField(_("business registration number"), max_length=12)
+    representative = models.CharField(_("representative"), max_length=50)
+    address = models.CharField(_("address"), max_length=200)
+    address_en = models.CharField(_("address (English)"), max_length=200, blank=True)
+    business_type = models.CharField(_("business type"), max_length=50, blank=True)
+    business_item = models.CharField(_("business item"), max_length=50, blank=True)
+    mail_order_number = models.CharField(_("mail-order registration"), max_length=50, blank=True)
+    email = models.EmailField(_("email"))
+    phone = models.CharField(_("phone"), max_length=30, blank=True)
+    bank_name = models.CharField(_("bank"), max_length=50)
+    bank_account = models.CharField(_("account number"), max_length=50)
+    bank_holder = models.CharField(_("account holder"), max_length=50)
+    payment_days = models.PositiveSmallIntegerField(_("days until payment is due"), default=14)
+    since = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("seller")
+        verbose_name_plural = _("sellers")
+
+
+class InvoiceSeries(models.Model):
+    """The gapless numbers of one issuer: PREFIX-000001, PREFIX-000002, … taken last in the finalizing transaction."""
+
+    prefix = models.CharField(max_length=20, unique=True)
+    next_number = models.PositiveIntegerField(default=1)
+
+    class Meta:
+        verbose_name = _("invoice series")
+        verbose_name_plural = _("invoice series")
+
+
+class Invoice(models.Model):
+    """What an organization owes for a period. Statuses as Stripe's. A void one may be followed by another for the same period."""
+
+    class Status(models.TextChoices):
+        DRAFT = "draft", _("Draft")
+        OPEN = "open", _("Open")
+        PAID = "paid", _("Paid")
+        VOID = "void", _("Void")
+        UNCOLLECTIBLE = "uncollectible", _("Uncollectible")
+
+    class Kind(models.TextChoices):
+        MONTHLY = "monthly", _("Monthly")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="invoices")
+    period = models.ForeignKey(BillingPeriod, on_delete=models.PROTECT, related_name="invoices")
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.MONTHLY)
+    status = models.CharField(max_length=13, choices=Status.choices)
+    series = models.ForeignKey(InvoiceSeries, on_delete=models.PROTECT, related_name="invoices")
+    sequence = models.PositiveIntegerField()
+    number = models.CharField(max_length=40, unique=True)
+    language = models.CharField(max_length=2)
+    currency = models.CharField(max_length=3, choices=Currency.choices)
+    tax_treatment = models.CharField(max_length=12)
+    tax_rate = models.DecimalField(max_digits=5, decimal_places=4)
+    subtotal = minor_unit_field()
+    tax = minor_unit_field()
+    total = minor_unit_field()
+    credit_applied = minor_unit_field()
+    amount_due = minor_unit_field()
+    exact_subtotal = money_field()
+    issued_on = models.DateField()
+    written_on = models.DateField()
+    due_on = models.DateField()
+    seller = models.JSONField()
+    buyer = models.JSONField()
+    exchange_rates = models.JSONField()
+    finalized_at = models.DateTimeField()
+    paid_at = models.DateTimeField(null=True, blank=True)
+    voided_at = models.DateTimeField(null=True, blank=True)
+    void_reason = models.CharField(max_length=200, blank=True)
+
+    objects = TenantQuerySet["Invoice"].as_manager()
+
+    class Meta:
+        verbose_name = _("invoice")
+        verbose_name_plural = _("invoices")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "period", "kind"],
+                condition=~Q(status="void"),
+                name="one_live_invoice_per_period",
+            ),
+            models.UniqueConstraint(fields=["series", "sequence"], name="one_invoice_per_sequence"),
+            models.UniqueConstraint(fields=["organization", "id"], name="invoice_of_organization"),
+            models.CheckConstraint(
+                condition=Q(total=models.F("subtotal") + models.F("tax")), name="invoice_total_is_subtotal_and_tax"
+            ),
+            models.CheckConstraint(
+                condition=Q(amount_due=models.F("total") - models.F("credit_applied")),
+                name="invoice_due_is_total_less_credit",
+            ),
+            models.CheckConstraint(condition=Q(credit_applied__gte=0), name="invoice_credit_not_negative"),
+        ]
+        indexes = [models.Index(fields=["organization", "-finalized_at"], name="invoice_by_organization")]
+
+    def __str__(self) -> str:
+        return self.number
+
+
+class InvoiceLine(models.Model):
+    """Applied rate × token class of a service month. `amount` is its share of the rounded subtotal, `exact_amount` the truth."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="lines")
+    position = models.PositiveIntegerField()
+    applied_rate = models.ForeignKey(AppliedRate, on_delete=models.PROTECT, related_name="+")
+    model = models.CharField(max_length=200)
+    token_class = models.CharField(max_length=20)
+    service_month = models.DateField(null=True)
+    quantity = models.DecimalField(max_digits=20, decimal_places=0)
+    unit_price = money_field()
+    exact_amount = money_field()
+    amount = minor_unit_field()
+
+    objects = TenantQuerySet["InvoiceLine"].as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["invoice", "position"], name="one_line_per_position"),
+            models.UniqueConstraint(
+                fields=["invoice", "applied_rate", "token_class", "service_month"],
+                name="one_line_per_rate_and_class",
+                nulls_distinct=False,
+            ),
+        ]
+
+
+class Document(models.Model):
+    """A rendered PDF: where it lies below VAR_DIR/documents and what its bytes hash to."""
+
+    class Kind(models.TextChoices):
+        INVOICE = "invoice", _("Invoice")
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="documents")
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    path = models.CharField(max_length=200)
+    sha256 = models.CharField(max_length=64)
+    size = models.PositiveIntegerField()
+    rendered_at = models.DateTimeField()
+
+    objects = TenantQuerySet["Document"].as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["invoice", "kind"], name="one_document_per_kind")]
+
+
+class OutboxMail(models.Model):
+    """A mail that must go out, at least once, under one Message-ID. Written in the transaction of what it tells."""
+
+    class Status(models.TextChoices):
+        WAITING = "waiting", _("Waiting")
+        SENT = "sent", _("Sent")
+        FAILED = "failed", _("Failed")
+
+    class Kind(models.TextChoices):
+        INVOICE = "invoice", _("Invoice")
+        RECEIPT = "receipt", _("Receipt")
+        PAYMENT_FAILED = "payment_failed", _("Payment failed")
+        INVITATION = "invitation", _("Invitation")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    key = models.CharField(max_length=150)
+    recipient = models.EmailField()
+    language = models.CharField(max_length=2)
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, null=True, related_name="mails")
+    context = models.JSONField(default=dict)
+    message_id = models.CharField(max_length=150, unique=True)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.WAITING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField()
+    last_error = models.CharField(max_length=300, blank=True)
+    created_at = models.DateTimeField()
+    sent_at = models.DateTimeField(null=True, blank=True)
+
+    objects = TenantQuerySet["OutboxMail"].as_manager()
+
+    class Meta:
+        verbose_name = _("mail")
+        verbose_name_plural = _("mails")
+        constraints = [models.UniqueConstraint(fields=["organization", "key"], name="one_mail_per_key")]
+        indexes = [
+            models.Index(fields=["next_attempt_at"], condition=Q(status="waiting"), name="mail_waiting"),
+        ]
+
+
+class PaymentMethod(models.Model):
+    """A stored way to pay: the processor's reference, never a card number."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="payment_methods")
+    processor = models.CharField(max_length=20)
+    customer_reference = models.CharField(max_length=100)
+    reference = models.CharField(max_length=100)
+    label = models.CharField(max_length=50)
+    created_at = models.DateTimeField()
+    removed_at = models.DateTimeField(null=True, blank=True)
+
+    objects = TenantQuerySet["PaymentMethod"].as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["processor", "reference"], name="one_method_per_reference")]
+
+
+class Payment(models.Model):
+    """One attempt to collect an invoice. Its row and idempotency key are committed before the processor is called.
+
+    `unknown` means that the answer never came: it blocks another attempt until it is looked up.
+    """
+
+    class Status(models.TextChoices):
+        PENDING = "pending", _("Pending")
+        REQUIRES_ACTION = "requires_action", _("Waiting for the customer")
+        UNKNOWN = "unknown", _("Unknown")
+        SUCCEEDED = "succeeded", _("Paid")
+        FAILED = "failed", _("Failed")
+        CANCELED = "canceled", _("Canceled")
+
+    OPEN_STATUSES = (Status.PENDING, Status.REQUIRES_ACTION, Status.UNKNOWN)
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="payments")
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="payments")
+    processor = models.CharField(max_length=20)
+    amount = minor_unit_field()
+    currency = models.CharField(max_length=3)
+    status = models.CharField(max_length=16, choices=Status.choices)
+    idempotency_key = models.CharField(max_length=100, unique=True)
+    reference = models.CharField(max_length=100, blank=True)
+    action_url = models.CharField(max_length=500, blank=True)
+    failure = models.CharField(max_length=200, blank=True)
+    started_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    created_at = models.DateTimeField()
+    settled_at = models.DateTimeField(null=True, blank=True)
+
+    objects = TenantQuerySet["Payment"].as_manager()
+
+    class Meta:
+        verbose_name = _("payment")
+        verbose_name_plural = _("payments")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["invoice"],
+                condition=Q(status__in=["pending", "requires_action", "unknown"]),
+                name="one_open_attempt_per_invoice",
+            ),
+            models.UniqueConstraint(
+                fields=["processor", "reference"], condition=~Q(reference=""), name="one_payment_per_reference"
+            ),
+            models.CheckConstraint(condition=Q(amount__gt=0), name="payment_positive"),
+        ]
+        indexes = [models.Index(fields=["organization", "-created_at"], name="payment_by_organization")]
+
+
+class ProcessorEvent(models.Model):
+    """The inbox of webhooks: unique per (processor, event), its effect in the same transaction as `processed_at`."""
+
+    processor = models.CharField(max_length=20)
+    event_id = models.CharField(max_length=100)
+    type = models.CharField(max_length=100)
+    payload = models.JSONField()
+    received_at = models.DateTimeField()
+    processed_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(max_length=200, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        verbose_name = _("processor event")
+        verbose_name_plural = _("processor events")
+        constraints = [models.UniqueConstraint(fields=["processor", "event_id"], name="one_row_per_processor_event")]
