@@ -28,6 +28,7 @@ MODEST: Mapping[str, str] = {
 """For a demo beside a browser on a small machine; every commit still reaches the disk."""
 
 FORGETFUL: Mapping[str, str] = MODEST | {
+    "max_connections": "200",
     "fsync": "off",
     "full_page_writes": "off",
     "synchronous_commit": "off",
