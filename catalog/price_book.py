@@ -21,7 +21,7 @@ from accounts.models import Currency, ExchangePolicy
 from catalog.models import AppliedRate
 from catalog.price_sheets import price_map
 from catalog.price_snapshot import ModelEntry, PriceSnapshot, PublishedRate, load_snapshot
-from pricing.bands import PriceSheet
+from pricing.bands import Band, PriceSheet
 from pricing.exact import ONE
 from pricing.rating import unit_prices
 from pricing.tokens import TokenClass
@@ -133,6 +133,7 @@ class _Memory:
         self.version: tuple[object, ...] = ()
         self.looked_at = 0.0
         self.sales: dict[tuple[Terms, int, int], _Sale] = {}
+        self.rates: dict[Origin, Rate] = {}
         self.stored_ids: dict[Origin, int] = {}
 
 
@@ -167,7 +168,7 @@ def refresh() -> PriceSnapshot:
         if _memory.snapshot is None or version != _memory.version:
             snapshot = load_snapshot()
             _memory.snapshot, _memory.version = snapshot, version
-            _memory.sales = {}
+            _memory.sales, _memory.rates = {}, {}
         return _memory.snapshot
 
 
@@ -200,7 +201,17 @@ def quote(*, terms: Terms, model: ModelEntry, prompt_tokens: int, at: datetime) 
     band = sale.sheet.band(prompt_tokens, at)
     rate = sale.rates.get(band.name)
     if rate is None:
-        rate = sale.rates[band.name] = Rate(
+        rate = sale.rates[band.name] = _rate(sale, band, model, terms.currency)
+    return rate
+
+
+def _rate(sale: _Sale, band: Band, model: ModelEntry, currency: str) -> Rate:
+    """Made once per origin: sales of many moments, as in a late batch, share their few rates."""
+    exchange_id = sale.exchange.id if sale.exchange else None
+    origin: Origin = (sale.cost_price_id, band.name, sale.markup_rule_id, exchange_id, currency)
+    rate = _memory.rates.get(origin)
+    if rate is None:
+        rate = _memory.rates[origin] = Rate(
             model=model,
             cost_price_id=sale.cost_price_id,
             price_since=sale.price_since,
@@ -208,7 +219,7 @@ def quote(*, terms: Terms, model: ModelEntry, prompt_tokens: int, at: datetime) 
             markup_rule_id=sale.markup_rule_id,
             markup=sale.markup,
             exchange=sale.exchange,
-            currency=terms.currency,
+            currency=currency,
             unit_costs=band.unit_costs,
             unit_prices=sale.unit_prices(band.unit_costs),
         )
