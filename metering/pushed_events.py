@@ -4,6 +4,7 @@ Counts are disjoint; reasoning is inside output; what a reporter leaves out is u
 because a mistyped name must not lose tokens.
 """
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
@@ -143,16 +144,29 @@ def reported_cost(event: PushedEvent) -> Decimal | None:
 
 
 def _decode_each(body: bytes, *, at_most: int) -> Sequence[PushedEvent | InvalidEvent]:
-    try:
-        elements = _elements.decode(body)
-    except _UNREADABLE as fault:
-        raise MalformedBatch(f"the body must be a JSON array of events: {fault}") from None
+    elements = _split(body)
     if len(elements) > at_most:
         raise TooManyEvents(at_most)
     return [_decode_one(element) for element in elements]
 
 
-def _decode_one(element: msgspec.Raw) -> PushedEvent | InvalidEvent:
+def _split(body: bytes) -> Sequence[msgspec.Raw | bytes]:
+    """The elements of the array, unread. Half a surrogate pair, which JavaScript writes as an escape when it cuts a text, stops
+    msgspec for the whole array; the standard library reads on, so that only its element fails."""
+    try:
+        return _elements.decode(body)
+    except _UNREADABLE as fault:
+        refusal = MalformedBatch(f"the body must be a JSON array of events: {fault}")
+    try:
+        found = json.loads(body.decode())
+    except (ValueError, RecursionError):
+        raise refusal from None
+    if not isinstance(found, list):
+        raise refusal
+    return [json.dumps(element).encode() for element in found]
+
+
+def _decode_one(element: msgspec.Raw | bytes) -> PushedEvent | InvalidEvent:
     try:
         return _event.decode(element)
     except _UNREADABLE as fault:
@@ -164,7 +178,7 @@ def _reason(fault: Exception) -> str:
     if not isinstance(fault, msgspec.ValidationError):
         return "the event is not readable JSON in UTF-8"
     what, _, where = str(fault).partition(" - at ")
-    field = where.strip("`").removeprefix("$.").replace("key` in `$.", "key in ")
+    field = where.strip("`").removeprefix("$.").replace("key` in `$.", "a name in ")
     if field == "cost_usd":
         what = 'must be a decimal string such as "0.00012": numbers in JSON lose digits'
     elif "regex" in what:
@@ -172,7 +186,7 @@ def _reason(fault: Exception) -> str:
     return f"{field}: {what}" if field else what
 
 
-def _readable_id(element: msgspec.Raw) -> str | None:
+def _readable_id(element: msgspec.Raw | bytes) -> str | None:
     try:
         found = _anything.decode(element).get("id")
     except _UNREADABLE:
