@@ -16,6 +16,7 @@ from pytest_django import Settings
 
 from accounts.api_keys import InvalidKey, identify_api_key, identify_service_key
 from accounts.models import ApiKey, BillingProfile, Organization, Role, User
+from accounts.tenancy import TenantQuerySet
 from catalog import price_book
 from catalog.models import ExchangeRate, LanguageModel
 from demo.cast import ZONE
@@ -40,7 +41,7 @@ def seed(file: Path, *, now: datetime = NOON, progress: Progress | None = None) 
     return seed_demo(now=now, write=file, scale=SCALE, progress=progress)
 
 
-def events() -> "UsageEvent.objects":
+def events() -> TenantQuerySet[UsageEvent]:
     return UsageEvent.objects.using("system")
 
 
