@@ -180,6 +180,12 @@ def table_time(moment: datetime | None) -> str:
     return f"{table_date(moment)} {local(moment):%H:%M}" if moment else UNKNOWN
 
 
+@register.filter
+def table_second(moment: datetime | None) -> str:
+    """`2026.11.22 14:03:07`, for single requests."""
+    return f"{table_date(moment)} {local(moment):%H:%M:%S}" if moment else UNKNOWN
+
+
 def in_words(moment: date, *, korean: str, english: str) -> str:
     return formats.date_format(local(moment), korean if get_language() == "ko" else english)
 

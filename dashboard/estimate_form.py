@@ -1,0 +1,75 @@
+"""The what-if estimate on public pages, answered without scripts: `?input_tokens=500,000&output_tokens=500,000`.
+
+With scripts, static/js/estimate.js asks POST /api/v1/estimates instead; both are `billing.estimates.what_if` for the same buyer.
+"""
+
+import re
+from datetime import datetime
+from typing import Any
+
+from django.http import HttpRequest
+
+from accounts.models import User
+from accounts.organizations import memberships_of
+from accounts.tenancy import tenant_scope
+from billing.estimates import Buyer, buyer_of, public_buyer, what_if
+from catalog import price_book
+from catalog.models import LanguageModel
+from dashboard.formulas import formula_lines
+from dashboard.offers import LISTED_TOKENS
+from pricing.tokens import TokenClass
+
+MOST_TOKENS = 10**12 - 1
+"""As many digits as the field takes, and no more than the API accepts."""
+
+
+def asked_tokens(request: HttpRequest, name: str) -> int:
+    """A count from the address; thousands may be grouped. What is no count is the price list's."""
+    text = re.sub(r"[,.\s]", "", request.GET.get(name, ""))
+    return min(int(text), MOST_TOKENS) if text.isascii() and text.isdigit() and len(text) <= 20 else LISTED_TOKENS
+
+
+def asked_estimate(request: HttpRequest, model: LanguageModel, *, at: datetime) -> dict[str, Any] | None:
+    """The estimate of the volumes that the address names, for the reader."""
+    return estimate_of(
+        model,
+        input_tokens=asked_tokens(request, "input_tokens"),
+        output_tokens=asked_tokens(request, "output_tokens"),
+        buyer=buyer_of_reader(request),
+        at=at,
+    )
+
+
+def buyer_of_reader(request: HttpRequest) -> Buyer:
+    """The reader's organization if they have just one, as the API has it; list prices for everybody else."""
+    places = memberships_of(request.user) if isinstance(request.user, User) else []
+    if len(places) != 1:
+        return public_buyer()
+    with tenant_scope([places[0].organization_id]):
+        return buyer_of(places[0].organization)
+
+
+def estimate_of(
+    model: LanguageModel, *, input_tokens: int, output_tokens: int, buyer: Buyer, at: datetime
+) -> dict[str, Any] | None:
+    """What components/estimate.html shows, and the lines of components/formula.html; None without a price."""
+    counts = {TokenClass.INPUT: input_tokens, TokenClass.OUTPUT: output_tokens}
+    try:
+        answer = what_if(model=model.slug, counts=counts, buyer=buyer, at=at)
+    except price_book.NoRate:
+        return None
+    exchange = answer.rate.exchange
+    return {
+        "model": model.slug,
+        "model_name": model.name,
+        "input_tokens": input_tokens,
+        "output_tokens": output_tokens,
+        "cost_usd": answer.cost_usd,
+        "supply_value": answer.totals.subtotal,
+        "tax": answer.totals.tax,
+        "total": answer.totals.total,
+        "currency": answer.rate.currency,
+        "exchange_rate": exchange and exchange.rate,
+        "exchange_rate_source": exchange and exchange.source,
+        "lines": formula_lines(answer.lines, answer.rate),
+    }

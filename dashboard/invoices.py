@@ -1,0 +1,77 @@
+"""Money: what is left to spend and what that is made of; each period that is not invoiced yet, as its invoice would look now."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.views.decorators.http import require_safe
+
+from billing.estimates import PeriodEstimate, open_periods
+from billing.usage_lines import UsageLine
+from dashboard.access import organization_page
+from dashboard.formulas import LABELS, FormulaLine, formula_lines
+from dashboard.pages import page_links, page_of
+from ledger.balances import available
+from ledger.models import Balance, CreditGrant
+from pricing.exact import ONE, exact_product, exact_sum
+from pricing.rating import RatedLine
+
+
+@dataclass(frozen=True, slots=True)
+class DraftLine:
+    """A line of the period so far; `rounded` is its share of the rounded supply value."""
+
+    line: UsageLine
+    rounded: Decimal
+
+    @property
+    def token_label(self) -> Promise:
+        return LABELS[self.line.token_class]
+
+    @property
+    def formula(self) -> FormulaLine:
+        line = self.line
+        rated = RatedLine(line.token_class, line.quantity, line.unit_price, line.amount)
+        return formula_lines([rated], line.rate)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A period as its invoice would look if it ended now. `last_day` is its last day, as people name a month's end."""
+
+    period: PeriodEstimate
+    last_day: date
+    lines: Sequence[DraftLine]
+
+
+@organization_page()
+@require_safe
+def invoices(request: HttpRequest) -> HttpResponse:
+    organization = request.organization
+    balance = Balance.objects.for_organization(organization).get()
+    periods = open_periods(organization=organization, now=timezone.now())
+    grants = CreditGrant.objects.for_organization(organization).order_by("-granted_at", "-pk")
+    page = page_of(request, grants)
+    context = {
+        "section": "invoices",
+        "currency": organization.billing_currency,
+        "balance": balance,
+        "unbilled_with_tax": exact_product(balance.unbilled, exact_sum((ONE, balance.tax_rate))),
+        "available": available(balance),
+        "drafts": [draft_of(period, zone=ZoneInfo(organization.zone)) for period in reversed(periods)],
+        "grants": page,
+        **page_links(request, page),
+    }
+    return render(request, "dashboard/invoices.html", context)
+
+
+def draft_of(period: PeriodEstimate, *, zone: ZoneInfo) -> Draft:
+    last_day = (period.ends_at - timedelta(microseconds=1)).astimezone(zone).date()
+    lines = [DraftLine(line, rounded) for line, rounded in zip(period.lines, period.totals.lines, strict=True)]
+    return Draft(period, last_day, lines)

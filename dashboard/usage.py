@@ -1,0 +1,143 @@
+"""Usage of a range: drawn over time, added up by day, hour, model or key, each row leading to its requests."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_safe
+
+from dashboard.access import organization_page
+from dashboard.charts import Point
+from dashboard.pages import page_links, page_of
+from dashboard.templatetags.figures import prose_date, table_date
+from dashboard.time_ranges import CHOICES, TimeRange, address, asked_range
+from metering.usage_queries import UsageRow, UsageSum, UsageTable, usage_by
+
+GROUPS = (
+    ("day", gettext_lazy("Day")),
+    ("hour", gettext_lazy("Hour")),
+    ("model", gettext_lazy("Model")),
+    ("api_key", gettext_lazy("API key")),
+)
+MEASURES = (
+    ("amount", gettext_lazy("Amount")),
+    ("tokens", gettext_lazy("Tokens")),
+    ("requests", gettext_lazy("Requests")),
+)
+HOURS_ARE_DRAWN_FOR = 3
+"""Days up to which the chart has a bar for every hour."""
+PAGE_SIZE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A row of the table: its name, what it leads to, and its sum."""
+
+    name: str
+    detail: str
+    url: str
+    total: UsageSum
+    row: UsageRow
+
+
+@organization_page()
+@require_safe
+def usage(request: HttpRequest) -> HttpResponse:
+    organization, now = request.organization, timezone.now()
+    zone = ZoneInfo(organization.zone)
+    span = asked_range(request.GET, zone=zone, now=now)
+    group_by = chosen(request, "group", GROUPS)
+    measure = chosen(request, "show", MEASURES)
+    over_time = "hour" if span.days <= HOURS_ARE_DRAWN_FOR else "day"
+    tables: dict[str, UsageTable] = {}
+    for grouping in {group_by, over_time}:
+        tables[grouping] = usage_by(organization=organization, start=span.start, end=span.end, group_by=grouping)
+    table = tables[group_by]
+    newest_first = list(reversed(table.rows)) if group_by in ("day", "hour") else list(table.rows)
+    page = page_of(request, newest_first, size=PAGE_SIZE)
+    here = {
+        **span.parameters,
+        "group": group_by if group_by != "day" else "",
+        "show": measure if measure != "amount" else "",
+    }
+    context = {
+        "section": "usage",
+        "span": span,
+        "group_by": group_by,
+        "measure": measure,
+        "total": table.total,
+        "groups": [group_of(row, group_by, span, zone) for row in page],
+        "points": points(tables[over_time].rows, span, over_time, measure, zone, now),
+        "series": [_("Input tokens"), _("Output tokens")] if measure == "tokens" else [],
+        "measure_label": dict(MEASURES)[measure],
+        "ranges": [
+            (name, label, address(**here | {"range": name, "from": "", "to": "", "hour": ""}))
+            for name, label in CHOICES
+        ],
+        "kept": [("group", here["group"]), ("show", here["show"])],
+        "requests_query": address(**span.parameters),
+        "groupings": [(name, label, address(**here | {"group": name})) for name, label in GROUPS],
+        "measures": [(name, label, address(**here | {"show": name})) for name, label in MEASURES],
+        **page_links(request, page),
+    }
+    return render(request, "dashboard/usage.html", context)
+
+
+def chosen(request: HttpRequest, name: str, choices: Sequence[tuple[str, Any]]) -> str:
+    """The choice that the address names, else the first."""
+    wanted = request.GET.get(name, "")
+    return wanted if wanted in dict(choices) else choices[0][0]
+
+
+def group_of(row: UsageRow, group_by: str, span: TimeRange, zone: ZoneInfo) -> Group:
+    if row.model is not None:
+        url = address(**span.parameters, model=row.model.slug)
+        return Group(row.model.name, row.model.slug, f"requests{url}", row.total, row)
+    if row.start is None:
+        key = row.api_key
+        url = f"requests{address(**span.parameters, key=str(key.pk))}" if key else ""
+        return Group(key.name if key else _("Without a key"), f"{key.prefix}…" if key else "", url, row.total, row)
+    local = row.start.astimezone(zone)
+    if group_by == "hour":
+        return Group(
+            f"{table_date(local)} {local:%H:%M}", "", f"requests{address(hour=f'{local:%Y-%m-%dT%H}')}", row.total, row
+        )
+    day = local.date().isoformat()
+    return Group(table_date(local), "", f"requests{address(**{'from': day, 'to': day})}", row.total, row)
+
+
+def points(
+    rows: Sequence[UsageRow], span: TimeRange, over_time: str, measure: str, zone: ZoneInfo, now: datetime
+) -> list[Point]:
+    """A bar for every day or hour of the range, those without usage included, up to the end of the range."""
+    sums = {row.start.astimezone(zone): row.total for row in rows if row.start}
+    if over_time == "hour":
+        count = round((span.end - span.start) / timedelta(hours=1))
+        moments = [(span.start + timedelta(hours=n)).astimezone(zone) for n in range(count)]
+        return [Point(f"{at:%H}", values(sums.get(at), measure), f"{prose_date(at)} {at:%H:%M}") for at in moments]
+    days = [(span.start + timedelta(days=n)) for n in range(span.days)]
+    return [Point(day_label(day, span), values(sums.get(day), measure), prose_date(day)) for day in days]
+
+
+def day_label(day: datetime, span: TimeRange) -> str:
+    """The day of the month; the month with it where the range has more than one."""
+    return (
+        str(day.day)
+        if (span.first.year, span.first.month) == (span.last.year, span.last.month)
+        else f"{day.month}.{day.day}"
+    )
+
+
+def values(total: UsageSum | None, measure: str) -> tuple[Any, ...]:
+    if measure == "tokens":
+        return (total.prompt_tokens, total.completion_tokens) if total else (0, 0)
+    if total is None:
+        return (0,)
+    return (total.amount,) if measure == "amount" else (total.requests,)
