@@ -70,7 +70,9 @@ def texts_in(root: Path) -> Iterator[Text]:
 
 
 def texts_of_template(source: str, *, place: str) -> Iterator[Text]:
-    yield from texts_of(template.templatize(source, origin=place), place=place)
+    # The result is only almost Python: a template's indentation would be an error in it.
+    lines = template.templatize(source, origin=place).splitlines()
+    yield from texts_of("\n".join(line.lstrip() for line in lines), place=place)
 
 
 def texts_of(source: str, *, place: str) -> Iterator[Text]:
