@@ -37,13 +37,10 @@ async def forward(call: Call, client: Client, receive: Receive, gateway: Gateway
         log_call(call, observed, settled, client, error=error)
         return
     observed.generation_id = answer.generation_id
-    try:
-        if call.ask.streamed and answer.is_stream:
-            await forward_stream(call, answer, observed, client, receive, gateway)
-        else:
-            await _forward_whole(call, answer, observed, client, gateway)
-    finally:
-        await answer.close()
+    if call.ask.streamed and answer.is_stream:
+        await forward_stream(call, answer, observed, client, receive, gateway)
+    else:
+        await _forward_whole(call, answer, observed, client, gateway)
 
 
 async def _forward_whole(call: Call, answer: Answer, observed: Observed, client: Client, gateway: Gateway) -> None:
@@ -60,6 +57,8 @@ async def _forward_whole(call: Call, answer: Answer, observed: Observed, client:
     except (AnswerCut, Unreadable) as broken:
         logger.warning("answer unusable", extra={"request_id": call.request_id, "reason": str(broken) or "not JSON"})
         error = UpstreamFailed(BROKEN_OFF, code="upstream_error")
+    finally:
+        await answer.close()
     settled = await settle(call, observed, gateway, delivered=delivered)
     if error is None and settled.fate is Fate.UNRECORDED:
         error = Unavailable(UNRECORDED, retry=False)

@@ -15,6 +15,7 @@ from uuid import UUID
 from django.conf import settings
 
 from catalog import price_book
+from catalog.price_snapshot import ModelEntry
 from gateway.calls import Call
 from gateway.upstreams.openai_answers import Observed
 from gateway.writers import GenerationNote, Release
@@ -89,7 +90,7 @@ def usage_report(call: Call, observed: Observed, gateway: "Gateway") -> UsageRep
     """What is recorded of a call: counts, model, ids, times – and nothing that was said."""
     usage = observed.usage
     assert usage is not None
-    answered = answering_model(call, observed.model, trusted=gateway.upstream.trusts_model_ids)
+    answered = answering_model(call.model, observed.model, trusted=gateway.upstream.trusts_model_ids)
     return UsageReport(
         organization_id=call.organization_id,
         source_id=gateway.source_id,
@@ -114,19 +115,18 @@ def usage_report(call: Call, observed: Observed, gateway: "Gateway") -> UsageRep
     )
 
 
-def answering_model(call: Call, answered: str, *, trusted: bool) -> str:
+def answering_model(requested: ModelEntry, answered: str, *, trusted: bool) -> str:
     """The model to price. A name is believed of an upstream that shares our catalog's, and of a router's choice.
 
     A dated version of the requested model (`…-2507`, `…-2024-08-06`) that we do not know is that model under its full name; any
     other unknown model waits for a price.
     """
-    requested = call.model.slug
-    if not answered or not (trusted or call.model.is_router):
-        return requested
+    if not answered or not (trusted or requested.is_router):
+        return requested.slug
     if answered in price_book.current().models:
         return answered
-    version = answered.removeprefix(requested)
-    return requested if version != answered and DATED_VERSION.fullmatch(version) else answered
+    version = answered.removeprefix(requested.slug)
+    return requested.slug if version != answered and DATED_VERSION.fullmatch(version) else answered
 
 
 async def _commit(report: UsageReport, gateway: "Gateway") -> Outcome | None:

@@ -26,6 +26,8 @@ from gateway.upstreams.selection import EVENT_BYTES
 logger = logging.getLogger(__name__)
 SECONDS_AFTER_FAILURE = 10.0
 """How long an answer that has failed is read on, in case its usage still comes."""
+SECONDS_TO_LINGER = 2.0
+"""After `[DONE]` the upstream still ends its response; a connection closed before that looks to it like a caller who left."""
 HEADERS = {"x-accel-buffering": "no"}
 BROKEN_OFF = "The model's provider broke off the answer."
 UNRECORDED = "The answer is complete, but its usage could not be recorded. Do not repeat the call at once."
@@ -46,6 +48,7 @@ async def forward_stream(
         await relay.end(settled)
     finally:
         watcher.cancel()
+        gateway.spawn(answer.close(linger=SECONDS_TO_LINGER if relay.done else 0))
     log_call(call, observed, settled, client, error=relay.failure)
 
 
@@ -58,7 +61,7 @@ class Relay:
         self._client = client
         self._secrets = gateway.upstream.secrets
         self._reader = EventReader(limit=EVENT_BYTES)
-        self._done = False
+        self.done = False
         self._usage_chunk = b""
         self._told = False
         self.failure: GatewayError | None = None
@@ -70,7 +73,7 @@ class Relay:
             async with aclosing(answer.chunks()) as chunks:
                 async for chunk in chunks:
                     await self._pass_on(self._reader.feed(chunk))
-                    if self._done:
+                    if self.done:
                         return
                     if self.failure is not None:
                         answer.hurry(SECONDS_AFTER_FAILURE)
@@ -84,7 +87,7 @@ class Relay:
             reason = str(cut)
         except EventTooLong:
             reason = "event too long"
-        if not self._done and not self._observed.finish_reason and self.failure is None:
+        if not self.done and not self._observed.finish_reason and self.failure is None:
             logger.warning("stream broken", extra={"request_id": self._call.request_id, "reason": reason})
             self.failure = UpstreamFailed(BROKEN_OFF, code="upstream_error")
 
@@ -119,12 +122,12 @@ class Relay:
 
     def _piece(self, event: Event) -> bytes:
         """What of an event the caller gets now."""
-        if self._done or (self.failure is not None and event.data is None):
+        if self.done or (self.failure is not None and event.data is None):
             return b""
         if event.data is None:
             return event.raw
         if event.data == DONE:
-            self._done = True
+            self.done = True
             return b""
         try:
             seen = self._observed.take(event.data)

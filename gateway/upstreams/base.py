@@ -59,8 +59,8 @@ class Answer(Protocol):
     def hurry(self, seconds: float) -> None:
         """From now on wait at most so long for the end."""
 
-    async def close(self) -> None:
-        """Give the connection back, or drop it if the answer was not read to its end."""
+    async def close(self, *, linger: float = 0.0) -> None:
+        """Give the connection back if the answer's end arrives within `linger` seconds, else drop it."""
 
 
 class Upstream(Protocol):

@@ -42,8 +42,15 @@ class OpenAIAnswer:
     def hurry(self, seconds: float) -> None:
         self._deadline = min(self._deadline, asyncio.get_running_loop().time() + seconds)
 
-    async def close(self) -> None:
-        self._response.release() if self._response.content.is_eof() else self._response.close()
+    async def close(self, *, linger: float = 0.0) -> None:
+        content = self._response.content
+        try:
+            async with asyncio.timeout(linger):
+                while linger and not content.is_eof():
+                    await content.readany()
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            pass
+        self._response.release() if content.is_eof() else self._response.close()
 
     async def _within(self, *, silence: float) -> AsyncGenerator[bytes, None]:
         loop = asyncio.get_running_loop()

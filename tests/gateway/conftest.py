@@ -14,12 +14,17 @@ from psycopg import sql
 from pytest_django.plugin import DjangoDbBlocker
 
 from tests import environment, stories
-from tests.gateway.running import House, look_into, running_gateway
+from tests.gateway.running import House, look_into_database, running_gateway
 from tests.sandbox.processes import ROOT, StandIn, stand_in
 
 _numbers = itertools.count(1)
 UPSTREAM_KEY = "sk-upstream-0123456789abcdef"
-QUICK = {"GATEWAY_CHUNK_SECONDS": "1.5", "GATEWAY_FIRST_BYTE_SECONDS": "3", "GATEWAY_TOTAL_SECONDS": "6"}
+QUICK = {
+    "GATEWAY_CHUNK_SECONDS": "1",
+    "GATEWAY_FIRST_BYTE_SECONDS": "2",
+    "GATEWAY_TOTAL_SECONDS": "5",
+    "GATEWAY_COMMIT_SECONDS": "2",
+}
 """Patience that a test can wait for."""
 
 
@@ -51,6 +56,7 @@ def gateway_environment(database_url: str, llm: StandIn, **own: str) -> dict[str
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "PYTHONPATH": str(ROOT),
         "LOG_FORMAT": "json",
+        "OPENROUTER_BASE_URL": f"{llm.url}/api/v1",
         "UPSTREAM_BASE_URL": f"{llm.url}/v1",
         "UPSTREAM_API_KEY": UPSTREAM_KEY,
     }
@@ -62,7 +68,7 @@ def gateway_environment(database_url: str, llm: StandIn, **own: str) -> dict[str
 def furnished_house(database_url: str, folder: Path, *words: str, **own: str) -> Iterator[House]:
     """A house with its cast; `words` go to the stand-in, `own` to the gateway's environment."""
     cast = stories.meet_the_cast(now=timezone.now())
-    with stand_in("llm", "--api-key", UPSTREAM_KEY, *words) as llm, look_into(database_url) as database:
+    with stand_in("llm", "--api-key", UPSTREAM_KEY, *words) as llm, look_into_database() as database:
         variables = gateway_environment(database_url, llm, **own)
         with running_gateway(variables, log=folder / "gateway.log") as gateway:
             yield House(gateway=gateway, llm=llm, cast=cast, database=database, environment=variables)

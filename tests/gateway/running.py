@@ -16,6 +16,7 @@ from typing import Any
 
 import openai
 import psycopg
+from django.db import connections
 from psycopg.rows import dict_row
 
 from config.launch.ports import free_port
@@ -112,7 +113,7 @@ def wait_until(condition: Callable[[], Any], *, seconds: float = 5.0, what: Call
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class House:
-    """A gateway before a stand-in upstream, the cast, and an administrator's look at the database between them."""
+    """A gateway before a stand-in upstream, the cast, and a look at the database behind it."""
 
     gateway: RunningGateway
     llm: StandIn
@@ -148,5 +149,15 @@ class House:
         return int(self.rows("SELECT count(*) AS number FROM metering_usageevent")[0]["number"])
 
 
-def look_into(database_url: str) -> psycopg.Connection[dict[str, Any]]:
-    return psycopg.connect(database_url, autocommit=True, row_factory=dict_row)
+def look_into_database() -> psycopg.Connection[dict[str, Any]]:
+    """A connection of its own, outside Django, as the role that sees all rows."""
+    login = connections["system"].settings_dict
+    return psycopg.connect(
+        host=login["HOST"],
+        port=login["PORT"],
+        dbname=login["NAME"],
+        user=login["USER"],
+        password=login["PASSWORD"],
+        autocommit=True,
+        row_factory=dict_row,
+    )

@@ -1,13 +1,16 @@
 """What customers' programs do all day, with OpenAI's own client: it must work with only base URL and key changed."""
 
+import json
+from typing import Any
+
 import openai
 import pytest
 
 from tests import stories
 from tests.gateway.running import CAPTURED, House
 
-HELLO = [{"role": "user", "content": "안녕하세요"}]
-WEATHER = {
+HELLO: Any = [{"role": "user", "content": "안녕하세요"}]
+WEATHER: Any = {
     "type": "function",
     "function": {
         "name": "get_weather",
@@ -18,14 +21,150 @@ WEATHER = {
 
 
 def test_plain_answer(house: House) -> None:
-    answer = house.acme.chat.completions.with_raw_response.create(model=stories.DEVSTRAL, messages=HELLO)
+    answer = house.acme.chat.completions.with_raw_response.create(model=stories.DEVSTRAL, messages=HELLO, user="kim")
     completion = answer.parse()
     assert completion.choices[0].message.content == "안녕하세요! 무엇을 도와드릴까요?"
-    assert completion.usage.prompt_tokens and completion.usage.completion_tokens
-    assert answer.headers["x-request-id"].startswith("req_")
 
     event = house.event_of(answer.headers["x-request-id"])
     assert event is not None
     assert str(event["id"]) == answer.headers["x-invoicedream-event"]
-    assert event["input_tokens"] == completion.usage.prompt_tokens
-    assert event["output_tokens"] == completion.usage.completion_tokens
+    assert (event["input_tokens"], event["output_tokens"]) == (
+        completion.usage.prompt_tokens,
+        completion.usage.completion_tokens,
+    )
+    assert (event["streamed"], event["status"], event["finish_reason"]) == (False, 200, "stop")
+    assert event["generation_id"] == completion.id
+    assert event["end_user"] == "kim"
+    assert event["upstream"] == "openai_compatible"
+    assert event["latency_ms"] >= 0
+    assert event["reported_cost"] > 0
+    tokens = completion.usage.total_tokens
+    assert event["amount"] == tokens * stories.EXCHANGE_RATE * 4 * (1 + stories.MARKUP) / 100_000_000
+    hold = house.hold_of(answer.headers["x-request-id"])
+    assert hold["status"] == CAPTURED
+    assert event["key"] == str(hold["id"])
+
+
+def test_what_the_call_costs_us_is_not_shown(house: House) -> None:
+    completion = house.acme.chat.completions.create(model=stories.DEVSTRAL, messages=HELLO)
+    assert "cost" not in completion.usage.to_dict()
+    assert "cost_details" not in completion.usage.to_dict()
+
+
+def test_streamed_answer(house: House) -> None:
+    with house.acme.chat.completions.with_streaming_response.create(
+        model=stories.DEVSTRAL, messages=HELLO, stream=True
+    ) as answer:
+        request_id = answer.headers["x-request-id"]
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        chunks = list(answer.parse())
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+    assert text == "안녕하세요! 무엇을 도와드릴까요?"
+    assert all(chunk.usage is None for chunk in chunks), "usage was not asked for"
+    event = house.event_of(request_id)
+    assert event is not None
+    assert event["streamed"] is True
+    assert 0 <= event["first_token_ms"] <= event["latency_ms"]
+
+
+def test_usage_of_a_stream_on_request(house: House) -> None:
+    chunks = list(
+        house.acme.chat.completions.create(
+            model=stories.DEVSTRAL, messages=HELLO, stream=True, stream_options={"include_usage": True}
+        )
+    )
+    assert [chunk for chunk in chunks if chunk.usage] == [chunks[-1]]
+    assert chunks[-1].choices == []
+    assert chunks[-1].usage.total_tokens > 0
+    assert "cost" not in chunks[-1].usage.to_dict()
+
+
+def test_usage_on_a_content_chunk_is_read_and_stripped(house: House) -> None:
+    house.llm.order("usage-on-content-chunk")
+    before = house.charges()
+    chunks = list(house.acme.chat.completions.create(model=stories.DEVSTRAL, messages=HELLO, stream=True))
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "안녕하세요! 무엇을 도와드릴까요?"
+    assert all(chunk.usage is None for chunk in chunks)
+    assert house.charges() == before + 1
+
+
+def test_tools(house: House) -> None:
+    question: Any = [{"role": "user", "content": "서울 날씨를 도구로 알려 주세요"}]
+    first = house.acme.chat.completions.create(model=stories.DEVSTRAL, messages=question, tools=[WEATHER])
+    [call] = first.choices[0].message.tool_calls
+    assert call.function.name == "get_weather"
+    assert "city" in json.loads(call.function.arguments)
+    result = {"role": "tool", "tool_call_id": call.id, "content": "맑음, 21도"}
+    second = house.acme.chat.completions.create(
+        model=stories.DEVSTRAL, messages=[*question, first.choices[0].message.to_dict(), result], tools=[WEATHER]
+    )
+    assert "맑음" in second.choices[0].message.content
+
+
+def test_streamed_tool_call(house: House) -> None:
+    with house.acme.chat.completions.stream(
+        model=stories.DEVSTRAL,
+        messages=[{"role": "user", "content": "날씨 도구를 호출해 주세요"}],
+        tools=[WEATHER],
+        tool_choice="required",
+    ) as stream:
+        message = stream.get_final_completion().choices[0].message
+    assert message.tool_calls[0].function.name == "get_weather"
+
+
+def test_structured_output(house: House) -> None:
+    schema = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
+    completion = house.acme.chat.completions.create(
+        model=stories.DEVSTRAL,
+        messages=HELLO,
+        response_format={"type": "json_schema", "json_schema": {"name": "reply", "schema": schema, "strict": True}},
+    )
+    assert "answer" in json.loads(completion.choices[0].message.content)
+
+
+def test_text_completion_plain_and_streamed(house: House) -> None:
+    before = house.charges()
+    whole = house.acme.completions.create(model=stories.DEVSTRAL, prompt="안녕하세요")
+    pieces = list(house.acme.completions.create(model=stories.DEVSTRAL, prompt="안녕하세요", stream=True))
+    assert whole.choices[0].text == "".join(piece.choices[0].text for piece in pieces)
+    assert house.charges() == before + 2
+
+
+def test_several_answers(house: House) -> None:
+    completion = house.acme.chat.completions.create(model=stories.DEVSTRAL, messages=HELLO, n=3)
+    assert len(completion.choices) == 3
+
+
+def test_unknown_parameters_reach_the_upstream(house: House) -> None:
+    usage = {
+        "prompt_tokens": 2000,
+        "cached_tokens": 1500,
+        "cache_write_tokens": 100,
+        "completion_tokens": 50,
+        "reasoning_tokens": 20,
+    }
+    answer = house.acme.chat.completions.with_raw_response.create(
+        model=stories.DEVSTRAL, messages=HELLO, extra_body={"metadata": {"sandbox_usage": json.dumps(usage)}}
+    )
+    event = house.event_of(answer.headers["x-request-id"])
+    assert event is not None
+    assert (event["input_tokens"], event["cache_read_tokens"], event["cache_write_tokens"]) == (400, 1500, 100)
+    assert (event["output_tokens"], event["reasoning_tokens"]) == (50, 20)
+
+
+def test_models(house: House) -> None:
+    [model] = [model for model in house.acme.models.list() if model.id == stories.DEVSTRAL]
+    assert (model.object, model.owned_by) == ("model", "mistralai")
+    assert model.created > 0
+    assert model.to_dict()["context_length"] == 131_072
+    assert house.acme.models.retrieve(stories.DEVSTRAL).id == stories.DEVSTRAL
+    with pytest.raises(openai.NotFoundError):
+        house.acme.models.retrieve("nobody/knows-it")
+
+
+def test_output_cap_is_told_upstream(house: House) -> None:
+    completion = house.acme.chat.completions.create(model=stories.DEVSTRAL, messages=HELLO, max_tokens=3)
+    assert completion.choices[0].finish_reason == "length"
+    assert completion.usage.completion_tokens <= 3
+    completion = house.acme.chat.completions.create(model=stories.DEVSTRAL, messages=HELLO, max_completion_tokens=3)
+    assert completion.usage.completion_tokens <= 3

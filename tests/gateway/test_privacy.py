@@ -1,0 +1,77 @@
+"""Prompts, answers and secrets are kept nowhere: no table, no log (DESIGN §6.3)."""
+
+import contextlib
+from typing import Any
+
+import openai
+from psycopg import sql
+
+from tests import stories
+from tests.gateway.conftest import UPSTREAM_KEY
+from tests.gateway.running import House
+
+CANARY = "canary-7f3a91-카나리아"
+ANSWER = "I would look at the repository"
+
+
+def call_every_way(house: House) -> None:
+    """Success, refusals of all kinds, and failures, each with the canary in its prompt."""
+    prompt: Any = [{"role": "user", "content": f"{CANARY} please {number}"} for number in range(1)]
+    faults = ["", "status-400", "status-500", "garbage", "drop-mid-stream", "hang-before-headers", "error-mid-stream"]
+    for fault in faults:
+        for stream in (False, True):
+            if fault:
+                house.llm.order(fault)
+            with contextlib.suppress(openai.APIError):
+                answer = house.acme.chat.completions.create(model=stories.DEVSTRAL, messages=prompt, stream=stream)
+                list(answer) if stream else None
+    for wrong in ({"model": "nobody/knows-it"}, {"max_tokens": -1}, {"stop": [CANARY]}):
+        with contextlib.suppress(openai.APIError):
+            house.acme.chat.completions.create(**{"model": stories.DEVSTRAL, "messages": prompt} | wrong)  # type: ignore[call-overload]
+    with contextlib.suppress(openai.APIError):
+        house.gateway.client("idk_live_" + CANARY.encode().hex()).models.list()
+    house.gateway.call("POST", "/v1/chat/completions", b"{" + CANARY.encode(), stories.bearer(house.cast.acme.secret))
+
+
+def test_a_canary_is_found_nowhere(house: House) -> None:
+    call_every_way(house)
+    assert house.charges() > 0
+    log = house.gateway.log.read_text()
+    for secret in (CANARY, CANARY.encode().hex(), "카나리아", UPSTREAM_KEY, house.cast.acme.secret):
+        assert secret not in log
+        assert secret.encode("unicode-escape").decode() not in log
+        assert find_in_tables(house, secret) == []
+
+
+def find_in_tables(house: House, text: str) -> list[str]:
+    """The tables with a row that contains `text`; partitions are read through their parents."""
+    tables = house.rows(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+        " AND relkind IN ('r', 'p') AND NOT relispartition"
+    )
+    assert {"metering_usageevent", "ledger_hold", "accounts_auditentry"} <= {table["relname"] for table in tables}
+    query = sql.SQL("SELECT 1 FROM {} AS t WHERE strpos(t::text, %s) > 0 LIMIT 1")
+    return [
+        table["relname"]
+        for table in tables
+        if house.database.execute(query.format(sql.Identifier(table["relname"])), [text]).fetchone()
+    ]
+
+
+def test_one_line_a_request(house: House) -> None:
+    before = len(house.gateway.log_lines("call"))
+    answer = house.acme.chat.completions.with_raw_response.create(
+        model=stories.DEVSTRAL, messages=[{"role": "user", "content": "안녕하세요"}]
+    )
+    lines = house.gateway.log_lines("call")
+    assert len(lines) == before + 1
+    line = lines[-1]
+    assert line["request_id"] == answer.headers["x-request-id"]
+    assert (line["organization"], line["model"], line["status"], line["fate"]) == (
+        "acme",
+        stories.DEVSTRAL,
+        200,
+        "recorded",
+    )
+    assert line["completion_tokens"] > 0
+    assert line["event_id"] == answer.headers["x-invoicedream-event"]

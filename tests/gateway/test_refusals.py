@@ -1,0 +1,208 @@
+"""What is refused before it costs anything, in the shape and with the codes that OpenAI's clients know."""
+
+import json
+import socket
+import time
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import openai
+import pytest
+from django.utils import timezone
+
+from accounts.api_keys import new_secret, revoke_api_key
+from accounts.models import Organization, Scope
+from accounts.tenancy import tenant_scope
+from catalog.models import CostTable, LanguageModel
+from catalog.publishing import delist
+from tests import stories
+from tests.gateway.running import House, wait_until
+
+HELLO: Any = [{"role": "user", "content": "안녕하세요"}]
+CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_charged(house: House) -> Any:
+    held, charges, called = house.balance()["held"], house.charges(), len(house.llm.get("/sandbox/bill")["generations"])
+    yield
+    assert (house.balance()["held"], house.charges()) == (held, charges)
+    assert len(house.llm.get("/sandbox/bill")["generations"]) == called
+
+
+def refused(house: House, body: Any, *, secret: str = "", path: str = CHAT) -> tuple[int, dict[str, Any]]:
+    headers = stories.bearer(secret or house.cast.acme.secret) | {"Content-Type": "application/json"}
+    status, head, answer = house.gateway.call("POST", path, body, headers)
+    assert head["x-request-id"].startswith("req_")
+    assert set(answer["error"]) == {"message", "type", "param", "code"}
+    return status, answer["error"]
+
+
+@pytest.mark.parametrize("secret", ["", "sk-something", "idk_live_" + "a" * 38, new_secret("idk_live_"), "\N{SNOWMAN}"])
+def test_unknown_keys(house: House, secret: str) -> None:
+    headers = {"Authorization": f"Bearer {secret}".encode()} if secret else {}
+    status, head, answer = house.gateway.call("POST", CHAT, {"model": stories.DEVSTRAL, "messages": HELLO}, headers)
+    assert (status, answer["error"]["code"]) == (401, "invalid_api_key")
+    assert head["www-authenticate"] == "Bearer"
+
+
+def test_the_client_raises_what_it_should(house: House) -> None:
+    with pytest.raises(openai.AuthenticationError) as refusal:
+        house.gateway.client("idk_live_wrong").chat.completions.create(model=stories.DEVSTRAL, messages=HELLO)
+    assert refusal.value.code == "invalid_api_key"
+    with pytest.raises(openai.NotFoundError) as refusal:
+        house.acme.chat.completions.create(model="nobody/knows-it", messages=HELLO)
+    assert refusal.value.code == "model_not_found"
+
+
+def test_expired_key(house: House) -> None:
+    now = timezone.now()
+    _key, secret = stories.make_key(house.cast.acme.organization, now=now, expires_at=now + timedelta(seconds=1))
+    time.sleep(1.1)
+    assert refused(house, {"model": stories.DEVSTRAL, "messages": HELLO}, secret=secret)[0] == 401
+
+
+def test_key_without_the_scope(house: House) -> None:
+    _key, secret = stories.make_key(house.cast.acme.organization, now=timezone.now(), scopes=[Scope.USAGE_READ])
+    status, error = refused(house, {"model": stories.DEVSTRAL, "messages": HELLO}, secret=secret)
+    assert (status, error["code"]) == (403, "missing_scope")
+
+
+def test_key_of_another_model(house: House) -> None:
+    _key, secret = stories.make_key(house.cast.acme.organization, now=timezone.now(), allowed_models=["some/other"])
+    assert refused(house, {"model": stories.DEVSTRAL, "messages": HELLO}, secret=secret)[0] == 404
+    assert list(house.gateway.client(secret).models.list()) == []
+
+
+def test_suspended_organization(house: House) -> None:
+    company = stories.make_company("sleepy", now=timezone.now())
+    Organization.objects.using("system").filter(pk=company.organization.pk).update(status="suspended")
+    status, error = refused(house, {"model": stories.DEVSTRAL, "messages": HELLO}, secret=company.secret)
+    assert (status, error["code"]) == (403, "organization_inactive")
+
+
+def test_delisted_model(house: House) -> None:
+    now = timezone.now()
+    stories.make_model("acme/old", now=now)
+    wait_until(lambda: "acme/old" in {model.id for model in house.acme.models.list()})
+    table = CostTable.objects.using("system").get(slug="openrouter")
+    model = LanguageModel.objects.using("system").get(slug="acme/old")
+    delist(cost_table=table, language_model=model, effective_from=timezone.now(), origin="test", now=timezone.now())
+    wait_until(lambda: "acme/old" not in {model.id for model in house.acme.models.list()})
+    status, error = refused(house, {"model": "acme/old", "messages": HELLO})
+    assert (status, error["code"], error["param"]) == (404, "model_not_found", "model")
+
+
+def test_credit_used_up(house: House) -> None:
+    poor = stories.make_company("poor", now=timezone.now(), trial_credit=Decimal(0))
+    status, error = refused(house, {"model": stories.DEVSTRAL, "messages": HELLO}, secret=poor.secret)
+    assert (status, error["type"], error["code"]) == (402, "insufficient_quota", "insufficient_quota")
+    assert "/o/poor/" in error["message"]
+
+
+def test_credit_that_does_not_cover_the_worst_case(house: House) -> None:
+    """₩1 covers some 13,000 tokens at ₩0.0000726 with tax: a small cap fits, a large one does not, and nothing is cut silently."""
+    small = stories.make_company("small", now=timezone.now(), trial_credit=Decimal(1))
+    body = {"model": stories.DEVSTRAL, "messages": HELLO, "max_tokens": 20_000}
+    assert refused(house, body, secret=small.secret)[0] == 402
+    assert refused(house, body | {"max_tokens": 5_000, "n": 4}, secret=small.secret)[0] == 402
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"42",
+        b'{"model": NaN}',
+        b'{"model": "m", "temperature": 1e999}',
+        b'{"model": "\xff"}',
+        b'{"model": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"messages": []}',
+        b'{"model": 5}',
+    ],
+)
+def test_garbage(house: House, raw: bytes) -> None:
+    status, error = refused(house, raw)
+    assert (status, error["type"]) == (400, "invalid_request_error")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("max_tokens", 0),
+        ("max_tokens", -1),
+        ("max_tokens", "many"),
+        ("max_tokens", 10**30),
+        ("max_tokens", True),
+        ("n", 0),
+        ("n", 10_000),
+        ("stream", "yes"),
+        ("stream_options", {"include_usage": True}),
+        ("models", "not a list"),
+    ],
+)
+def test_fields_that_decide_about_money(house: House, field: str, value: object) -> None:
+    status, error = refused(house, {"model": stories.DEVSTRAL, "messages": HELLO, field: value})
+    assert (status, error["param"]) == (400, field)
+
+
+def test_fallback_models_must_be_sold_as_well(house: House) -> None:
+    body = {"model": stories.DEVSTRAL, "models": ["nobody/knows-it"], "messages": HELLO}
+    assert refused(house, body)[0] == 404
+
+
+def test_too_large_a_body(house: House) -> None:
+    body = {"model": stories.DEVSTRAL, "messages": [{"role": "user", "content": "x" * 11 * 1024 * 1024}]}
+    status, error = refused(house, body)
+    assert (status, error["code"]) == (413, "request_too_large")
+    with pytest.raises(openai.APIStatusError) as refusal:
+        house.acme.chat.completions.create(model=stories.DEVSTRAL, messages=body["messages"])
+    assert refusal.value.status_code == 413
+
+
+def test_compressed_body(house: House) -> None:
+    headers = stories.bearer(house.cast.acme.secret) | {"Content-Encoding": "gzip"}
+    status, _head, answer = house.gateway.call("POST", CHAT, b"\x1f\x8b", headers)
+    assert status == 400
+    assert "Compressed" in answer["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/v1", "/chat/completions", "/v1/embeddings", "/v1/chat/completions/", "/v1/files"]
+)
+def test_unknown_routes(house: House, path: str) -> None:
+    status, error = refused(house, {"model": stories.DEVSTRAL}, path=path)
+    assert (status, error["code"]) == (404, "unknown_url")
+
+
+def test_wrong_method(house: House) -> None:
+    status, head, answer = house.gateway.call("GET", CHAT, None, stories.bearer(house.cast.acme.secret))
+    assert (status, answer["error"]["code"]) == (405, "method_not_allowed")
+    assert "POST" in head["allow"]
+
+
+def test_models_need_a_key(house: House) -> None:
+    assert house.gateway.call("GET", "/v1/models")[0] == 401
+    assert house.gateway.call("GET", f"/v1/models/{stories.DEVSTRAL}")[0] == 401
+
+
+def test_revoked_key_is_refused_within_five_seconds(house: House) -> None:
+    company = house.cast.acme
+    key, secret = stories.make_key(company.organization, now=timezone.now())
+    assert list(house.gateway.client(secret).models.list())
+    with tenant_scope([company.organization.pk]):
+        revoke_api_key(key=key, now=timezone.now(), actor=None)
+    began = time.monotonic()
+    wait_until(lambda: refused(house, {"model": "x"}, secret=secret)[0] == 401, seconds=5)
+    assert time.monotonic() - began < 5
+
+
+def test_a_caller_who_leaves_in_the_middle_of_its_request(house: House) -> None:
+    with socket.create_connection(("127.0.0.1", house.gateway.port)) as connection:
+        head = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {house.cast.acme.secret}\r\nContent-Length: 500\r\n\r\n"
+        connection.sendall(head.encode() + json.dumps({"model": stories.DEVSTRAL})[:10].encode())
+    time.sleep(0.2)
+    assert house.gateway.call("GET", "/healthz")[0] == 200
