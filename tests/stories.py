@@ -36,6 +36,17 @@ DEVSTRAL_PRICE = {"prompt": "0.00000004", "completion": "0.00000004"}
 MARKUP, EXCHANGE_RATE = Decimal("0.10"), Decimal(1500)
 GATEWAY_SOURCE, API_SOURCE = "gateway", "api"
 
+SELLER = {
+    "legal_name": "주식회사 인보이스랩",
+    "registration_number": "220-81-62517",
+    "representative": "김대표",
+    "address": "서울특별시 중구 세종대로 110",
+    "email": "billing@invoicedream.example",
+    "bank_name": "한빛은행",
+    "bank_account": "123-456-789012",
+    "bank_holder": "주식회사 인보이스랩",
+}
+
 _numbers = itertools.count(1)
 
 

@@ -10,10 +10,12 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 
 from accounts.invariants import all_invariants
+from billing import cycle, invoicing
+from billing.sellers import set_seller
 from ledger import holds
 from ledger.event_ids import new_id
 from tests import environment, stories
-from tests.stories import NOON, use
+from tests.stories import NOON, SELLER, use
 
 BREAKAGES = {
     "3": "UPDATE ledger_balance SET prepaid = prepaid + 1",
@@ -28,22 +30,32 @@ BREAKAGES = {
              SELECT cost_table_id, language_model_id, effective_from, sheet, raw, origin, created_at FROM catalog_costprice""",
     "11": "UPDATE catalog_costprice SET effective_from = now() + interval '1 year'",
     "12": "UPDATE metering_usagerollup SET input_tokens = input_tokens + 1",
+    "14": "UPDATE billing_invoiceline SET amount = amount + 1",
+    "15": "UPDATE billing_invoiceline SET exact_amount = exact_amount + 0.5",
+    "16": "DELETE FROM billing_invoiceline; DELETE FROM billing_outboxmail; DELETE FROM billing_invoice",
+    "17": "UPDATE billing_invoiceseries SET next_number = next_number + 1",
     "25": """ALTER TABLE catalog_exchangerate DROP CONSTRAINT exchange_rate_positive;
              UPDATE catalog_exchangerate SET rate = 0""",
     "29": """ALTER TABLE ledger_billingperiod DROP CONSTRAINT periods_do_not_overlap;
              INSERT INTO ledger_billingperiod (organization_id, starts_at, ends_at, zone, status)
-             SELECT organization_id, starts_at + interval '1 day', ends_at, zone, status FROM ledger_billingperiod""",
+             SELECT organization_id, starts_at + interval '1 day', ends_at, zone, 'open' FROM ledger_billingperiod""",
     "30": "UPDATE ledger_balance SET unbilled = unbilled + 1",
+    "32": "UPDATE ledger_balance SET receivable = receivable + 1",
     "31": "UPDATE metering_usageevent SET occurred_at = occurred_at - interval '1 minute'",
 }
 
 
 @pytest.fixture
 def books(db: None) -> stories.Cast:
-    """Two tenants with usage, a running call and a price with a band."""
-    cast = stories.meet_the_cast(now=NOON)
+    """Two tenants with usage, an invoice of the month before, and a running call."""
+    before = NOON - timedelta(days=30)
+    cast = stories.meet_the_cast(now=before)
     for company in (cast.acme, cast.globex):
+        use(company.organization, at=before)
         use(company.organization, at=NOON)
+    set_seller(now=before, **SELLER)
+    [period, _other] = cycle.periods_of_month("2026-10", now=NOON)
+    invoicing.close_period(organization_id=period.organization_id, period_id=period.period_id, now=NOON)
     request = holds.HoldRequest(
         organization_id=cast.acme.organization.pk,
         id=new_id(NOON),

@@ -1,0 +1,78 @@
+"""The month ends: which periods are due, one job each. The work list is rows, so a lost message or a dead worker loses nothing."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from accounts.models import BillingProfile
+from ledger.models import BillingPeriod
+
+
+@dataclass(frozen=True, slots=True)
+class DuePeriod:
+    """A period that can be closed, and whose it is."""
+
+    organization_id: int
+    organization_slug: str
+    period_id: int
+    starts_at: datetime
+    ends_at: datetime
+
+
+class UnknownMonth(ValueError):
+    """Not a month of the form 2026-10, or one that has not ended anywhere yet."""
+
+
+def due_periods(*, now: datetime) -> list[DuePeriod]:
+    """Every open period whose grace time is over, oldest first, missed months included. Looks at all tenants."""
+    grace = dict(BillingProfile.objects.using("system").values_list("organization_id", "grace_hours"))
+    return [
+        period
+        for period in _ended(now=now)
+        if period.ends_at + timedelta(hours=grace.get(period.organization_id, 0)) <= now
+    ]
+
+
+def periods_of_month(month: str, *, now: datetime) -> list[DuePeriod]:
+    """The open periods of `month` ("2026-10", in each organization's zone) that ended, grace time or not. Raises UnknownMonth."""
+    first = _parse(month)
+    if first > (now + timedelta(hours=14)).date():
+        raise UnknownMonth(f"{month} is in the future")
+    ended = [period for period in _ended(now=now) if _first_day(period) == first]
+    if not ended and any(_first_day(period) == first for period in _open()):
+        raise UnknownMonth(f"{month} has not ended yet")
+    return ended
+
+
+def _parse(month: str) -> date:
+    try:
+        return date.fromisoformat(f"{month}-01")
+    except ValueError:
+        raise UnknownMonth(f"{month!r} is not a month: write it as 2026-10") from None
+
+
+def _open() -> list[DuePeriod]:
+    rows = (
+        BillingPeriod.objects.using("system")
+        .exclude(status=BillingPeriod.Status.CLOSED)
+        .select_related("organization")
+        .order_by("starts_at", "organization_id")
+    )
+    return [
+        DuePeriod(
+            row.organization_id, row.organization.slug, row.pk, _local(row, row.starts_at), _local(row, row.ends_at)
+        )
+        for row in rows
+    ]
+
+
+def _ended(*, now: datetime) -> list[DuePeriod]:
+    return [period for period in _open() if period.ends_at <= now]
+
+
+def _local(period: BillingPeriod, at: datetime) -> datetime:
+    return at.astimezone(ZoneInfo(period.zone))
+
+
+def _first_day(period: DuePeriod) -> date:
+    return period.starts_at.date()

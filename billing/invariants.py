@@ -1,0 +1,63 @@
+"""Invariants of billing: what was charged is what is invoiced, numbers have no gaps, receivables are open invoices."""
+
+from accounts.invariants import by_sql
+
+INVARIANTS = (
+    by_sql(
+        "14",
+        "lines add up to the subtotal, subtotal + tax - credit to the amount due",
+        """
+        SELECT invoice.number, invoice.subtotal, sum(line.amount) AS lines
+        FROM billing_invoice AS invoice LEFT JOIN billing_invoiceline AS line ON line.invoice_id = invoice.id
+        GROUP BY invoice.id HAVING invoice.subtotal <> coalesce(sum(line.amount), 0)
+            OR invoice.subtotal + invoice.tax - invoice.credit_applied <> invoice.amount_due
+        """,
+    ),
+    by_sql(
+        "15",
+        "charges of a period = exact lines of its live invoice, each rounded by less than one unit",
+        """
+        SELECT invoice.number, sum(line.exact_amount) AS lines, charged.amount AS charged
+        FROM billing_invoice AS invoice
+        JOIN billing_invoiceline AS line ON line.invoice_id = invoice.id
+        LEFT JOIN (SELECT organization_id, period_id, sum(amount) AS amount FROM metering_usagerollup GROUP BY 1, 2) AS charged
+            ON charged.organization_id = invoice.organization_id AND charged.period_id = invoice.period_id
+        WHERE invoice.status <> 'void'
+        GROUP BY invoice.id, charged.amount
+        HAVING sum(line.exact_amount) IS DISTINCT FROM charged.amount OR sum(line.exact_amount) <> invoice.exact_subtotal
+            OR bool_or(abs(line.amount - line.exact_amount) >= CASE invoice.currency WHEN 'KRW' THEN 1 ELSE 0.01 END)
+        """,
+    ),
+    by_sql(
+        "16",
+        "one live invoice per organization, period and kind; closed periods with usage have one or a void one",
+        """
+        SELECT period.organization_id, period.id FROM ledger_billingperiod AS period
+        LEFT JOIN billing_invoice AS invoice ON invoice.period_id = period.id AND invoice.status <> 'void'
+        LEFT JOIN billing_invoice AS void ON void.period_id = period.id AND void.status = 'void'
+        WHERE period.status = 'closed' GROUP BY period.id HAVING count(DISTINCT invoice.id) > 1 OR count(DISTINCT invoice.id) = 0
+            AND count(void.id) = 0 AND EXISTS (SELECT 1 FROM metering_usagerollup AS rollup
+                WHERE rollup.organization_id = period.organization_id AND rollup.period_id = period.id AND rollup.amount <> 0)
+        """,
+    ),
+    by_sql(
+        "17",
+        "invoice numbers have no gap",
+        """
+        SELECT series.prefix, series.next_number - 1 AS taken, count(invoice.id) AS invoices, max(invoice.sequence) AS last
+        FROM billing_invoiceseries AS series LEFT JOIN billing_invoice AS invoice ON invoice.series_id = series.id
+        GROUP BY series.id HAVING count(invoice.id) <> series.next_number - 1
+            OR coalesce(max(invoice.sequence), 0) <> series.next_number - 1
+        """,
+    ),
+    by_sql(
+        "32",
+        "receivable = amounts due of open invoices",
+        """
+        SELECT balance.organization_id, balance.receivable, coalesce(sum(invoice.amount_due), 0) AS due
+        FROM ledger_balance AS balance
+        LEFT JOIN billing_invoice AS invoice ON invoice.organization_id = balance.organization_id AND invoice.status = 'open'
+        GROUP BY 1, 2 HAVING balance.receivable <> coalesce(sum(invoice.amount_due), 0)
+        """,
+    ),
+)
