@@ -26,7 +26,7 @@ class BillingPeriod(models.Model):
     """
 
     class Status(models.TextChoices):
-        OPEN = "open", _("Open")
+        OPEN = "open", _("Open for charges")
         CLOSING = "closing", _("Closing")
         CLOSED = "closed", _("Closed")
 
@@ -131,7 +131,7 @@ class HoldStatus(models.IntegerChoices):
     """`open`: the call runs. `captured`: its usage was recorded. `released`: it cost nothing. `questioned`: its time is
     over and nobody knows what it cost – the money stays held until the upstream is asked (DESIGN §5, reliability)."""
 
-    OPEN = 1, _("Open")
+    OPEN = 1, _("Running")
     CAPTURED = 2, _("Captured")
     RELEASED = 3, _("Released")
     QUESTIONED = 4, _("Questioned")

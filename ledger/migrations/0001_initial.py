@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
                 (
                     "status",
                     models.SmallIntegerField(
-                        choices=[(1, "Open"), (2, "Captured"), (3, "Released"), (4, "Questioned")], default=1
+                        choices=[(1, "Running"), (2, "Captured"), (3, "Released"), (4, "Questioned")], default=1
                     ),
                 ),
                 ("api_key_id", models.BigIntegerField(null=True)),
@@ -90,7 +90,7 @@ class Migration(migrations.Migration):
                 (
                     "status",
                     models.CharField(
-                        choices=[("open", "Open"), ("closing", "Closing"), ("closed", "Closed")],
+                        choices=[("open", "Open for charges"), ("closing", "Closing"), ("closed", "Closed")],
                         default="open",
                         max_length=10,
                     ),
