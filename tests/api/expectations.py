@@ -1,0 +1,104 @@
+"""Who may ask which route how. A new route is named here, or `test_neighbours` fails.
+
+`page` and `api` are an organization's; methods that are not named are refused with 405. Roles are those of members; keys need the
+scope that the view names.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from accounts.api_keys import ROLES_THAT_MANAGE_KEYS
+from accounts.models import Role
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+EVERYBODY = frozenset(Role)
+MANAGERS = ROLES_THAT_MANAGE_KEYS
+ADMINISTRATORS = frozenset({Role.OWNER, Role.ADMIN})
+REPORTERS: frozenset[Role] = frozenset()
+"""Service keys, and API keys that may write usage; no session."""
+
+
+class Kind(Enum):
+    PUBLIC = auto()  # the same for everybody
+    OWN = auto()  # about the signed-in person only, or on the way to signing in
+    PAGE = auto()  # of an organization, under /o/<slug>/
+    API = auto()  # of an organization, for keys and sessions
+    NOTHING = auto()  # always 404
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What a route is, and per method the roles that may use it."""
+
+    kind: Kind
+    methods: Mapping[str, frozenset[Role]]
+
+    @property
+    def everybody_somewhere(self) -> frozenset[Role]:
+        """Roles that may use at least one method."""
+        return frozenset[Role]().union(*self.methods.values())
+
+
+def public(*methods: str) -> Expectation:
+    return Expectation(Kind.PUBLIC, dict.fromkeys(methods or ("GET",), EVERYBODY))
+
+
+def page(get: frozenset[Role] = EVERYBODY, post: frozenset[Role] | None = None) -> Expectation:
+    return Expectation(Kind.PAGE, {"GET": get} | ({} if post is None else {"POST": post}))
+
+
+def api(**methods: frozenset[Role]) -> Expectation:
+    return Expectation(Kind.API, methods)
+
+
+OWN = Expectation(Kind.OWN, {})
+NOTHING = Expectation(Kind.NOTHING, {})
+
+PREFIXES: Mapping[str, Expectation] = {"accounts/": OWN}
+"""allauth's own pages: sign-in, second factor, one's addresses."""
+
+EXPECTATIONS: Mapping[str, Expectation] = {
+    # pages for everybody
+    "": public(),
+    "models": public(),
+    "models/<str:page_slug>": public(),
+    "models/<path:model_id>": public(),
+    "legal/terms": public(),
+    "legal/privacy": public(),
+    "language": public("POST"),
+    "healthz": public(),
+    "readyz": public(),
+    # where somebody starts
+    "dashboard": OWN,
+    "welcome": OWN,
+    # an organization's pages
+    "o/<slug:slug>": public(*METHODS),  # a redirect to the address with a slash
+    "o/<slug:slug>/": page(),
+    "o/<slug:slug>/first-request": page(),
+    "o/<slug:slug>/usage": page(),
+    "o/<slug:slug>/requests": page(),
+    "o/<slug:slug>/requests/<uuid:event_id>": page(),
+    "o/<slug:slug>/waiting": page(),
+    "o/<slug:slug>/holds": page(),
+    "o/<slug:slug>/keys": page(),
+    "o/<slug:slug>/keys/new": page(get=MANAGERS, post=MANAGERS),
+    "o/<slug:slug>/keys/<int:key_id>/revoke": page(get=MANAGERS, post=MANAGERS),
+    "o/<slug:slug>/invoices": page(),
+    "o/<slug:slug>/members": page(),
+    "o/<slug:slug>/settings": page(post=ADMINISTRATORS),
+    "o/<slug:slug>/settings/profile": page(post=EVERYBODY),
+    # REST
+    "api/v1/usage": api(GET=EVERYBODY),
+    "api/v1/usage/events": api(GET=EVERYBODY, POST=REPORTERS),
+    "api/v1/usage/events/<uuid:event_id>": api(GET=EVERYBODY),
+    "api/v1/models": public(),
+    "api/v1/models/<path:model_id>": public(),
+    "api/v1/estimates": public("POST"),
+    "api/v1/estimates/current": api(GET=EVERYBODY),
+    "api/v1/api-keys": api(GET=MANAGERS, POST=MANAGERS),
+    "api/v1/api-keys/<str:key_id>": api(GET=MANAGERS, DELETE=MANAGERS),
+    "api/v1/schema/": public(),
+    "api/docs/": public(),
+    "api/": NOTHING,
+}
