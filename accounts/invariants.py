@@ -1,7 +1,6 @@
 """What must always hold, as named queries that count their violations. Each app lists its own in `<app>/invariants.py`.
 
-`manage.py audit` runs them all (billing/management/commands/audit.py); numbers refer to the list of invariants in
-docs/invariants.md.
+`manage.py audit` runs them all (billing/management/commands/audit.py). Numbers are those under which docs and tests name them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
