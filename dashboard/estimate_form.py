@@ -17,6 +17,7 @@ from catalog import price_book
 from catalog.models import LanguageModel
 from dashboard.formulas import formula_lines
 from dashboard.offers import LISTED_TOKENS
+from dashboard.rate_sources import source_name
 from pricing.tokens import TokenClass
 
 MOST_TOKENS = 10**12 - 1
@@ -70,6 +71,7 @@ def estimate_of(
         "total": answer.totals.total,
         "currency": answer.rate.currency,
         "exchange_rate": exchange and exchange.rate,
-        "exchange_rate_source": exchange and exchange.source,
+        "exchange_rate_source": exchange and source_name(exchange.source),
+        "exchange_rate_day": exchange and exchange.published_on,
         "lines": formula_lines(answer.lines, answer.rate),
     }

@@ -12,6 +12,7 @@ from accounts.models import ApiKey, Source
 from catalog.models import LanguageModel
 from dashboard.access import organization_page
 from dashboard.formulas import formula_lines
+from dashboard.rate_sources import source_name
 from dashboard.request_rows import rows_of
 from dashboard.time_ranges import CHOICES, address, asked_range
 from metering.receipts import events_of, receipt_of, waiting_event
@@ -87,6 +88,7 @@ def receipt(request: HttpRequest, event_id: UUID) -> HttpResponse:
         "rate": found.rate,
         "lines": formula_lines(found.lines, found.rate),
         "formula": found.formula,
+        "exchange_source": found.rate.exchange and source_name(found.rate.exchange.source),
         "source": Source.objects.filter(pk=event.source_id).first(),
         "requested_model": event.requested_model_id
         and LanguageModel.objects.filter(pk=event.requested_model_id).first(),

@@ -88,6 +88,24 @@ def money_titled(value: Number, currency: str = "KRW") -> SafeString:
     )
 
 
+@register.simple_tag
+def money_fine(value: Number, currency: str = "KRW") -> SafeString:
+    """For single requests, which cost parts of a won: two decimals more than usual (`₩1.19`, `$0.0012`), exact in the title."""
+    amount = decimal_of(value)
+    if amount is None:
+        return format_html('<span class="number">{}</span>', UNKNOWN)
+    size = abs(amount)
+    shown = rounded(size, MINOR_DIGITS.get(currency, 2) + 2)
+    if size and not shown:
+        shown = rounded(size, 1 - size.adjusted())
+    return format_html(
+        '<data class="number" value="{}" title="{}">{}</data>',
+        f"{amount:f}",
+        money_exact(amount, currency),
+        with_symbol(f"{shown:,f}", currency, negative=amount < 0),
+    )
+
+
 @register.filter
 def cost_per_million(price_per_token: Number, currency: str = "USD") -> str:
     """A price for one token as a price for a million: `$0.040`, `₩66`. Three decimals in dollars, more where it has more."""
