@@ -227,13 +227,17 @@ class PaymentMethod(models.Model):
     objects = TenantQuerySet["PaymentMethod"].as_manager()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["processor", "reference"], name="one_method_per_reference")]
+        constraints = [
+            models.UniqueConstraint(fields=["processor", "reference"], name="one_method_per_reference"),
+            models.UniqueConstraint(fields=["organization", "id"], name="payment_method_of_organization"),
+        ]
 
 
 class Payment(models.Model):
     """One attempt to collect an invoice. Its row and idempotency key are committed before the processor is called.
 
-    `unknown` means that the answer never came: it blocks another attempt until it is looked up.
+    `unknown` means that no answer came (yet): it blocks another attempt until it is looked up. An attempt with a `method` charges
+    that; one without sends the customer to a hosted page. `checked_at` is when the processor was last asked about it.
     """
 
     class Status(models.TextChoices):
@@ -257,9 +261,12 @@ class Payment(models.Model):
     reference = models.CharField(max_length=100, blank=True)
     action_url = models.CharField(max_length=500, blank=True)
     failure = models.CharField(max_length=200, blank=True)
+    method = models.ForeignKey(PaymentMethod, on_delete=models.PROTECT, null=True, related_name="+")
+    payer_name = models.CharField(_("payer"), max_length=100, blank=True)
     started_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField()
     settled_at = models.DateTimeField(null=True, blank=True)
+    checked_at = models.DateTimeField(null=True, blank=True)
 
     objects = TenantQuerySet["Payment"].as_manager()
 

@@ -1,0 +1,1 @@
+"""Who moves the money: one interface, an adapter for each payment processor."""

@@ -1,0 +1,180 @@
+"""What billing asks of a payment processor, in our words. An adapter translates them into a vendor's; none touches the database.
+
+Every call either answers, or raises `ProcessorUnreachable` – then nobody knows what happened and the same call, under the same
+idempotency key, must be made again or looked up – or raises `ProcessorRefused`: then nothing happened.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+
+class ProcessorUnreachable(Exception):
+    """No answer, or none that tells what happened. The message is for logs and holds no secret."""
+
+
+class ProcessorRefused(Exception):
+    """The processor understood the call and will not do it; nothing happened. `code` is the processor's reason."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class NotSupported(Exception):
+    """The processor has no such call; its capabilities say so."""
+
+
+class InvalidWebhook(Exception):
+    """A delivery that is forged, too old, unreadable, or from the other mode (test or live). Nothing of it is kept."""
+
+
+class Status(StrEnum):
+    """Where an attempt stands. DECLINED: refused without its payer present, but the processor could still charge it later."""
+
+    SUCCEEDED = "succeeded"
+    PENDING = "pending"
+    REQUIRES_ACTION = "requires_action"
+    DECLINED = "declined"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a processor can do. `minimum` and `maximum` of one payment, by currency, are in major units (won, dollars)."""
+
+    currencies: frozenset[str]
+    minimum: Mapping[str, Decimal]
+    maximum: Mapping[str, Decimal]
+    hosted_page: bool
+    off_session: bool
+    partial_refund: bool
+
+    def can_take(self, amount: Decimal, currency: str) -> bool:
+        """Whether one payment of `amount` is possible."""
+        return currency in self.currencies and self.minimum[currency] <= amount <= self.maximum[currency]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredMethod:
+    """A card that was left for charges without its holder: the processor's references, and a label such as "Visa 4242"."""
+
+    customer_reference: str
+    reference: str
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One attempt to collect, made from its committed row alone, so that calling again is the same call to the letter.
+
+    `reference` is the processor's name of it, "" until known. With `method` it is charged without its payer; without, the payer
+    is sent to a hosted page, which is good until `expires_at`.
+    """
+
+    payment_id: UUID
+    idempotency_key: str
+    amount: Decimal
+    currency: str
+    created_at: datetime
+    expires_at: datetime
+    description: str
+    language: str
+    payer_email: str
+    success_url: str
+    cancel_url: str
+    reference: str = ""
+    method: StoredMethod | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Where an attempt stands. `amount` (major units) and `money_reference` say what moved, once it SUCCEEDED.
+
+    `action_url` is where the payer must go (REQUIRES_ACTION); `failure` the processor's code (DECLINED, FAILED).
+    """
+
+    status: Status
+    reference: str
+    action_url: str = ""
+    failure: str = ""
+    amount: Decimal = Decimal(0)
+    currency: str = ""
+    money_reference: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """A hosted page on which a card is left for later."""
+
+    reference: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A verified webhook, reduced to what it is about. It is a reason to look, never a fact: the object is fetched again.
+
+    `payment_id` is our own id as the object's metadata have it; None if the event is about nothing that we wait for.
+    """
+
+    event_id: str
+    type: str
+    object_reference: str
+    payment_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refund:
+    """Money given back; `status` is SUCCEEDED, PENDING or FAILED."""
+
+    reference: str
+    status: Status
+
+
+class Processor(Protocol):
+    """A payment processor. `name` is what payments and events are stored under."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def start_payment(self, attempt: Attempt) -> Answer:
+        """Make the hosted page of an attempt."""
+
+    def charge(self, attempt: Attempt) -> Answer:
+        """Charge the attempt's stored method while its holder is away."""
+
+    def look_up(self, attempt: Attempt) -> Answer | None:
+        """Where the attempt stands, by its reference or, without one, by our payment id; None if it never arrived."""
+
+    def cancel(self, attempt: Attempt) -> Answer | None:
+        """Make sure that the attempt cannot succeed any more; if it has succeeded, that is the answer. None: it never arrived."""
+
+    def refund(self, *, money_reference: str, amount: Decimal, currency: str, idempotency_key: str) -> Refund:
+        """Give money back, all or part of it."""
+
+    def start_setup(
+        self,
+        *,
+        organization: str,
+        customer_reference: str,
+        email: str,
+        language: str,
+        success_url: str,
+        cancel_url: str,
+    ) -> Setup:
+        """Make a hosted page for leaving a card. `organization` is our slug; an empty `customer_reference` makes a customer."""
+
+    def finish_setup(self, reference: str, *, organization: str) -> StoredMethod | None:
+        """The card that was left on the page; None while there is none, or if the page was not made for `organization`."""
+
+    def parse_webhook(self, body: bytes, signature: str, *, now: datetime) -> Notice:
+        """Verify a delivery by its raw body. Raises InvalidWebhook."""

@@ -1,0 +1,97 @@
+"""Stripe's objects read as our answers, amounts in the smallest unit as ours, and Stripe's errors as the two that we know."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+
+import stripe
+from stripe.checkout import Session
+
+from billing.processors.interface import Answer, ProcessorRefused, ProcessorUnreachable, Status
+from pricing.exact import EXACT
+from pricing.totals import MINOR_UNITS, FractionOfMinorUnit
+
+OURS = "payment"
+"""The key of our payment's id in the metadata of whatever is made for it."""
+NOTHING_HAPPENED = (stripe.InvalidRequestError, stripe.AuthenticationError, stripe.PermissionError)
+
+
+@contextmanager
+def our_errors() -> Iterator[None]:
+    """Raise ProcessorRefused where the call was refused before it began, ProcessorUnreachable wherever that is not certain.
+
+    A key that is in use by a call still running, or was used with other parameters, is of the second kind.
+    """
+    try:
+        yield
+    except NOTHING_HAPPENED as error:
+        raise ProcessorRefused(error.code or type(error).__name__) from error
+    except stripe.StripeError as error:
+        raise ProcessorUnreachable(f"{type(error).__name__} {error.http_status or ''}".strip()) from error
+
+
+def to_smallest_unit(amount: Decimal, currency: str) -> int:
+    """₩500 is 500, $5.00 is 500. Raises FractionOfMinorUnit."""
+    units = EXACT.scaleb(amount, MINOR_UNITS[currency])
+    if units != int(units):
+        raise FractionOfMinorUnit(f"{amount} {currency}")
+    return int(units)
+
+
+def from_smallest_unit(units: int, currency: str) -> Decimal:
+    return EXACT.scaleb(Decimal(units), -MINOR_UNITS[currency])
+
+
+def _money(units: int, currency: str) -> tuple[Decimal, str]:
+    """A currency that we do not bill in keeps its number, so that it differs from what was asked for and is seen."""
+    name = currency.upper()
+    return (from_smallest_unit(units, name) if name in MINOR_UNITS else Decimal(units)), name
+
+
+def our_id(thing: Session | stripe.PaymentIntent) -> str:
+    """The payment's id that we wrote on it, "" if it is not ours."""
+    metadata = thing.metadata.to_dict() if thing.metadata else {}
+    return str(metadata.get(OURS, ""))
+
+
+def of_session(session: Session) -> Answer:
+    """A hosted page, retrieved with its payment intent. A card declined on the page leaves it open for another."""
+    intent = session.payment_intent if isinstance(session.payment_intent, stripe.PaymentIntent) else None
+    if session.payment_status == "paid" or (intent and intent.status == "succeeded"):
+        amount, currency = _money(session.amount_total or 0, session.currency or "")
+        return Answer(
+            status=Status.SUCCEEDED,
+            reference=session.id,
+            amount=amount,
+            currency=currency,
+            money_reference=intent.id if intent else session.id,
+        )
+    if session.status == "open":
+        return Answer(status=Status.REQUIRES_ACTION, reference=session.id, action_url=session.url or "")
+    if session.status == "expired":
+        return Answer(status=Status.CANCELED, reference=session.id)
+    if intent and intent.status == "processing":
+        return Answer(status=Status.PENDING, reference=session.id)
+    return Answer(status=Status.DECLINED, reference=session.id, failure=_failure(intent))
+
+
+def of_intent(intent: stripe.PaymentIntent) -> Answer:
+    """A charge without its payer. What Stripe would still take another card for is DECLINED until it is canceled."""
+    if intent.status == "succeeded":
+        amount, currency = _money(intent.amount_received, intent.currency)
+        return Answer(
+            status=Status.SUCCEEDED, reference=intent.id, amount=amount, currency=currency, money_reference=intent.id
+        )
+    if intent.status == "processing":
+        return Answer(status=Status.PENDING, reference=intent.id)
+    if intent.status == "canceled":
+        return Answer(status=Status.FAILED, reference=intent.id, failure=_failure(intent))
+    return Answer(status=Status.DECLINED, reference=intent.id, failure=_failure(intent))
+
+
+def _failure(intent: stripe.PaymentIntent | None) -> str:
+    """The most telling code of why a payment did not come about: the issuer's reason, else Stripe's."""
+    error = intent.last_payment_error if intent else None
+    if error is None:
+        return "canceled" if intent and intent.status == "canceled" else "not_paid"
+    return str(getattr(error, "decline_code", None) or getattr(error, "code", None) or "declined")

@@ -1,0 +1,68 @@
+"""Stripe's webhooks: the signature over the raw body is checked before a byte of it is read."""
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import stripe
+
+from billing.processors.interface import InvalidWebhook, Notice
+from billing.processors.stripe_answers import OURS
+
+TOLERANCE = timedelta(minutes=5)
+"""How far a delivery's own moment may lie from ours, as Stripe recommends: an old one is a replay."""
+TELLING = frozenset({
+    "checkout.session.completed",
+    "checkout.session.expired",
+    "checkout.session.async_payment_succeeded",
+    "checkout.session.async_payment_failed",
+    "payment_intent.succeeded",
+    "payment_intent.processing",
+    "payment_intent.payment_failed",
+    "payment_intent.canceled",
+})  # fmt: skip
+"""Events after which an attempt of ours may stand elsewhere."""
+
+
+def read_notice(body: bytes, signature: str, *, secret: str, live: bool, now: datetime) -> Notice:
+    """The verified delivery. Raises InvalidWebhook."""
+    if not secret:
+        raise InvalidWebhook("no signing secret is set")
+    try:
+        stripe.WebhookSignature.verify_header(body, signature, secret, tolerance=None)
+        sent_at = _moment(signature)
+        event = json.loads(body)
+    except (stripe.SignatureVerificationError, ValueError, RecursionError) as error:
+        raise InvalidWebhook(type(error).__name__) from error
+    if abs(now.timestamp() - sent_at) > TOLERANCE.total_seconds():
+        raise InvalidWebhook("too old, or from the future")
+    return _notice(event, live=live)
+
+
+def _moment(signature: str) -> int:
+    """The moment in the header, which the signature covers."""
+    parts = dict(part.split("=", 1) for part in signature.split(",") if "=" in part)
+    return int(parts.get("t", ""))
+
+
+def _notice(event: Any, *, live: bool) -> Notice:
+    try:
+        if event["object"] != "event" or event["livemode"] is not live:
+            raise InvalidWebhook("not an event of this mode")
+        thing = event["data"]["object"]
+        return Notice(
+            event_id=str(event["id"]),
+            type=str(event["type"]),
+            object_reference=str(thing.get("id", "")),
+            payment_id=_payment_id(thing) if event["type"] in TELLING else None,
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InvalidWebhook("not an event") from error
+
+
+def _payment_id(thing: Any) -> UUID | None:
+    try:
+        return UUID(str((thing.get("metadata") or {}).get(OURS)))
+    except ValueError:
+        return None
