@@ -19,7 +19,7 @@ from metering import recording
 from metering.reports import Outcome, UsageReport
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class GenerationNote:
     """The upstream's own id of the answer that a hold stands for."""
 
@@ -58,14 +58,8 @@ def _record(reports: Sequence[UsageReport]) -> list[Outcome]:
 
 
 def _note(notes: Sequence[GenerationNote]) -> list[None]:
-    def save() -> None:
-        with transaction.atomic():
-            for note in sorted(notes):
-                holds.note_generation(
-                    organization_id=note.organization_id, hold_id=note.hold_id, generation_id=note.generation_id
-                )
-
-    with_retries(save)
+    names = {(note.organization_id, note.hold_id): note.generation_id for note in notes}
+    with_retries(lambda: holds.note_generations(names))
     return [None] * len(notes)
 
 

@@ -37,6 +37,14 @@ RELEASE = """
 UPDATE ledger_hold SET status = 3, resolved_at = %s
 WHERE organization_id = %s AND id = %s AND status IN (1, 4) RETURNING amount
 """
+NOTE_GENERATIONS = """
+UPDATE ledger_hold AS hold SET generation_id = t.generation_id
+FROM (SELECT organization_id, id, u.generation_id
+    FROM unnest(%s::bigint[], %s::uuid[], %s::text[]) AS u (organization_id, id, generation_id)
+    JOIN ledger_hold AS running USING (organization_id, id)
+    WHERE running.status IN (1, 4) FOR UPDATE OF running SKIP LOCKED) AS t
+WHERE hold.organization_id = t.organization_id AND hold.id = t.id
+"""
 
 
 class InsufficientFunds(Exception):
@@ -148,13 +156,17 @@ def release(*, organization_id: int, hold_id: UUID, now: datetime) -> bool:
     return with_retries(give_back)
 
 
-def note_generation(*, organization_id: int, hold_id: UUID, generation_id: str) -> None:
-    """Save the upstream's id of the answer as soon as its headers arrive, so that an orphaned hold can be asked about."""
-    with tenant_scope([organization_id]), connections["default"].cursor() as cursor:
-        cursor.execute(
-            "UPDATE ledger_hold SET generation_id = %s WHERE organization_id = %s AND id = %s",
-            [generation_id, organization_id, hold_id],
-        )
+def note_generations(names: Mapping[tuple[int, UUID], str]) -> None:
+    """Save the upstream's ids of running answers as soon as their headers arrive, so that an orphaned hold can be asked about.
+
+    A row that is being settled at this moment is passed over: its event carries the id. So this never waits for `capture`, and
+    the two cannot block each other for good.
+    """
+    if not names:
+        return
+    organization_ids, ids = zip(*names, strict=True)
+    with tenant_scope(sorted(set(organization_ids))), connections["default"].cursor() as cursor:
+        cursor.execute(NOTE_GENERATIONS, [list(organization_ids), list(ids), list(names.values())])
 
 
 def question_expired(*, now: datetime, limit: int = 1000) -> int:

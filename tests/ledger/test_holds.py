@@ -104,7 +104,7 @@ def test_an_expired_hold_becomes_a_question_not_free_money(acme: stories.Company
 def test_the_generation_is_noted_while_the_call_runs(acme: stories.Company) -> None:
     hold_id = new_id(NOON)
     holds.reserve([request(acme, 10, hold_id)])
-    holds.note_generation(organization_id=acme.organization.pk, hold_id=hold_id, generation_id="gen-1")
+    holds.note_generations({(acme.organization.pk, hold_id): "gen-1"})
     with tenant_scope([acme.organization.pk]):
         assert Hold.objects.get(id=hold_id).generation_id == "gen-1"
 
