@@ -39,8 +39,9 @@ def refused(house: House, body: Any, *, secret: str = "", path: str = CHAT) -> t
     return status, answer["error"]
 
 
-@pytest.mark.parametrize("secret", ["", "sk-something", "idk_live_" + "a" * 38, new_secret("idk_live_"), "\N{SNOWMAN}"])
+@pytest.mark.parametrize("secret", ["", "sk-something", "idk_live_" + "a" * 38, "well formed", "\N{SNOWMAN}"])
 def test_unknown_keys(house: House, secret: str) -> None:
+    secret = new_secret("idk_live_") if secret == "well formed" else secret
     headers = {"Authorization": f"Bearer {secret}".encode()} if secret else {}
     status, head, answer = house.gateway.call("POST", CHAT, {"model": stories.DEVSTRAL, "messages": HELLO}, headers)
     assert (status, answer["error"]["code"]) == (401, "invalid_api_key")
