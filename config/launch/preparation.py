@@ -30,8 +30,11 @@ def collect_static_files(children: Children, *, var: Path, environment: dict[str
     stamps.write(stamp, wanted)
 
 
-def set_up_database(children: Children, *, var: Path, environment: dict[str, str], data: Path | None) -> None:
-    """Roles and migrations. `data` is the embedded cluster's folder; a server of somebody else's is always looked at."""
+def set_up_database(children: Children, *, var: Path, environment: dict[str, str], data: Path | None) -> bool:
+    """Roles and migrations; returns whether there was anything to do. `data` is the embedded cluster's folder.
+
+    A server of somebody else's is always looked at.
+    """
     stamp = data.with_name("set_up.json") if data else None
     migrations = [file for app in APPS for file in (CHECKOUT / app / "migrations").glob("*.py")]
     made_from = [*migrations, *(CHECKOUT / "accounts").glob("**/*database*.py"), SETTINGS]
@@ -40,11 +43,12 @@ def set_up_database(children: Children, *, var: Path, environment: dict[str, str
         "else": stamps.fingerprint([_packages(), [environment.get(name) for name in names]])
     }
     if stamp and stamps.read(stamp) == wanted:
-        return
+        return False
     with step("Database"):
         _manage(children, "setup_database", what="Setting up the database", var=var, environment=environment)
     if stamp:
         stamps.write(stamp, wanted)
+    return True
 
 
 def seed_demo(children: Children, *, file: Path, var: Path, environment: dict[str, str]) -> None:

@@ -127,13 +127,13 @@ class Supervisor:
             services.stand_ins(needs=self.needs, chosen=self.ports, secrets=self.secrets, var=self.var)
         )
         preparation.collect_static_files(self.children, var=self.var, environment=values)
-        preparation.set_up_database(self.children, var=self.var, environment=values, data=self.data)
-        seeded_before = self.demo_file().exists()
-        if seeded_before:
+        changed = preparation.set_up_database(self.children, var=self.var, environment=values, data=self.data)
+        waits = changed or not self.demo_file().exists()  # for the demo's data; else it is there, and only looked at
+        if not waits:
             started += self.launch(ours)
         if self.is_demo():
             preparation.seed_demo(self.children, file=self.demo_file(), var=self.var, environment=values)
-        return started if seeded_before else started + self.launch(ours)
+        return started + self.launch(ours) if waits else started
 
     def launch(self, wanted: list[services.Service]) -> list[str]:
         for service in wanted:
