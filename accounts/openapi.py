@@ -36,6 +36,10 @@ class ApiSchema(AutoSchema):
     def get_description(self) -> str:
         return inspect.getdoc(getattr(self.view, self.method.lower())) or ""
 
+    def get_tags(self) -> list[str]:
+        """Grouped by the first part of the address after the version."""
+        return [self.path.removeprefix("/api/v1/").partition("/")[0]]
+
     def _get_response_bodies(self, *args: Any, **kwargs: Any) -> Any:
         responses = super()._get_response_bodies(*args, **kwargs)
         responses["default"] = self._get_response_for_code(Error, "default", ["application/json"])

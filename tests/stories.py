@@ -21,6 +21,7 @@ from catalog.markups import set_markup
 from catalog.models import CostTable, LanguageModel
 from catalog.publishing import publish_cost_price
 from ledger import partitions
+from metering import reporters
 from metering.recording import record
 from metering.reports import Outcome, UsageReport
 from pricing.openrouter_pricing import parse_openrouter_pricing
@@ -234,3 +235,4 @@ def forget_what_processes_remember() -> None:
     """Memories of another test's database."""
     price_book.forget()
     partitions.forget()
+    reporters.forget()

@@ -7,7 +7,6 @@ import pytest
 import time_machine
 from django.test import Client
 
-from metering import reporters
 from tests import stories
 
 
@@ -20,7 +19,6 @@ def clock() -> Iterator[time_machine.Traveller]:
 
 @pytest.fixture
 def cast(db: None, clock: time_machine.Traveller) -> stories.Cast:
-    reporters.forget()
     return stories.meet_the_cast(now=stories.NOON)
 
 

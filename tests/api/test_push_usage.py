@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 import time_machine
-from django.db import OperationalError
+from django.db import OperationalError, connections
 from django.test import Client
 
 from accounts.models import Scope
@@ -80,6 +81,24 @@ def test_a_bad_event_is_rejected_by_itself(cast: stories.Cast, push: Callable[..
     ]
     assert [result["id"] for result in answer["results"]] == ["call-1", "bad", "good", "worse", None]
     assert [one.key for one in stored(cast)] == ["call-1", "good"]
+
+
+def test_many_at_once_with_halves_in_common_count_once(cast: stories.Cast) -> None:
+    batches = [[event(id=f"call-{number}") for number in range(start, start + 20)] for start in range(0, 80, 10)]
+
+    def send(batch: list[dict[str, Any]]) -> dict[str, Any]:
+        try:
+            client = Client(headers=stories.bearer(cast.service_secret))
+            answer: dict[str, Any] = client.post(PATH, batch, content_type="application/json").json()
+            return answer
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(send, batches))
+    assert sum(answer["accepted"] for answer in answers) == 90
+    assert sum(answer["duplicate"] for answer in answers) == 70
+    assert len(stored(cast)) == 90
 
 
 def test_same_id_other_content_is_a_conflict(cast: stories.Cast, push: Callable[..., dict[str, Any]]) -> None:
