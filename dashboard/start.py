@@ -51,9 +51,7 @@ def welcome(request: HttpRequest) -> HttpResponse:
             _key, secret = issue_api_key(
                 organization=place.organization, name=_("First key"), now=now, created_by=request.user
             )
-    response = render(request, "dashboard/welcome.html", {"secret": secret})
-    response["Cache-Control"] = "no-store"
-    return response
+    return render(request, "dashboard/welcome.html", {"secret": secret})
 
 
 def place_of(request: HttpRequest, *, now: datetime) -> Membership:

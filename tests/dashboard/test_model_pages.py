@@ -1,0 +1,167 @@
+"""What is sold, at what price: the list and a model's page, for anybody, in Korean and English."""
+
+from datetime import timedelta
+
+import pytest
+import time_machine
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
+
+from catalog import price_book
+from catalog.publishing import delist, publish_cost_price
+from pricing.openrouter_pricing import parse_openrouter_pricing
+from tests import stories
+from tests.dashboard.conftest import Browse, text_of
+
+PAGE = "/models/mistralai-devstral-small"
+GPT_PRICE = {"prompt": "0.0000025", "completion": "0.00001", "input_cache_read": "0.00000125"}
+
+
+@pytest.fixture(autouse=True)
+def catalog(db: None, clock: time_machine.Traveller) -> None:
+    stories.make_catalog(now=stories.NOON)
+
+
+def test_the_numbers_that_everybody_knows(browse: Browse) -> None:
+    korean = text_of(browse(language="ko").get(PAGE))
+    assert "입력 $0.040 출력 $0.040 합계 $0.080" in korean
+    assert "인보이스랩 (월 예상) 입력 0.5M + 출력 0.5M 기준 공급가액 ₩66 부가세 (10%) ₩6 결제 금액 ₩72" in korean
+    assert "500,000 입력 토큰 $0.040 / 1M 원가 (1 + 10%) 마진 ₩1,500 환율 ₩33" in korean
+    english = text_of(browse(language="en").get(PAGE))
+    assert "Input $0.040 Output $0.040 Sum $0.080" in english
+    assert "For 0.5M input + 0.5M output Supply value ₩66 VAT (10%) ₩6 You pay ₩72" in english
+    assert "The VAT is deductible" in english
+
+
+def test_facts_features_and_snippets(browse: Browse) -> None:
+    page = text_of(browse().get(PAGE))
+    assert "Model ID mistralai/devstral-small" in page
+    assert "131,072 tokens" in page
+    assert "text->text" in page
+    assert "Function calling" in page
+    assert "JSON mode" not in page, "what the model does not support is left out"
+    assert "Tokenizer" not in page, "what is not known is left out"
+    for call in ("client.chat.completions.create(", "await client.chat.completions.create(", "/v1 /chat/completions"):
+        assert call in page
+    assert page.count("안녕하세요") == 3
+
+
+def test_an_estimate_without_scripts(browse: Browse) -> None:
+    page = text_of(browse().get(PAGE, {"input_tokens": "12,000,000", "output_tokens": "3000000"}))
+    assert "Supply value ₩990 VAT (10%) ₩99 Total ₩1,089" in page
+    for nonsense in ("-1", "1e9", "", "９９", "9" * 30):
+        assert "Supply value ₩66" in text_of(browse().get(PAGE, {"input_tokens": nonsense}))
+
+
+def test_price_history_and_conditions(browse: Browse) -> None:
+    model = stories.make_model(
+        "google/gemini-2.5-pro", now=stories.NOON, pricing={"prompt": "0.000001", "completion": "0.00001"}
+    )
+    dearer = {
+        "prompt": "0.00000125",
+        "completion": "0.00001",
+        "overrides": [{"min_prompt_tokens": 200000, "prompt": "0.0000025", "completion": "0.000015"}],
+    }
+    sheet = parse_openrouter_pricing(dearer)
+    assert sheet is not None
+    yesterday = stories.NOON - timedelta(days=1)
+    publish_cost_price(
+        cost_table=model.cost_table,
+        language_model=model,
+        sheet=sheet,
+        effective_from=yesterday,
+        raw=dearer,
+        origin="test",
+        now=stories.NOON,
+    )
+    price_book.forget()
+    page = text_of(browse().get("/models/google-gemini-2.5-pro"))
+    assert "Prompts over 200,000 tokens Input tokens $2.500 Output tokens $15.000" in page
+    assert "2026-11-21 in force $1.250 $10.000 –" in page
+    assert "2026-06-25 2026-11-21 $1.000 $10.000 –" in page
+
+
+def test_a_delisted_model_keeps_its_page(browse: Browse) -> None:
+    model = stories.make_model("mistralai/mistral-tiny", now=stories.NOON)
+    delist(
+        cost_table=model.cost_table,
+        language_model=model,
+        effective_from=stories.NOON - timedelta(days=7),
+        origin="test",
+        now=stories.NOON,
+    )
+    price_book.forget()
+    page = text_of(browse().get("/models/mistralai-mistral-tiny"))
+    assert "This model is no longer sold Off the upstream's list since November 15, 2026." in page
+    assert "How to call it" not in page
+    assert "mistral-tiny" not in text_of(browse().get("/models"))
+
+
+def test_routers_vary_and_free_models_cost_nothing(browse: Browse) -> None:
+    stories.make_model("openrouter/auto", now=stories.NOON, pricing={"prompt": "-1", "completion": "-1"})
+    stories.make_model("deepseek/deepseek-r1", now=stories.NOON, pricing={"prompt": "0", "completion": "0"})
+    assert "원가 입력 / 출력 변동" in text_of(browse(language="ko").get("/models/openrouter-auto"))
+    free = text_of(browse(language="ko").get("/models/deepseek-deepseek-r1"))
+    assert "공급가액 ₩0 부가세 (10%) ₩0 결제 금액 ₩0" in free
+    assert "무료" in free
+    assert "Auto openrouter/auto Openrouter 131K varies varies" in text_of(browse().get("/models"))
+
+
+def test_the_id_as_code_has_it_leads_to_the_page(browse: Browse) -> None:
+    answer = browse().get("/models/mistralai/devstral-small")
+    assert (answer.status_code, answer["Location"]) == (301, PAGE)
+    assert browse().get("/models/nobody/knows").status_code == 404
+    assert browse().get("/models/nobody-knows").status_code == 404
+
+
+def names(browse: Browse, query: str) -> list[str]:
+    return [offer.model.slug for offer, _modalities in browse().get(f"/models{query}").context["rows"]]
+
+
+def test_search_filter_and_sort(browse: Browse) -> None:
+    stories.make_model(
+        "openai/gpt-4o", now=stories.NOON, pricing=GPT_PRICE, input_modalities=["text", "image"], context_length=128_000
+    )
+    stories.make_model(
+        "deepseek/deepseek-r1", now=stories.NOON, pricing={"prompt": "0", "completion": "0"}, context_length=None
+    )
+    stories.make_model("openrouter/auto", now=stories.NOON, pricing={"prompt": "-1", "completion": "-1"})
+    assert names(browse, "") == ["openrouter/auto", "deepseek/deepseek-r1", "mistralai/devstral-small", "openai/gpt-4o"]
+    assert names(browse, "?q=MISTRAL+small") == ["mistralai/devstral-small"]
+    assert names(browse, "?provider=openai") == ["openai/gpt-4o"]
+    assert names(browse, "?modality=image") == ["openai/gpt-4o"]
+    assert names(browse, "?free=1") == ["deepseek/deepseek-r1"]
+    by_price = ["deepseek/deepseek-r1", "mistralai/devstral-small", "openai/gpt-4o"]
+    assert names(browse, "?sort=price") == [*by_price, "openrouter/auto"]
+    assert names(browse, "?sort=-price") == [*reversed(by_price), "openrouter/auto"], "unknown stands last either way"
+    assert names(browse, "?sort=-context")[-1] == "deepseek/deepseek-r1"
+    assert names(browse, "?sort=nonsense&modality=nonsense&page=99") == names(browse, "")
+    assert "No model matches" in text_of(browse().get("/models?q=zzz"))
+
+
+def test_the_list_asks_no_more_for_more_models(browse: Browse) -> None:
+    def queries() -> int:
+        price_book.current()
+        with CaptureQueriesContext(connections["default"]) as asked:
+            browse().get("/models")
+        return len(asked)
+
+    few = queries()
+    for number in range(10):
+        stories.make_model(f"qwen/qwen{number}", now=stories.NOON)
+    assert queries() == few
+
+
+def test_a_long_list_has_pages(browse: Browse) -> None:
+    for number in range(55):
+        stories.make_model(f"qwen/qwen-{number:02}", now=stories.NOON)
+    first = browse().get("/models?q=qwen&sort=-name")
+    assert len(first.context["rows"]) == 50
+    assert first.context["next_url"] == "?q=qwen&sort=-name&page=2"
+    assert len(browse().get(f"/models{first.context['next_url']}").context["rows"]) == 5
+
+
+def test_the_first_page_shows_the_same_bill(browse: Browse) -> None:
+    page = text_of(browse(language="ko").get("/"))
+    assert "공급가액 ₩66 부가세 (10%) ₩6 합계금액 ₩72" in page
+    assert "₩5,000" in page

@@ -1,0 +1,123 @@
+"""From a month's sum down to one request and the formula of its amount."""
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+
+from pricing.tokens import TokenUsage
+from tests import stories
+from tests.dashboard.conftest import Browse, text_of
+
+YESTERDAY = stories.NOON - timedelta(days=1)
+LAST_MONTH = stories.NOON - timedelta(days=30)
+
+
+@pytest.fixture
+def owner(cast: stories.Cast, browse: Browse) -> Client:
+    stories.make_model("openai/gpt-4o", now=stories.NOON, pricing={"prompt": "0.0000025", "completion": "0.00001"})
+    acme = cast.acme
+    stories.use(acme.organization, at=stories.NOON, api_key_id=acme.key.pk)
+    stories.use(acme.organization, at=YESTERDAY, now=stories.NOON, api_key_id=acme.key.pk, model="openai/gpt-4o")
+    stories.use(acme.organization, at=LAST_MONTH, now=stories.NOON)
+    return browse(acme.owner)
+
+
+def rows(client: Client, query: str) -> list[tuple[str, str, int]]:
+    groups = client.get(f"/o/acme/usage{query}").context["groups"]
+    return [(group.name, group.url, group.total.requests) for group in groups]
+
+
+def test_by_day_newest_first(owner: Client) -> None:
+    assert rows(owner, "") == [
+        ("2026-11-22", "requests?from=2026-11-22&to=2026-11-22", 1),
+        ("2026-11-21", "requests?from=2026-11-21&to=2026-11-21", 1),
+    ]
+    assert rows(owner, "?range=last-month") == [("2026-10-23", "requests?from=2026-10-23&to=2026-10-23", 1)]
+    assert len(rows(owner, "?from=2026-10-01&to=2026-11-22")) == 3
+
+
+def test_by_hour_model_and_key(owner: Client, cast: stories.Cast) -> None:
+    assert rows(owner, "?group=hour&range=7d")[0] == ("2026-11-22 12:00", "requests?hour=2026-11-22T12", 1)
+    assert [row[:2] for row in rows(owner, "?group=model")] == [
+        ("Gpt 4O", "requests?model=openai%2Fgpt-4o"),
+        ("Devstral Small", "requests?model=mistralai%2Fdevstral-small"),
+    ]
+    assert rows(owner, "?group=api_key&from=2026-10-01&to=2026-11-22") == [
+        ("Test", f"requests?from=2026-10-01&to=2026-11-22&key={cast.acme.key.pk}", 2),
+        ("Without a key", "", 1),
+    ]
+
+
+@pytest.mark.parametrize(("query", "bars"), [("", 30), ("?range=7d", 7), ("?from=2026-11-22&to=2026-11-22", 24)])
+def test_the_chart_has_every_day_or_hour(owner: Client, query: str, bars: int) -> None:
+    assert len(owner.get(f"/o/acme/usage{query}").context["points"]) == bars
+
+
+def test_every_row_leads_to_its_requests(owner: Client) -> None:
+    for group in ("day", "hour", "model", "api_key"):
+        for _name, url, count in rows(owner, f"?group={group}&from=2026-10-01&to=2026-11-22"):
+            if url:
+                assert len(owner.get(f"/o/acme/{url}").context["rows"]) == count, url
+
+
+def test_a_long_list_goes_on_from_the_last_one(owner: Client, cast: stories.Cast) -> None:
+    for number in range(55):
+        at = YESTERDAY - timedelta(minutes=number + 1)
+        stories.use(cast.acme.organization, at=at, now=stories.NOON, api_key_id=cast.acme.key.pk)
+    first = owner.get("/o/acme/requests").context
+    second = owner.get(f"/o/acme/requests{first['older_url']}").context
+    ids = [row.event.id for page in (first, second) for row in page["rows"]]
+    assert (len(first["rows"]), len(ids), len(set(ids))) == (50, 57, 57)
+    assert ids == sorted(ids, reverse=True)
+    assert not first["newest_url"]
+    assert second["newest_url"] == "?"
+
+
+def test_nonsense_in_the_address_means_this_month(owner: Client) -> None:
+    plain = len(owner.get("/o/acme/requests").context["rows"])
+    for nonsense in (
+        "from=2026-13-01&to=x",
+        "hour=never",
+        "range=ever",
+        "before=x",
+        "key=x",
+        "model=",
+        "from=2026-11-02&to=2026-11-01",
+    ):
+        assert len(owner.get(f"/o/acme/requests?{nonsense}").context["rows"]) == plain, nonsense
+        assert owner.get(f"/o/acme/usage?{nonsense}&page=99&group=x&show=x").status_code == 200
+
+
+def test_the_receipt_of_a_request(owner: Client, cast: stories.Cast, browse: Browse) -> None:
+    usage = TokenUsage(input_tokens=1000, cache_read_tokens=200, output_tokens=500, reasoning_tokens=100)
+    outcome = stories.use(
+        cast.acme.organization,
+        at=stories.NOON,
+        api_key_id=cast.acme.key.pk,
+        usage=usage,
+        latency_ms=812,
+        tags={"team": "rocket"},
+    )
+    page = text_of(owner.get(f"/o/acme/requests/{outcome.event_id}"))
+    assert "Input tokens 1,000 $0.040 / 1M ₩66 / 1M ₩0.066" in page
+    assert "Cached tokens 200" in page
+    assert "Output tokens 400" in page
+    assert "Reasoning tokens 100" in page
+    assert "Total, VAT excluded ₩0.1122" in page
+    assert "1000 × 0.00000004 × (1 + 0.1) × 1500" in page
+    assert "in force since 2026-06-25" in page
+    assert "1 USD = ₩1,500 example rate, 2026-10-31" in page
+    assert "812 ms" in page
+    assert "rocket" in page
+    assert browse(cast.globex.owner).get(f"/o/globex/requests/{outcome.event_id}").status_code == 404
+
+
+def test_the_draft_of_the_running_month(owner: Client) -> None:
+    page = text_of(owner.get("/o/acme/invoices"))
+    assert "November 2026 running 2026-11-01 – 2026-11-30" in page
+    assert "October 2026 not invoiced yet" in page
+    assert "Credit ₩5,000" in page
+    drafts = owner.get("/o/acme/invoices").context["drafts"]
+    for draft in drafts:
+        assert sum(line.rounded for line in draft.lines) == draft.period.totals.subtotal
