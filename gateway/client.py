@@ -4,18 +4,16 @@ Sending to a caller who left is not an error: the call goes on behind it until i
 """
 
 import asyncio
-import logging
 from collections.abc import Mapping
 
 from starlette.types import Receive, Send
 
 from gateway.errors import GatewayError, error_body
 
-logger = logging.getLogger(__name__)
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream; charset=utf-8"
-SECONDS_TO_ACCEPT = 60.0
-"""A caller who takes nothing for so long is taken for gone."""
+SECONDS_OF_PATIENCE = 60.0
+"""Time that one caller may keep us waiting, in all. One that takes its answer more slowly than that is taken for gone."""
 
 
 class Client:
@@ -24,6 +22,7 @@ class Client:
     def __init__(self, send: Send, *, request_id: str) -> None:
         self._send = send
         self._request_id = request_id
+        self._patience = SECONDS_OF_PATIENCE
         self.status = 0
         self.gone = False
 
@@ -69,8 +68,11 @@ class Client:
     async def _deliver(self, message: dict[str, object]) -> None:
         if self.gone:
             return
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
-            async with asyncio.timeout(SECONDS_TO_ACCEPT):
+            async with asyncio.timeout(self._patience):
                 await self._send(message)
         except (OSError, TimeoutError):
             self.gone = True
+        self._patience -= loop.time() - began
