@@ -1,9 +1,23 @@
 """Doorbells of billing: ids in, one call, ring the next step. Work that a lost message leaves undone is swept up by beat."""
 
-from celery import shared_task
-from django.utils import timezone
+import logging
+from typing import Any
 
-from billing import cycle, invoicing
+from celery import Task, shared_task
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from billing import cycle, invoicing, unresolved, webhooks
+
+logger = logging.getLogger(__name__)
+
+
+def ring(task: "Task[Any, Any]", **ids: int | str) -> None:
+    """Ask for `task` now if the broker is there; if it is not, a sweep finds the row that was just committed."""
+    try:
+        task.apply_async(kwargs=ids, retry=False)
+    except OperationalError as error:
+        logger.warning("nobody was rung", extra={"task": task.name, "error_type": type(error).__name__})
 
 
 @shared_task
@@ -17,3 +31,21 @@ def close_due_periods() -> None:
 def close_period(*, organization_id: int, period_id: int) -> None:
     """Close one period and finalize its invoice."""
     invoicing.close_period(organization_id=organization_id, period_id=period_id, now=timezone.now())
+
+
+@shared_task
+def process_processor_event(*, event_id: int) -> None:
+    """Do what one webhook asks for."""
+    webhooks.process_event(event_id=event_id, now=timezone.now())
+
+
+@shared_task
+def sweep_processor_events() -> None:
+    """Do what is left of the inbox."""
+    webhooks.process_waiting_events(now=timezone.now())
+
+
+@shared_task
+def resolve_unknown_payments() -> None:
+    """Ask the processors about attempts that are still open."""
+    unresolved.resolve_unknown(now=timezone.now())

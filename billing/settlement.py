@@ -1,0 +1,207 @@
+"""The last step of the walk: what a processor's answer makes of an attempt, of its invoice and of the balance, in one transaction.
+
+States only move forward – unknown, requires_action, pending, then succeeded, failed or canceled – so answers and webhooks may come
+twice and in any order. Money that arrives for an invoice that no longer needs it is never lost: it becomes prepaid credit
+(docs/decisions/overpayment-becomes-credit.md).
+
+Locks are taken in the order invoice, payment, balance.
+"""
+
+import logging
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from django.db.models import Sum
+
+from accounts.audit_log import write_audit_entry
+from accounts.models import User
+from accounts.tenancy import tenant_scope
+from billing import mails
+from billing.models import Invoice, OutboxMail, Payment
+from billing.processors.interface import Answer, Status
+from ledger import settling
+from ledger.credits import grant_credit
+from ledger.models import CreditGrant
+from ledger.retrying import with_retries
+from pricing.exact import ZERO
+
+logger = logging.getLogger(__name__)
+FORWARD = (Payment.Status.UNKNOWN, Payment.Status.REQUIRES_ACTION, Payment.Status.PENDING)
+
+
+class AmountDiffers(Exception):
+    """The processor took another amount than the attempt was for. Somebody has to look; nothing was written."""
+
+
+def overpayment_key(payment: Payment) -> str:
+    """The key of the credit that a payment's excess became; invariants 21 and 34 find it by this."""
+    return f"overpayment:{payment.pk}"
+
+
+def outstanding(invoice: Invoice, *, besides: Payment | None = None) -> Decimal:
+    """What is still to be paid, `besides` that payment. Needs the tenant scope; exact while the invoice's row is locked."""
+    if invoice.status != Invoice.Status.OPEN:
+        return ZERO
+    payments = invoice.payments.filter(status=Payment.Status.SUCCEEDED)
+    if besides is not None:
+        payments = payments.exclude(pk=besides.pk)
+    due: Decimal = invoice.amount_due - (payments.aggregate(sum=Sum("amount"))["sum"] or ZERO)
+    return due
+
+
+def lock_payment(*, organization_id: int, payment_id: UUID) -> tuple[Invoice, Payment]:
+    """A payment and its invoice, exclusively until the transaction ends. Raises Payment.DoesNotExist."""
+    payments = Payment.objects.for_organization(organization_id)
+    invoices = Invoice.objects.select_for_update().for_organization(organization_id)
+    invoice = invoices.get(pk=payments.get(pk=payment_id).invoice_id)
+    return invoice, payments.select_for_update().get(pk=payment_id)
+
+
+def record_answer(*, organization_id: int, payment_id: UUID, answer: Answer, now: datetime) -> Payment:
+    """`apply_answer` in a transaction of its own."""
+
+    def write() -> Payment:
+        with tenant_scope([organization_id]):
+            invoice, payment = lock_payment(organization_id=organization_id, payment_id=payment_id)
+            return apply_answer(invoice=invoice, payment=payment, answer=answer, now=now)
+
+    return with_retries(write)
+
+
+def apply_answer(*, invoice: Invoice, payment: Payment, answer: Answer, now: datetime) -> Payment:
+    """Write down where `payment` stands, both rows locked. Returns the row that holds the money, once there is some.
+
+    Raises AmountDiffers.
+    """
+    payment.checked_at = now
+    if answer.status == Status.SUCCEEDED:
+        return _succeed(invoice, payment, answer, now)
+    if payment.status not in FORWARD:
+        return payment
+    payment.reference = payment.reference or answer.reference
+    if answer.status in (Status.FAILED, Status.CANCELED):
+        _end(invoice, payment, answer, now)
+    elif answer.status == Status.PENDING:
+        payment.status, payment.action_url = Payment.Status.PENDING, ""
+    elif answer.status == Status.REQUIRES_ACTION and payment.status != Payment.Status.PENDING:
+        payment.status, payment.action_url = Payment.Status.REQUIRES_ACTION, answer.action_url
+    payment.save()
+    return payment
+
+
+def settle(*, invoice: Invoice, payment: Payment, now: datetime, actor: User | None = None) -> Payment:
+    """The payment's money is ours: pay the invoice with it as far as it needs it, keep the rest as credit, send a receipt."""
+    due = outstanding(invoice, besides=payment)
+    applied = min(payment.amount, due)
+    excess = payment.amount - applied
+    payment.status, payment.settled_at, payment.action_url = Payment.Status.SUCCEEDED, now, ""
+    payment.save()
+    settling.lock_balance(payment.organization_id)
+    if applied:
+        settling.receive_payment(organization_id=payment.organization_id, amount=applied)
+    if applied and applied == due:
+        invoice.status, invoice.paid_at = Invoice.Status.PAID, now
+        invoice.save(update_fields=["status", "paid_at"])
+    if excess:
+        _keep_as_credit(invoice, payment, excess, now)
+    write_audit_entry(
+        action="payment.succeeded",
+        target=invoice.number,
+        organization=invoice.organization,
+        actor=actor or payment.started_by,
+        now=now,
+        detail={
+            "payment": str(payment.pk),
+            "processor": payment.processor,
+            "amount": format(payment.amount, "f"),
+            "to_credit": format(excess, "f"),
+        },
+    )
+    _mail(OutboxMail.Kind.RECEIPT, invoice, payment, now, to_credit=format(excess, "f"))
+    return payment
+
+
+def _succeed(invoice: Invoice, payment: Payment, answer: Answer, now: datetime) -> Payment:
+    if payment.status == Payment.Status.SUCCEEDED:
+        return payment
+    if (answer.amount, answer.currency) != (payment.amount, payment.currency):
+        raise AmountDiffers(f"payment {payment.pk}: {answer.amount} {answer.currency} instead of {payment.amount}")
+    if payment.status in FORWARD:
+        payment.reference = payment.reference or answer.reference
+        return settle(invoice=invoice, payment=payment, now=now)
+    return _settle_late(invoice, payment, answer, now)
+
+
+def _settle_late(invoice: Invoice, payment: Payment, answer: Answer, now: datetime) -> Payment:
+    """An attempt that we had given up brought money after all. Ended rows stay as they are; the money gets one of its own."""
+    late, made = Payment.objects.get_or_create(
+        idempotency_key=f"{payment.idempotency_key}-late",
+        defaults={
+            "organization_id": payment.organization_id,
+            "invoice": invoice,
+            "processor": payment.processor,
+            "amount": answer.amount,
+            "currency": answer.currency,
+            "status": Payment.Status.SUCCEEDED,
+            "reference": answer.money_reference if answer.money_reference != payment.reference else "",
+            "started_by": payment.started_by,
+            "created_at": now,
+        },
+    )
+    if made:
+        logger.error("money came in for an attempt that was given up", extra={"payment_id": str(payment.pk)})
+        settle(invoice=invoice, payment=late, now=now)
+    return late
+
+
+def _end(invoice: Invoice, payment: Payment, answer: Answer, now: datetime) -> None:
+    """Failed or canceled. A customer who is on the hosted page sees a refusal there; others are told by mail."""
+    failed = answer.status == Status.FAILED
+    payment.status = Payment.Status.FAILED if failed else Payment.Status.CANCELED
+    payment.settled_at, payment.action_url, payment.failure = now, "", answer.failure[:200]
+    write_audit_entry(
+        action="payment.failed" if failed else "payment.canceled",
+        target=invoice.number,
+        organization=invoice.organization,
+        actor=payment.started_by,
+        now=now,
+        detail={"payment": str(payment.pk), "processor": payment.processor, "failure": payment.failure},
+    )
+    if failed and payment.method_id is not None:
+        _mail(OutboxMail.Kind.PAYMENT_FAILED, invoice, payment, now, failure=payment.failure)
+
+
+def _keep_as_credit(invoice: Invoice, payment: Payment, excess: Decimal, now: datetime) -> None:
+    logger.warning("an invoice was overpaid", extra={"payment_id": str(payment.pk), "invoice": invoice.number})
+    grant_credit(
+        organization=invoice.organization,
+        amount=excess,
+        currency=payment.currency,
+        kind=CreditGrant.Kind.PAID,
+        reason=f"Overpayment, {invoice.number}",
+        key=overpayment_key(payment),
+        now=now,
+    )
+
+
+def _mail(kind: str, invoice: Invoice, payment: Payment, now: datetime, **more: str) -> None:
+    recipient = invoice.buyer.get("contact_email", "")
+    if not recipient:
+        return
+    mails.enqueue(
+        kind=kind,
+        key=f"{kind}:{payment.pk}",
+        organization=invoice.organization,
+        recipient=recipient,
+        language=invoice.language,
+        invoice=invoice,
+        context={
+            "payment": str(payment.pk),
+            "amount": format(payment.amount, "f"),
+            "currency": payment.currency,
+            "processor": payment.processor,
+        }
+        | more,
+        now=now,
+    )

@@ -1,0 +1,115 @@
+"""The inbox of the processors: kept once, answered, then worked off – each event's effect in the transaction that closes it.
+
+An event is a doorbell. What it says of a payment is not believed: the payment is looked up at the processor, so it does not matter
+how often, how late or in which order events come.
+"""
+
+import logging
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from accounts.tenancy import tenant_scope
+from billing.attempts import load_payment
+from billing.models import Payment, ProcessorEvent
+from billing.processors.interface import Answer, Notice, Processor, ProcessorUnreachable
+from billing.settlement import AmountDiffers, apply_answer, lock_payment
+from billing.unresolved import ask
+from ledger.retrying import with_retries
+
+logger = logging.getLogger(__name__)
+NOTHING_TO_DO, NOT_OURS = "nothing to do", "no payment of ours"
+FIRST_PAUSE, MOST_DOUBLINGS = timedelta(seconds=10), 17
+MOST = 500
+
+
+def receive_event(*, processor: Processor, body: bytes, signature: str, now: datetime) -> ProcessorEvent:
+    """Verify a delivery and keep it, once however often it comes. Raises InvalidWebhook; nothing is kept then.
+
+    Of its content only the references are kept: the rest is the customer's business, and stale by the time it is read.
+    """
+    notice = processor.parse_webhook(body, signature, now=now)
+    event, _made = ProcessorEvent.objects.get_or_create(
+        processor=processor.name,
+        event_id=notice.event_id,
+        defaults={
+            "type": notice.type,
+            "payload": _references(notice),
+            "received_at": now,
+            "processed_at": None if notice.payment_id else now,
+            "outcome": "" if notice.payment_id else NOTHING_TO_DO,
+        },
+    )
+    return event
+
+
+def process_event(*, event_id: int, now: datetime) -> None:
+    """Do what a kept event asks for. Again, or twice at once, it changes nothing. An event that cannot be worked off waits."""
+    event = ProcessorEvent.objects.filter(pk=event_id, processed_at=None).first()
+    if event is None:
+        return
+    payment = _payment_of(event)
+    if payment is None:
+        _close(event, NOT_OURS, now=now)
+        return
+    if payment.status == Payment.Status.SUCCEEDED:
+        _close(event, NOTHING_TO_DO, now=now)
+        return
+    try:
+        answer = ask(payment, wanted=True, now=now, hint=event.payload["object"])
+        outcome = with_retries(lambda: _take_effect(event, payment, answer, now))
+    except ProcessorUnreachable as error:
+        _postpone(event, str(error))
+    except AmountDiffers as error:
+        logger.exception("an event needs somebody to look", extra={"event_id": event.event_id})
+        _postpone(event, str(error))
+    else:
+        logger.info("event processed", extra={"event_id": event.event_id, "outcome": outcome})
+
+
+def process_waiting_events(*, now: datetime) -> int:
+    """Work off what lost its message or had to wait, oldest first, with doubling pauses. Returns how many were tried."""
+    waiting = ProcessorEvent.objects.filter(processed_at=None).order_by("received_at")
+    due = [event for event in waiting[:MOST] if now >= _due_at(event)]
+    for event in due:
+        process_event(event_id=event.pk, now=now)
+    return len(due)
+
+
+def _due_at(event: ProcessorEvent) -> datetime:
+    pause: timedelta = FIRST_PAUSE * 2 ** min(event.attempts, MOST_DOUBLINGS)
+    return event.received_at + pause
+
+
+def _references(notice: Notice) -> dict[str, str]:
+    return {"object": notice.object_reference, "payment": str(notice.payment_id or "")}
+
+
+def _payment_of(event: ProcessorEvent) -> Payment | None:
+    """The payment, of whichever tenant, that the event is about; only one of the same processor."""
+    row = Payment.objects.using("system").filter(pk=UUID(event.payload["payment"]), processor=event.processor).first()
+    return row and load_payment(organization_id=row.organization_id, payment_id=row.pk)
+
+
+def _take_effect(event: ProcessorEvent, payment: Payment, answer: Answer, now: datetime) -> str:
+    with tenant_scope([payment.organization_id]):
+        if not _lock_waiting(event):
+            return NOTHING_TO_DO
+        invoice, locked = lock_payment(organization_id=payment.organization_id, payment_id=payment.pk)
+        after = apply_answer(invoice=invoice, payment=locked, answer=answer, now=now)
+        outcome: str = after.status
+        _close(event, outcome, now=now)
+    return outcome
+
+
+def _lock_waiting(event: ProcessorEvent) -> bool:
+    return ProcessorEvent.objects.select_for_update().filter(pk=event.pk, processed_at=None).exists()
+
+
+def _close(event: ProcessorEvent, outcome: str, *, now: datetime) -> None:
+    waiting = ProcessorEvent.objects.filter(pk=event.pk, processed_at=None)
+    waiting.update(processed_at=now, outcome=outcome, attempts=event.attempts + 1)
+
+
+def _postpone(event: ProcessorEvent, reason: str) -> None:
+    waiting = ProcessorEvent.objects.filter(pk=event.pk, processed_at=None)
+    waiting.update(attempts=event.attempts + 1, outcome=reason[:200])
