@@ -11,7 +11,7 @@ from django.db import connections
 from catalog import price_book
 from ledger.event_ids import new_id
 from metering.reports import UsageReport
-from pricing.rating import rate
+from pricing.rating import AmountTooLarge, rate
 
 TERMS_QUERY = """
 SELECT organization.id, organization.billing_currency, organization.exchange_policy, organization.zone, balance.tax_rate
@@ -71,7 +71,7 @@ def terms_of(organization_ids: Iterable[int]) -> dict[int, ChargeTerms]:
 
 
 def price(
-    reports: Iterable[UsageReport],
+    reports: Sequence[UsageReport],
     terms: Mapping[int, ChargeTerms],
     *,
     now: datetime,
@@ -81,33 +81,32 @@ def price(
 
     `event_ids` are given, in the same order, for reports that were waiting already.
     """
+    ids = event_ids or [new_id(report.occurred_at) for report in reports]
     priced: list[Charge | Waiting] = []
-    for position, report in enumerate(reports):
-        event_id = event_ids[position] if event_ids else new_id(report.occurred_at)
-        digests = (report.key_digest(), report.payload_digest())
+    for report, event_id in zip(reports, ids, strict=True):
         try:
-            model = price_book.find_model(report.model)
-            applied = price_book.quote(
-                terms=terms[report.organization_id].pricing,
-                model=model,
-                prompt_tokens=report.usage.prompt_tokens,
-                at=report.occurred_at,
-            )
-        except price_book.NoRate as missing:
+            priced.append(_charge(report, event_id, terms[report.organization_id].pricing, now=now))
+        except (price_book.NoRate, AmountTooLarge) as missing:
+            digests = (report.key_digest(), report.payload_digest())
             priced.append(Waiting(report, event_id, *digests, reason=str(missing)))
-            continue
-        requested = price_book.current().models.get(report.requested_model or report.model)
-        priced.append(
-            Charge(
-                report,
-                event_id,
-                *digests,
-                model_id=model.id,
-                requested_model_id=requested.id if requested and requested.id != model.id else None,
-                applied_rate_id=price_book.stored(applied, now=now),
-                cost=rate(report.usage, applied.unit_costs),
-                amount=rate(report.usage, applied.unit_prices),
-                currency=applied.currency,
-            )
-        )
     return priced
+
+
+def _charge(report: UsageReport, event_id: UUID, terms: price_book.Terms, *, now: datetime) -> Charge:
+    model = price_book.find_model(report.model)
+    applied = price_book.quote(
+        terms=terms, model=model, prompt_tokens=report.usage.prompt_tokens, at=report.occurred_at
+    )
+    requested = model if report.requested_model is None else price_book.current().models.get(report.requested_model)
+    return Charge(
+        report,
+        event_id,
+        report.key_digest(),
+        report.payload_digest(),
+        model_id=model.id,
+        requested_model_id=requested.id if requested and requested.id != model.id else None,
+        applied_rate_id=price_book.stored(applied, now=now),
+        cost=rate(report.usage, applied.unit_costs),
+        amount=rate(report.usage, applied.unit_prices),
+        currency=applied.currency,
+    )

@@ -21,7 +21,9 @@ from django.db import connections
 from psycopg import sql
 from pytest_django.plugin import DjangoDbBlocker
 
+from catalog import price_book
 from config.launch.places import CHECKOUT
+from ledger import partitions
 from tests import environment, keeper
 
 _numbers = itertools.count(1)
@@ -82,6 +84,8 @@ def db(
     clone = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY " + strategy)
     servers.execute(clone.format(sql.Identifier(name), sql.Identifier(environment.template_database())))
     _point_connections_at(name)
+    price_book.forget()  # what this process remembers of another test's database
+    partitions.forget()
     with django_db_blocker.unblock():
         yield
         _point_connections_at(environment.NO_DATABASE)

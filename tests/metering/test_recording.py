@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.tenancy import tenant_scope
+from billing.invoicing import close_period
+from billing.sellers import set_seller
 from catalog.markups import set_markup
 from ledger import holds
 from ledger.event_ids import new_id
@@ -181,6 +183,16 @@ def test_a_price_that_starts_too_late_does_not_charge_what_came_before(cast: sto
         assert UnratedUsage.objects.count() == 1
 
 
+def test_a_charge_beyond_all_measure_waits_alone(cast: stories.Cast) -> None:
+    stories.make_model("acme/absurd", now=NOON, pricing={"prompt": "1000000", "completion": "1000000"})
+    absurd = usage_report(
+        cast.acme.organization, at=NOON, model="acme/absurd", usage=TokenUsage(input_tokens=2_000_000_000)
+    )
+    outcomes = record([absurd, usage_report(cast.acme.organization, at=NOON)], now=NOON)
+    assert [outcome.amount for outcome in outcomes] == [None, WON_A_CALL]
+    call_command("audit")
+
+
 def test_an_organization_that_does_not_exist_is_rejected_by_itself(cast: stories.Cast) -> None:
     known = usage_report(cast.acme.organization, at=NOON)
     unknown = dataclasses.replace(known, organization_id=987_654)
@@ -230,11 +242,10 @@ def test_a_markup_that_changes_at_noon_prices_each_call_at_its_own_moment(cast: 
 def test_usage_of_a_closed_month_is_charged_to_the_open_one(cast: stories.Cast) -> None:
     october = datetime(2026, 10, 20, 3, tzinfo=UTC)
     use(cast.acme.organization, at=october)
+    set_seller(now=october, **stories.SELLER)
     with tenant_scope([cast.acme.organization.pk]):
         period = BillingPeriod.objects.get()
-        period.status, period.closed_at = BillingPeriod.Status.CLOSED, NOON
-        period.save()
-        Balance.objects.update(unbilled=0)
+    close_period(organization_id=cast.acme.organization.pk, period_id=period.pk, now=NOON)
 
     use(cast.acme.organization, at=october, now=NOON)
 
