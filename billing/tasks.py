@@ -7,7 +7,7 @@ from celery import Task, shared_task
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from billing import cycle, invoicing, unresolved, webhooks
+from billing import cycle, document_files, documents, invoicing, unresolved, webhooks
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,23 @@ def close_due_periods() -> None:
 @shared_task
 def close_period(*, organization_id: int, period_id: int) -> None:
     """Close one period and finalize its invoice."""
-    invoicing.close_period(organization_id=organization_id, period_id=period_id, now=timezone.now())
+    invoice = invoicing.close_period(organization_id=organization_id, period_id=period_id, now=timezone.now())
+    if invoice is not None:
+        ring(render_document, organization_id=organization_id, invoice_id=str(invoice.pk))
+
+
+@shared_task
+def render_document(*, organization_id: int, invoice_id: str) -> None:
+    """Make an invoice's PDF."""
+    documents.render_document(organization_id=organization_id, invoice_id=invoice_id, now=timezone.now())
+
+
+@shared_task
+def sweep_documents() -> None:
+    """Make the PDFs that nobody was rung for, and clear away halves."""
+    now = timezone.now()
+    documents.render_missing(now=now)
+    document_files.remove_leftovers(now=now)
 
 
 @shared_task

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import sysconfig
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,9 @@ CELERY_BEAT_SCHEDULE = {
     "create-partitions": {"task": "metering.tasks.create_partitions", "schedule": 3600.0},
     "rate-unrated-usage": {"task": "metering.tasks.rate_unrated_usage", "schedule": 30.0},
     "question-expired-holds": {"task": "ledger.tasks.question_expired_holds", "schedule": 15.0},
+    "sweep-processor-events": {"task": "billing.tasks.sweep_processor_events", "schedule": 15.0},
+    "resolve-unknown-payments": {"task": "billing.tasks.resolve_unknown_payments", "schedule": 15.0},
+    "sweep-documents": {"task": "billing.tasks.sweep_documents", "schedule": 60.0},
 }
 
 # -- accounts ---------------------------------------------------------------------------------------------------------
@@ -200,6 +204,16 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
+
+# -- documents: set in these fonts and no others, so that every machine makes the same bytes ----------------------------
+DOCUMENT_FONT_PATHS = env.list(
+    "DOCUMENT_FONT_PATHS",
+    default=[
+        str(BASE_DIR / "node_modules/pretendard/dist/public/static/alternative"),
+        str(Path(sysconfig.get_path("purelib")) / "pylopdf_fonts_ko"),
+    ],
+)
+"""Folders of static fonts: Pretendard, and Noto Sans KR for the Hanja that it lacks."""
 
 # -- mail -------------------------------------------------------------------------------------------------------------
 globals().update(env.email_url("EMAIL_URL", default="consolemail://"))

@@ -1,0 +1,113 @@
+"""The invoice becomes a PDF: rendered from its own rows, stored whole, noted with its hash, and read only if it is still that.
+
+An invoice is final and Typst is given no clock, so rendering again gives the same bytes; a lost file is no loss.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef
+
+from accounts.tenancy import tenant_scope
+from billing import document_files
+from billing.document_content import invoice_content
+from billing.models import Document, Invoice, InvoiceLine
+from billing.typesetting import typeset
+
+INVOICE_TEMPLATE = "invoice.typ"
+GRACE = timedelta(minutes=1)
+"""How long the job that an invoice's closing rang for is left alone."""
+BATCH = 500
+
+log = logging.getLogger(__name__)
+
+
+class DocumentDiffers(Exception):
+    """Rendered again, the invoice comes out as other bytes than were noted: by another version of the template, fonts or Typst.
+
+    What is stored stays as it is; a lost file must come from the backup.
+    """
+
+
+def render_document(*, organization_id: int, invoice_id: UUID | str, now: datetime) -> Document:
+    """Make sure that the invoice's PDF is stored and noted. Again, or twice at once, it changes nothing.
+
+    Raises DocumentDiffers, `typesetting.FontsMissing`, `typesetting.TypesettingFailed`, OSError (a full disk: nothing is noted).
+    """
+    noted = _noted(organization_id, invoice_id)
+    if noted is not None and _intact_bytes(noted) is not None:
+        return noted
+    return _render(organization_id, invoice_id, now=now)[0]
+
+
+def open_document(invoice: Invoice, *, now: datetime) -> bytes:
+    """The invoice's PDF, its hash checked; rendered first where it is missing or damaged. Raises as `render_document`."""
+    noted = _noted(invoice.organization_id, invoice.pk)
+    content = _intact_bytes(noted) if noted is not None else None
+    return content if content is not None else _render(invoice.organization_id, invoice.pk, now=now)[1]
+
+
+def undocumented(*, now: datetime) -> list[tuple[int, UUID]]:
+    """(organization, invoice) of invoices that have had no document for a while, oldest first. Looks at all tenants."""
+    documents = Document.objects.filter(invoice=OuterRef("pk"))
+    waiting = Invoice.objects.using("system").filter(~Exists(documents), finalized_at__lt=now - GRACE)
+    return list(waiting.order_by("finalized_at", "pk").values_list("organization_id", "pk")[:BATCH])
+
+
+def render_missing(*, now: datetime, progress: Callable[[int, int], None] = lambda done, of: None) -> tuple[int, int]:
+    """Render what a lost job left undone; returns how many were and how many failed. One that fails stops no other."""
+    waiting = undocumented(now=now)
+    failed = 0
+    for done, (organization_id, invoice_id) in enumerate(waiting, start=1):
+        try:
+            render_document(organization_id=organization_id, invoice_id=invoice_id, now=now)
+        except Exception:
+            failed += 1
+            log.exception("a document cannot be rendered", extra={"invoice": str(invoice_id)})
+        progress(done, len(waiting))
+    return len(waiting) - failed, failed
+
+
+def _render(organization_id: int, invoice_id: UUID | str, *, now: datetime) -> tuple[Document, bytes]:
+    with tenant_scope([organization_id]):
+        invoice = Invoice.objects.for_organization(organization_id).select_related("period").get(pk=invoice_id)
+        lines = list(InvoiceLine.objects.for_organization(organization_id).filter(invoice=invoice).order_by("position"))
+    content = typeset(INVOICE_TEMPLATE, invoice_content(invoice, lines), made_at=invoice.finalized_at)
+    return _store(invoice, content, now=now), content
+
+
+def _store(invoice: Invoice, content: bytes, *, now: datetime) -> Document:
+    """Row and file, or neither. Of two that store at once the second waits at the row, and finds that its bytes are the first's."""
+    path, sha256 = document_files.relative_path(invoice.organization_id, invoice.number), document_files.digest(content)
+    with tenant_scope([invoice.organization_id]):
+        noted, _made = Document.objects.get_or_create(
+            invoice=invoice,
+            kind=Document.Kind.INVOICE,
+            defaults={
+                "organization_id": invoice.organization_id,
+                "path": path,
+                "sha256": sha256,
+                "size": len(content),
+                "rendered_at": now,
+            },
+        )
+        if noted.sha256 != sha256:
+            raise DocumentDiffers(f"{noted.path} was noted as {noted.sha256} and is rendered as {sha256}")
+        document_files.write(noted.path, content)
+    return noted
+
+
+def _noted(organization_id: int, invoice_id: UUID | str) -> Document | None:
+    with tenant_scope([organization_id]):
+        documents = Document.objects.for_organization(organization_id)
+        return documents.filter(invoice_id=invoice_id, kind=Document.Kind.INVOICE).first()
+
+
+def _intact_bytes(noted: Document) -> bytes | None:
+    try:
+        return document_files.read(noted.path, sha256=noted.sha256)
+    except document_files.WrongBytes as error:
+        log.warning("a document is damaged and will be rendered again", extra={"reason": str(error)})
+        return None
