@@ -55,7 +55,9 @@ def lock_payment(*, organization_id: int, payment_id: UUID) -> tuple[Invoice, Pa
     payments = Payment.objects.for_organization(organization_id)
     invoices = Invoice.objects.select_for_update().for_organization(organization_id)
     invoice = invoices.get(pk=payments.get(pk=payment_id).invoice_id)
-    return invoice, payments.select_for_update().get(pk=payment_id)
+    payment = payments.select_for_update().get(pk=payment_id)
+    payment.invoice = invoice
+    return invoice, payment
 
 
 def record_answer(*, organization_id: int, payment_id: UUID, answer: Answer, now: datetime) -> Payment:

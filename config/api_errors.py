@@ -14,6 +14,8 @@ from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
+from billing.collection import AmountNotPossible, InvoiceNotOpen
+from billing.processors.selection import NoCardProcessor
 from catalog import price_book
 from ledger.retrying import is_transient
 from metering.ingestion import RecordingUnavailable
@@ -57,6 +59,11 @@ def _answer(error: Exception) -> Response | None:
             return Response(error_body("model_not_found", str(error), field="model"), status=404)
         case price_book.NoRate():
             return Response(error_body("no_price", str(error), field="model"), status=422)
+        case InvoiceNotOpen():
+            return Response(error_body("invoice_not_open", str(error)), status=409)
+        case AmountNotPossible() | NoCardProcessor():
+            message = "This invoice cannot be paid by card here. Transfer the amount to the bank account on it."
+            return Response(error_body("card_payment_not_possible", message), status=422)
         case MalformedBatch():
             return Response(error_body("malformed_request", str(error)), status=400)
         case TooManyEvents():

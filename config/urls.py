@@ -2,6 +2,7 @@
 
 from django.urls import include, path
 
+from billing.webhook_views import receive_stripe
 from config import health
 from dashboard.languages import set_language
 
@@ -9,6 +10,7 @@ urlpatterns = [
     path("accounts/", include("allauth.urls")),
     path("language", set_language, name="set_language"),
     path("api/", include("config.api_urls")),
+    path("webhooks/stripe", receive_stripe, name="stripe-webhook"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("", include("dashboard.urls")),

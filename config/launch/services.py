@@ -24,6 +24,7 @@ class Service:
 def stand_ins(*, needs: Needs, chosen: Mapping[str, int], secrets: Mapping[str, str], var: Path) -> list[Service]:
     """The processes of `sandbox/` that this run needs. They keep their books in `var/`."""
     payments = ["--directory", str(var / "payments"), "--webhook-secret", webhook_secret(secrets)]
+    payments += ["--webhook-url", f"http://127.0.0.1:{chosen['SITE_PORT']}/webhooks/stripe"]
     mailbox = ["--directory", str(var / "mailbox"), "--smtp-port", str(chosen["SMTP_PORT"])]
     wanted = [
         (needs.llm, "llm", "LLM_PORT", []),
