@@ -14,8 +14,14 @@
       next.setAttribute("aria-disabled", String(Boolean(acknowledge) && !acknowledge.checked));
     };
 
-    box.addEventListener("click", (event) => {
+    // A copied snippet has the secret in it, too, and one that a request came in with is in use.
+    document.addEventListener("click", (event) => {
       if (event.target.closest("[data-copy], [data-copy-from]")) safe = true;
+    });
+    document.addEventListener("htmx:afterSwap", () => {
+      if (document.querySelector(".first-request.arrived")) safe = true;
+    });
+    box.addEventListener("click", (event) => {
       if (event.target.closest('[data-secret-next][aria-disabled="true"]')) {
         event.preventDefault();
         acknowledge.focus();
