@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 from catalog.price_list import models_sold
 from dashboard.estimate_form import asked_estimate
 from dashboard.offers import Offer, offer_of
+from dashboard.templatetags.figures import percent
 
 EXAMPLE = "mistralai/devstral-small"
 FEATURED = (
@@ -34,6 +35,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "model_count": len(sold),
         "estimate": example and asked_estimate(request, example.model, at=now),
         "estimate_models": [(slug, listed.model.name) for slug, listed in priced.items()],
+        "markup_percent": example and example.price and percent(example.price.rate.markup),
         "featured_models": [row_of(offer_of(priced[slug])) for slug in featured(list(priced))],
     }
     return render(request, "site/home.html", context)

@@ -91,7 +91,10 @@ def model_list(request: HttpRequest) -> HttpResponse:
         "sorts": {name: heading(query, name) for name in SORT_KEYS},
         **page_links(request, page),
     }
-    return render(request, "site/models.html", context)
+    response = render(request, "site/models.html", context)
+    if request.htmx:  # without what the form left empty
+        response["HX-Push-Url"] = request.path + query.address().removesuffix("?")
+    return response
 
 
 def matches(offer: Offer, query: Query) -> bool:

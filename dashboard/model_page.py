@@ -1,6 +1,6 @@
 """`/models/<page_slug>`: what one model is, can do and costs, how to call it, and what it used to cost."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 
 from billing.estimates import public_buyer
 from catalog import price_book
-from catalog.models import CostPrice, LanguageModel
+from catalog.models import CostPrice, CostTable, LanguageModel
 from catalog.price_list import list_price
 from catalog.price_sheets import sheet_from_json
 from dashboard.estimate_form import asked_estimate, estimate_of
@@ -57,8 +57,9 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class PastPrice:
-    """A version of the upstream price, in force from `since` until the next one; without costs the model was not sold."""
+    """A version of an upstream's price, in force from `since` until its next one; without costs the model was off its list."""
 
+    table: CostTable
     since: datetime
     until: datetime | None
     costs: dict[TokenClass, Decimal]
@@ -81,7 +82,7 @@ def model_page(request: HttpRequest, page_slug: str) -> HttpResponse:
     model = get_object_or_404(LanguageModel.objects.select_related("cost_table"), page_slug=page_slug)
     now = timezone.now()
     price = list_price(model, at=now)
-    history = list(price_history(model, now=now))
+    history = price_history(model, now=now)
     sheet = price and price_in_force(model, at=now)
     context = {
         "section": "models",
@@ -95,7 +96,7 @@ def model_page(request: HttpRequest, page_slug: str) -> HttpResponse:
         "other_costs": other_costs(sheet) if sheet else [],
         "conditions": conditions(sheet) if sheet else [],
         "history": history,
-        "ended_on": history[0].since if history and not history[0].costs else None,
+        "ended_on": ended_on(model, history),
         "listed": estimate_of(
             model, input_tokens=LISTED_TOKENS, output_tokens=LISTED_TOKENS, buyer=public_buyer(), at=now
         ),
@@ -124,14 +125,23 @@ def trail_of(model: LanguageModel) -> list[tuple[str, str | None]]:
     return [(_("Models"), models), (model.provider, f"{models}?provider={model.provider_slug}"), (model.name, None)]
 
 
-def price_history(model: LanguageModel, *, now: datetime) -> Iterator[PastPrice]:
-    """The newest first, of the table that the model is sold from; prices of the future are not announced."""
-    rows = CostPrice.objects.filter(cost_table_id=model.cost_table_id, language_model=model, effective_from__lte=now)
-    until = None
-    for row in rows.order_by("-effective_from")[:HISTORY_ROWS]:
+def price_history(model: LanguageModel, *, now: datetime) -> list[PastPrice]:
+    """The newest first, of every price list that the model was ever sold from; prices of the future are not announced."""
+    rows = CostPrice.objects.filter(language_model=model, effective_from__lte=now).select_related("cost_table")
+    successors: dict[int, datetime] = {}
+    history = []
+    for row in rows.order_by("-effective_from", "-pk")[:HISTORY_ROWS]:
         costs = dict(sheet_from_json(row.sheet).base) if row.sheet else {}
-        yield PastPrice(row.effective_from, until, costs)
-        until = row.effective_from
+        until = successors.get(row.cost_table_id)
+        history.append(PastPrice(row.cost_table, row.effective_from, until, costs))
+        successors[row.cost_table_id] = row.effective_from
+    return history
+
+
+def ended_on(model: LanguageModel, history: Sequence[PastPrice]) -> datetime | None:
+    """Since when the model is off the list that it was sold from last."""
+    own = next((past for past in history if past.table.pk == model.cost_table_id), None)
+    return own.since if own and not own.costs else None
 
 
 def price_in_force(model: LanguageModel, *, at: datetime) -> PriceSheet | None:

@@ -26,6 +26,7 @@ from ledger.models import Balance, Hold, HoldStatus
 from ledger.periods import month_bounds
 from metering.receipts import events_of
 from metering.usage_queries import UsageTable, usage_by, waiting_events
+from pricing.exact import exact_sum
 
 SHOWN_GROUPS, SHOWN_REQUESTS = 5, 8
 
@@ -67,7 +68,7 @@ def state_of(organization: Organization, balance: Balance, troubles: dict[str, i
 
 
 def figures_of(organization: Organization, balance: Balance, *, now: datetime) -> dict[str, Any]:
-    """The month in numbers. Amounts of the month are rounded as the invoice will be; those of rows are exact."""
+    """The month in numbers. `so_far` is exact, so that the first call shows; written in won it is the invoice's supply value."""
     start, end = month_bounds(now, zone=organization.zone)
     by_day = usage_by(organization=organization, start=start, end=end, group_by="day")
     *earlier, current = open_periods(organization=organization, now=now)
@@ -77,6 +78,7 @@ def figures_of(organization: Organization, balance: Balance, *, now: datetime) -
         "currency": organization.billing_currency,
         "total": by_day.total,
         "estimate": current,
+        "so_far": exact_sum(line.amount for line in current.lines),
         "earlier": [period for period in earlier if period.totals.total],
         "balance": balance,
         "available": available(balance),

@@ -8,6 +8,7 @@ from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
 from catalog import price_book
+from catalog.models import CostTable, LanguageModel
 from catalog.publishing import delist, publish_cost_price
 from pricing.openrouter_pricing import parse_openrouter_pricing
 from tests import stories
@@ -77,8 +78,8 @@ def test_price_history_and_conditions(browse: Browse) -> None:
     price_book.forget()
     page = text_of(browse().get("/models/google-gemini-2.5-pro"))
     assert "Prompts over 200,000 tokens Input tokens $2.500 Output tokens $15.000" in page
-    assert "2026-11-21 in force $1.250 $10.000 –" in page
-    assert "2026-06-25 2026-11-21 $1.000 $10.000 –" in page
+    assert "OpenRouter 2026-11-21 in force $1.250 $10.000 –" in page
+    assert "OpenRouter 2026-06-25 2026-11-21 $1.000 $10.000 –" in page
 
 
 def test_a_delisted_model_keeps_its_page(browse: Browse) -> None:
@@ -139,6 +140,12 @@ def test_search_filter_and_sort(browse: Browse) -> None:
     assert "No model matches" in text_of(browse().get("/models?q=zzz"))
 
 
+def test_a_live_search_leaves_an_address_to_share(browse: Browse) -> None:
+    answer = browse().get("/models?q=devstral&provider=&modality=", headers={"HX-Request": "true"})
+    assert answer.headers["HX-Push-Url"] == "/models?q=devstral"
+    assert browse().get("/models?q=", headers={"HX-Request": "true"}).headers["HX-Push-Url"] == "/models"
+
+
 def test_the_list_asks_no_more_for_more_models(browse: Browse) -> None:
     def queries() -> int:
         price_book.current()
@@ -165,3 +172,34 @@ def test_the_first_page_shows_the_same_bill(browse: Browse) -> None:
     page = text_of(browse(language="ko").get("/"))
     assert "공급가액 ₩66 부가세 (10%) ₩6 합계금액 ₩72" in page
     assert "₩5,000" in page
+
+
+def test_history_outlives_a_change_of_the_price_list(browse: Browse) -> None:
+    model = LanguageModel.objects.using("system").get()
+    delist(
+        cost_table=model.cost_table,
+        language_model=model,
+        effective_from=stories.NOON - timedelta(days=30),
+        origin="test",
+        now=stories.NOON,
+    )
+    own = CostTable.objects.using("system").create(slug="self-hosted", name="Self-hosted")
+    sheet = parse_openrouter_pricing({"prompt": "0.00000003", "completion": "0.00000003"})
+    assert sheet is not None
+    publish_cost_price(
+        cost_table=own,
+        language_model=model,
+        sheet=sheet,
+        effective_from=stories.NOON - timedelta(days=29),
+        raw={},
+        origin="test",
+        now=stories.NOON,
+    )
+    model.cost_table = own
+    model.save()
+    price_book.forget()
+    page = text_of(browse().get(PAGE))
+    assert "Self-hosted 2026-10-24 in force $0.030 $0.030 –" in page
+    assert "OpenRouter 2026-10-23 off the list – – –" in page
+    assert "OpenRouter 2026-06-25 2026-10-23 $0.040 $0.040 –" in page
+    assert "no longer sold" not in page
