@@ -72,7 +72,13 @@ def own_settings(request: HttpRequest) -> HttpResponse:
         translation.activate(user.language)
         messages.success(request, _("Saved."))
         response = redirect("dashboard:profile", request.organization.slug)
-        response.set_cookie(settings.LANGUAGE_COOKIE_NAME, user.language, max_age=COOKIE_SECONDS, samesite="Lax")
+        response.set_cookie(
+            settings.LANGUAGE_COOKIE_NAME,
+            user.language,
+            max_age=COOKIE_SECONDS,
+            samesite="Lax",
+            secure=settings.SESSION_COOKIE_SECURE,
+        )
         return response
     context = {"section": "settings", "tab": "profile", "form": form, "may_change": True}
     return render(request, "dashboard/settings.html", context, status=422 if form.errors else 200)

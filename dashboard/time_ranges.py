@@ -4,7 +4,7 @@ Days are those of the organization's zone; `to` is the last day of the range its
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
@@ -51,7 +51,8 @@ def asked_range(asked: QueryDict, *, zone: ZoneInfo, now: datetime) -> TimeRange
     """The range that an address names; what cannot be read, or is too long, means this month."""
     today = now.astimezone(zone).date()
     if hour := _hour(asked.get("hour", ""), zone):
-        return TimeRange("", hour.date(), hour.date(), hour, hour + timedelta(hours=1), f"{hour:%Y-%m-%dT%H}")
+        end = hour.astimezone(UTC) + timedelta(hours=1)
+        return TimeRange("", hour.date(), hour.date(), hour, end, f"{hour:%Y-%m-%dT%H}")
     if days := _days(asked):
         return of_days("", *days, zone=zone)
     name = asked.get("range", THIS_MONTH)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -74,7 +74,7 @@ def usage(request: HttpRequest) -> HttpResponse:
         "measure": measure,
         "total": table.total,
         "groups": [group_of(row, group_by, span, zone) for row in page],
-        "points": points(tables[over_time].rows, span, over_time, measure, zone, now),
+        "points": points(tables[over_time].rows, span, over_time, measure, zone),
         "series": [_("Input tokens"), _("Output tokens")] if measure == "tokens" else [],
         "measure_label": dict(MEASURES)[measure],
         "ranges": [
@@ -113,20 +113,24 @@ def group_of(row: UsageRow, group_by: str, span: TimeRange, zone: ZoneInfo) -> G
     return Group(table_date(local), "", f"requests{address(**{'from': day, 'to': day})}", row.total, row)
 
 
-def points(
-    rows: Sequence[UsageRow], span: TimeRange, over_time: str, measure: str, zone: ZoneInfo, now: datetime
-) -> list[Point]:
-    """A bar for every day or hour of the range, those without usage included, up to the end of the range."""
-    sums = {row.start.astimezone(zone): row.total for row in rows if row.start}
+def points(rows: Sequence[UsageRow], span: TimeRange, over_time: str, measure: str, zone: ZoneInfo) -> list[Point]:
+    """A bar for every day or hour of the range, those without usage included. Days are matched by date, hours as instants:
+    a day on which clocks change has 23 or 25 of them."""
     if over_time == "hour":
-        count = round((span.end - span.start) / timedelta(hours=1))
-        moments = [(span.start + timedelta(hours=n)).astimezone(zone) for n in range(count)]
-        return [Point(f"{at:%H}", values(sums.get(at), measure), f"{prose_date(at)} {at:%H:%M}") for at in moments]
-    days = [(span.start + timedelta(days=n)) for n in range(span.days)]
-    return [Point(day_label(day, span), values(sums.get(day), measure), prose_date(day)) for day in days]
+        start, end = span.start.astimezone(UTC), span.end.astimezone(UTC)
+        by_hour = {row.start.astimezone(UTC): row.total for row in rows if row.start}
+        hours = [start + timedelta(hours=number) for number in range((end - start) // timedelta(hours=1))]
+        return [hour_point(at.astimezone(zone), by_hour.get(at), measure) for at in hours]
+    by_day = {row.start.astimezone(zone).date(): row.total for row in rows if row.start}
+    days = [span.first + timedelta(days=number) for number in range(span.days)]
+    return [Point(day_label(day, span), values(by_day.get(day), measure), prose_date(day)) for day in days]
 
 
-def day_label(day: datetime, span: TimeRange) -> str:
+def hour_point(at: datetime, total: UsageSum | None, measure: str) -> Point:
+    return Point(f"{at:%H}", values(total, measure), f"{prose_date(at)} {at:%H:%M}")
+
+
+def day_label(day: date, span: TimeRange) -> str:
     """The day of the month; the month with it where the range has more than one."""
     return (
         str(day.day)
