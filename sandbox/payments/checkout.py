@@ -133,8 +133,23 @@ def expire(desk: Desk, params: Params, session_id: str) -> Object:
     session = retrieve(desk, params.only(), session_id)
     if session["status"] != "open":
         raise ApiError(f"Only an open session can be expired; this one is {session['status']}.", began=True)
+    return _close(desk, session)
+
+
+def expire_in_time(desk: Desk) -> None:
+    """Close the pages whose time is over."""
+    for session in desk.books.newest("checkout.session", where={"status": "open"}):
+        if not is_open(desk, session):
+            with desk.books.transaction():
+                _close(desk, session)
+
+
+def _close(desk: Desk, session: Object) -> Object:
+    """Whatever was begun on the page, such as 3-D Secure, ends with it."""
     session |= {"status": "expired", "url": None}
     desk.books.put(session)
+    if session["payment_intent"]:
+        payment_intents.cancel(desk, Params({"cancellation_reason": "abandoned"}), session["payment_intent"])
     desk.tell("checkout.session.expired", session)
     return session
 

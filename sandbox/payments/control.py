@@ -88,9 +88,10 @@ def _settle(desk: Desk, intent: dict[str, object], *, succeeded: bool) -> None:
 
 
 async def settle_in_time(desk: Desk) -> None:
-    """Let payments that are processing succeed when their time has come."""
+    """Let payments that are processing succeed, and open pages expire, when their time has come."""
     while True:
         await asyncio.sleep(SETTLING_SECONDS)
+        checkout.expire_in_time(desk)
         for intent in desk.books.newest("payment_intent", where={"status": "processing"}):
             if intent["_settles_at"] <= desk.books.now():
                 with desk.books.transaction():

@@ -1,6 +1,7 @@
 """The processor's hosted pages: choose a card, pass 3-D Secure, come back to the shop."""
 
 import http.client
+import time
 from urllib.parse import urlencode, urlsplit
 
 import pytest
@@ -110,6 +111,17 @@ def test_expired_sessions_take_no_card(processor, client):
     assert "has expired" in send(url, {"card": "succeeds"})[2]
     assert processor.get("/sandbox/ledger")["entries"] == []
     assert send(f"{processor.url}/checkout/cs_nothing")[0] == 404
+
+
+def test_an_expiring_session_ends_what_was_begun_on_it(processor, client, listener):
+    session = open_session(client, "payment", expires_at=int(time.time()) + 2)
+    address = "{0.scheme}://{0.netloc}".format(urlsplit(session.url))
+    _, location, _ = send(session.url, {"card": "authenticates"})
+    assert listener.wait_for("checkout.session.expired")
+    assert client.v1.checkout.sessions.retrieve(session.id).status == "expired"
+    send(address + location, {"outcome": "passed"})
+    (intent,) = processor.get("/sandbox/ledger")["intents"]
+    assert (intent["status"], intent["succeeded"]) == ("canceled", 0)
 
 
 def test_sessions_need_lines_of_one_currency(client):
