@@ -112,6 +112,9 @@ def _position(cursor: list[str | int]) -> tuple[datetime, UUID]:
 
 
 class PayInvoice(OrganizationAPIView):
+    scope = ""
+    """None that a key could have."""
+    roles = ROLES_THAT_PAY
     unscoped_methods = frozenset({"POST"})  # the processor is called between transactions, never inside one
 
     @extend_schema(

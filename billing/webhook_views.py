@@ -23,7 +23,7 @@ def receive_stripe(request: HttpRequest) -> HttpResponse:
     """400 for whatever was not signed with our secret in the last five minutes, in our mode. Stripe sends again without a 2xx."""
     processor = processors().get(stripe_processor.NAME)
     if processor is None:
-        return HttpResponse(status=404)
+        return HttpResponse(status=400)
     body, signature = request.body, request.headers.get("Stripe-Signature", "")
     if len(body) > MAX_BYTES:
         return HttpResponse(status=413)

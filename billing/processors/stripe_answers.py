@@ -72,7 +72,9 @@ def of_session(session: Session) -> Answer:
         return Answer(status=Status.CANCELED, reference=session.id)
     if intent and intent.status == "processing":
         return Answer(status=Status.PENDING, reference=session.id)
-    return Answer(status=Status.DECLINED, reference=session.id, failure=_failure(intent))
+    over = intent is None or intent.status == "canceled"
+    status = Status.FAILED if over else Status.DECLINED
+    return Answer(status=status, reference=session.id, failure=_failure(intent))
 
 
 def of_intent(intent: stripe.PaymentIntent) -> Answer:
