@@ -13,6 +13,10 @@ from accounts.models import BillingProfile, Currency, Membership, Organization, 
 SLUG_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
 
 
+class NotPossible(Exception):
+    """The organization's status does not allow this."""
+
+
 def create_organization(
     *,
     name: str,
@@ -75,3 +79,35 @@ def membership_in(user: User, slug: str) -> Membership | None:
         .select_related("organization")
         .first()
     )
+
+
+def suspend_organization(*, organization_id: int, reason: str, now: datetime, actor: User | None) -> Organization:
+    """Refuse the calls of an active organization from now on; its keys, history and debts stay. Raises NotPossible."""
+    active, suspended = Organization.Status.ACTIVE, Organization.Status.SUSPENDED
+    return _change_status(organization_id, active, suspended, "organization.suspended", reason, now, actor)
+
+
+def reactivate_organization(*, organization_id: int, reason: str, now: datetime, actor: User | None) -> Organization:
+    """Let a suspended organization call again. Raises NotPossible."""
+    active, suspended = Organization.Status.ACTIVE, Organization.Status.SUSPENDED
+    return _change_status(organization_id, suspended, active, "organization.reactivated", reason, now, actor)
+
+
+def _change_status(
+    organization_id: int, before: str, after: str, action: str, reason: str, now: datetime, actor: User | None
+) -> Organization:
+    with transaction.atomic(using="system"):
+        organizations = Organization.objects.using("system").filter(pk=organization_id)
+        if not organizations.filter(status=before).update(status=after):
+            raise NotPossible(f"organization {organization_id} is not {before}")
+        organization = organizations.get()
+        write_audit_entry(
+            action=action,
+            target=organization.slug,
+            organization=organization,
+            actor=actor,
+            now=now,
+            detail={"reason": reason},
+            using="system",
+        )
+    return organization

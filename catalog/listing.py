@@ -7,6 +7,7 @@ from datetime import date, datetime
 from django.db import transaction
 
 from accounts.audit_log import write_audit_entry
+from accounts.models import User
 from catalog.models import CostTable, LanguageModel
 
 
@@ -46,7 +47,9 @@ LEARNABLE = tuple(
 """What may be filled in later on a model that was listed without it."""
 
 
-def list_models(models: Iterable[ModelFacts], *, now: datetime) -> dict[str, LanguageModel]:
+def list_models(
+    models: Iterable[ModelFacts], *, now: datetime, actor: User | None = None
+) -> dict[str, LanguageModel]:
     """List the models that are new, fill in what was not known of the others, and return all of them by slug.
 
     A listed model keeps its cost table: which table it is sold from is the operator's decision.
@@ -63,7 +66,12 @@ def list_models(models: Iterable[ModelFacts], *, now: datetime) -> dict[str, Lan
         rows.bulk_update(learned, [*LEARNABLE, "updated_at"], batch_size=500)
         if new or learned:
             write_audit_entry(
-                action="models.listed", now=now, detail={"new": len(new), "completed": len(learned)}, using="system"
+                action="models.listed",
+                target=new[0].slug if len(new) == 1 else "",
+                actor=actor,
+                now=now,
+                detail={"new": len(new), "completed": len(learned)},
+                using="system",
             )
     return listed | {row.slug: row for row in new}
 

@@ -1,0 +1,37 @@
+"""All areas of the console: importing them puts their lists, details and pages on the site."""
+
+from console import (
+    audit,
+    catalog,
+    credit_deed,
+    exchange_rates,
+    invoice_deeds,
+    invoices,
+    listing,
+    mails,
+    markups,
+    money,
+    organizations,
+    prices,
+    standing,
+    usage,
+)
+from console.site import site
+
+__all__ = [
+    "audit",
+    "catalog",
+    "credit_deed",
+    "exchange_rates",
+    "invoice_deeds",
+    "invoices",
+    "listing",
+    "mails",
+    "markups",
+    "money",
+    "organizations",
+    "prices",
+    "site",
+    "standing",
+    "usage",
+]

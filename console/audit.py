@@ -1,0 +1,54 @@
+"""The audit log: who did what to whom, for good."""
+
+from django.contrib import admin
+from django.contrib.admin import display
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import AuditEntry
+from console.money import CUSTOMER
+from console.read_only import ReadOnlyAdmin, raw_column
+from console.site import site
+
+ACTIONS = {
+    "organization.created": _("Organization created"),
+    "organization.suspended": _("Organization suspended"),
+    "organization.reactivated": _("Organization reactivated"),
+    "operator.created": _("Operator created"),
+    "operator.signed_in": _("Operator signed in"),
+    "api_key.issued": _("API key issued"),
+    "api_key.revoked": _("API key revoked"),
+    "credit.granted": _("Credit given"),
+    "cost_price.published": _("Cost price published"),
+    "cost_price.delisted": _("Model delisted"),
+    "cost_prices.published": _("Price list published"),
+    "models.listed": _("Models listed"),
+    "markup.set": _("Markup set"),
+    "exchange_rate.published": _("Exchange rate published"),
+    "invoice.voided": _("Invoice voided"),
+    "invoice.reissued": _("Invoice issued anew"),
+}
+"""Deeds in words; one that is not named here is shown by its code."""
+
+
+@display(description=_("What was done"), ordering="action")
+def deed(entry: AuditEntry) -> object:
+    return ACTIONS.get(entry.action, entry.action)
+
+
+@display(description=_("By whom"), ordering="actor__email")
+def person(entry: AuditEntry) -> object:
+    return entry.actor.email if entry.actor else _("The system")
+
+
+@admin.register(AuditEntry, site=site)
+class AuditEntryAdmin(ReadOnlyAdmin):
+    list_display = ("at", deed, "target", CUSTOMER, person)
+    list_filter = ("action", "organization", "actor")
+    search_fields = ("action", "target", "actor__email", "organization__name")
+    list_select_related = ("actor", "organization")
+    date_hierarchy = "at"
+    ordering = ("-at", "-pk")
+    fieldsets = (
+        (None, {"fields": ("at", deed, "action", "target", CUSTOMER, person)}),
+        (_("Details"), {"fields": (raw_column("detail", _("Values")),)}),
+    )

@@ -1,0 +1,117 @@
+"""How an operator changes something: a form, a page that says what it will do, then the process function, audited.
+
+Nothing is kept between the steps but the form's own values, so going back or reloading is harmless.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import path
+from django.utils import timezone
+from django.views import View
+from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES, TEXTAREA_CLASSES
+
+from console.site import site
+
+Row = tuple[Any, Any]
+"""A label and a value, of what is going to happen."""
+
+
+class Refused(Exception):
+    """The deed cannot be done; the message tells the operator why, in their language."""
+
+
+class DeedForm(forms.Form):
+    """A form in the console's looks."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            looks = {forms.Select: SELECT_CLASSES, forms.Textarea: TEXTAREA_CLASSES}.get(
+                type(field.widget), INPUT_CLASSES
+            )
+            field.widget.attrs.setdefault("class", " ".join(looks))
+
+
+class MomentInput(forms.DateTimeInput):
+    """The browser's own picker of a day and a time."""
+
+    input_type = "datetime-local"
+
+    def __init__(self) -> None:
+        super().__init__(format="%Y-%m-%dT%H:%M")
+
+
+class DayInput(forms.DateInput):
+    input_type = "date"
+
+    def __init__(self) -> None:
+        super().__init__(format="%Y-%m-%d")
+
+
+class Deed(View):
+    """One action. A subclass says what it is called, what it asks, what it will do, and does it."""
+
+    form_class: type[DeedForm] = DeedForm
+    title: Any
+    lead: Any = ""
+    """What this is, in a sentence or two."""
+    button: Any
+    danger = False
+
+    def initial(self) -> dict[str, Any]:
+        return {}
+
+    def prepare(self, **kwargs: Any) -> None:
+        """Look up the row that the address names. Raises Http404."""
+
+    def form(self, data: Any = None) -> DeedForm:
+        return self.form_class(data, initial=self.initial())
+
+    def review(self, values: dict[str, Any], *, now: datetime) -> Sequence[Row]:
+        """What will happen, for reading before it does. Raises Refused."""
+        raise NotImplementedError
+
+    def do(self, values: dict[str, Any], *, now: datetime) -> Any:
+        """Do it and return what happened, in words. Raises Refused."""
+        raise NotImplementedError
+
+    def back(self) -> str:
+        """Where to go afterwards."""
+        raise NotImplementedError
+
+    def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        super().setup(request, *args, **kwargs)
+        self.prepare(**kwargs)
+
+    def get(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        return self.show(self.form())
+
+    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        form, now = self.form(request.POST), timezone.now()
+        if not form.is_valid() or "edit" in request.POST:
+            return self.show(form)
+        try:
+            if "confirm" in request.POST:
+                messages.success(request, str(self.do(form.cleaned_data, now=now)))
+                return redirect(self.back())
+            return self.show(form, review=self.review(form.cleaned_data, now=now))
+        except Refused as refusal:
+            form.add_error(None, str(refusal))
+            return self.show(form)
+
+    def show(self, form: DeedForm, **context: Any) -> HttpResponse:
+        status = 422 if form.errors else 200
+        response = site.render(self.request, "console/deed.html", title=self.title, deed=self, form=form, **context)
+        response.status_code = status
+        return response
+
+
+def add_deed(address: str, deed: type[Deed], *, name: str) -> None:
+    """Put a deed on the site, under `do/`."""
+    site.pages.append(path(f"do/{address}", site.admin_view(deed.as_view()), name=name))

@@ -1,0 +1,153 @@
+"""The first page: how business goes, and what wants attention. Each figure leads to the list behind it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Sum
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Organization
+from billing.models import Invoice, OutboxMail, Payment, ProcessorEvent
+from catalog.models import ExchangeRate
+from console.exchange_rates import last_rate, won
+from console.figures import figure
+from console.invoices import overdue
+from console.months import day_bounds, month_of
+from console.read_only import list_of
+from console.site import site
+from console.takings import by_currency, takings_by_organization
+from ledger.models import Hold, HoldStatus
+from metering.models import UnratedUsage, UsageRollup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tile:
+    """One thing to keep an eye on. `tone` is "good", "warning", "danger" or empty."""
+
+    label: Any
+    value: str
+    note: str = ""
+    url: str
+    tone: str = ""
+
+
+def home(request: HttpRequest) -> HttpResponse:
+    now = timezone.now()
+    month = month_of(now)
+    rows = takings_by_organization(start=month.start, end=month.end)
+    context = {
+        "month": month,
+        "requests_today": requests_since(day_bounds(timezone.localdate(now))[0]),
+        "requests_month": sum(row.requests for row in rows),
+        "organizations": Organization.objects.filter(status=Organization.Status.ACTIVE).count(),
+        "totals": by_currency(rows),
+        "biggest": rows[:5],
+        "tiles": [unrated_tile(), holds_tile(), *invoice_tiles(), *mail_tiles(), *processor_tiles(), rate_tile(now)],
+    }
+    return site.render(request, "console/home.html", title=_("Home"), **context)
+
+
+def requests_since(start: datetime) -> int:
+    return UsageRollup.objects.filter(hour__gte=start).aggregate(sum=Sum("requests"))["sum"] or 0
+
+
+def unrated_tile() -> Tile:
+    count = UnratedUsage.objects.count()
+    return Tile(
+        label=_("Waiting for a price"),
+        value=figure("tokens")(count),
+        note=gettext("requests without a charge") if count else gettext("every request has its price"),
+        url=reverse("admin:usage_unrated"),
+        tone="warning" if count else "good",
+    )
+
+
+def holds_tile() -> Tile:
+    count = Hold.objects.filter(status=HoldStatus.QUESTIONED).count()
+    return Tile(
+        label=_("Questioned holds"),
+        value=figure("tokens")(count),
+        note=gettext("calls whose cost nobody knows") if count else gettext("every call told its cost"),
+        url=reverse("admin:usage_holds"),
+        tone="warning" if count else "good",
+    )
+
+
+def invoice_tiles() -> list[Tile]:
+    open_ones = Invoice.objects.filter(status=Invoice.Status.OPEN)
+    return [
+        _due(_("Open invoices"), open_ones, url=list_of(Invoice, "status=open"), tone=""),
+        _due(_("Overdue invoices"), overdue(open_ones), url=list_of(Invoice, "overdue=yes"), tone="danger"),
+    ]
+
+
+def _due(label: Any, invoices: Any, *, url: str, tone: str) -> Tile:
+    sums = list(invoices.order_by().values("currency").annotate(due=Sum("amount_due")).order_by("currency"))
+    due = " · ".join(figure("money")(row["due"], row["currency"]) for row in sums)
+    count = invoices.count()
+    return Tile(
+        label=label,
+        value=figure("tokens")(count),
+        note=due or gettext("nothing"),
+        url=url,
+        tone=tone if count else "good",
+    )
+
+
+def mail_tiles() -> list[Tile]:
+    status = OutboxMail.Status
+    waiting, failed = (OutboxMail.objects.filter(status=one).count() for one in (status.WAITING, status.FAILED))
+    return [
+        Tile(
+            label=_("Mails waiting"),
+            value=figure("tokens")(waiting),
+            note=gettext("in the outbox"),
+            url=list_of(OutboxMail, "status=waiting"),
+        ),
+        Tile(
+            label=_("Mails failed"),
+            value=figure("tokens")(failed),
+            note=gettext("not tried again") if failed else gettext("nothing"),
+            url=list_of(OutboxMail, "status=failed"),
+            tone="danger" if failed else "good",
+        ),
+    ]
+
+
+def processor_tiles() -> list[Tile]:
+    events = ProcessorEvent.objects.filter(processed_at=None).count()
+    unknown = Payment.objects.filter(status=Payment.Status.UNKNOWN).count()
+    return [
+        Tile(
+            label=_("Processor events to process"),
+            value=figure("tokens")(events),
+            note=gettext("in the inbox"),
+            url=list_of(ProcessorEvent, "processed_at__isempty=1"),
+            tone="warning" if events else "good",
+        ),
+        Tile(
+            label=_("Payments in doubt"),
+            value=figure("tokens")(unknown),
+            note=gettext("their answer never came") if unknown else gettext("nothing"),
+            url=list_of(Payment, "status=unknown"),
+            tone="warning" if unknown else "good",
+        ),
+    ]
+
+
+def rate_tile(now: datetime) -> Tile:
+    """The last exchange rate and its age; it is too old to sell by after EXCHANGE_RATE_MAX_AGE_DAYS."""
+    rate, url = last_rate(), list_of(ExchangeRate)
+    if rate is None:
+        return Tile(label=_("Exchange rate"), value="–", note=gettext("none was published"), url=url, tone="danger")
+    days = (timezone.localdate(now) - rate.published_on).days
+    age = ngettext("%(count)d day old", "%(count)d days old", days) % {"count": days}
+    most = settings.EXCHANGE_RATE_MAX_AGE_DAYS
+    tone = "danger" if days > most else "warning" if days > most * 2 // 3 else "good"
+    return Tile(label=_("Exchange rate"), value=won(rate.rate), note=f"{rate.source}, {age}", url=url, tone=tone)

@@ -1,0 +1,200 @@
+"""What an operator does with an invoice: void it, issue it anew, note what arrived on the bank account, open its PDF."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import path
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from billing import document_files
+from billing.bank_transfers import InvalidAmount, KeyInUse, record_transfer
+from billing.invoicing import NotOpen, PaymentInProgress, StillLive, preview, reissue_invoice, void_invoice
+from billing.models import Document, Invoice
+from billing.sellers import NoSeller
+from billing.settlement import outstanding
+from console.deeds import Deed, DeedForm, MomentInput, Refused, Row, add_deed
+from console.figures import figure, money
+from console.read_only import address_of
+from console.site import site
+from console.standing import ReasonForm
+from pricing.exact import EXACT, ZERO
+from pricing.plain_text import plain
+
+
+class InvoiceDeed(Deed):
+    """On one invoice."""
+
+    def prepare(self, pk: Any) -> None:
+        self.invoice = get_object_or_404(Invoice.objects.select_related("organization", "period"), pk=pk)
+
+    def facts(self) -> list[Row]:
+        invoice = self.invoice
+        return [
+            (_("invoice"), invoice.number),
+            (_("organization"), invoice.organization),
+            (_("Status"), invoice.get_status_display()),
+            (_("Total"), money(invoice.total, invoice.currency)),
+            (_("Amount due"), money(invoice.amount_due, invoice.currency)),
+        ]
+
+    def back(self) -> str:
+        return address_of(self.invoice)
+
+
+class Void(InvoiceDeed):
+    form_class = ReasonForm
+    title = _("Void the invoice")
+    lead = _(
+        "Its claim and the credit it used are taken back. Its number and lines stay. It can be issued anew afterwards."
+    )
+    button = _("Void the invoice")
+    danger = True
+
+    def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
+        invoice = self.invoice
+        return [
+            *self.facts(),
+            (_("Credit given back"), money(invoice.credit_applied, invoice.currency)),
+            (_("Reason"), values["reason"]),
+        ]
+
+    def do(self, values: dict[str, Any], *, now: datetime) -> str:
+        try:
+            invoice = void_invoice(
+                organization_id=self.invoice.organization_id,
+                invoice_id=self.invoice.pk,
+                reason=values["reason"],
+                now=now,
+                actor=self.request.user,
+            )
+        except NotOpen:
+            raise Refused(gettext("Only an open invoice can be voided.")) from None
+        except PaymentInProgress:
+            raise Refused(gettext("The invoice is being paid right now. Wait until that attempt has ended.")) from None
+        return gettext("Invoice %(number)s is void.") % {"number": invoice.number}
+
+
+class Reissue(InvoiceDeed):
+    title = _("Invoice the period anew")
+    lead = _("With today's details of seller and buyer, under the next number, mailed to the billing contact.")
+    button = _("Issue the invoice")
+
+    def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
+        totals = preview(organization_id=self.invoice.organization_id, period_id=self.invoice.period_id).totals
+        currency = self.invoice.organization.billing_currency
+        return [
+            (_("organization"), self.invoice.organization),
+            (_("billing period"), figure("prose_month")(self.invoice.written_on)),
+            (_("In place of"), self.invoice.number),
+            (_("Supply value"), money(totals.subtotal, currency)),
+            (_("VAT"), money(totals.tax, currency)),
+            (_("Total"), money(totals.total, currency)),
+        ]
+
+    def do(self, values: dict[str, Any], *, now: datetime) -> str:
+        try:
+            self.invoice = reissue_invoice(
+                organization_id=self.invoice.organization_id,
+                period_id=self.invoice.period_id,
+                now=now,
+                actor=self.request.user,
+            )
+        except StillLive:
+            raise Refused(gettext("The period has another invoice that is not void.")) from None
+        except NoSeller:
+            raise Refused(gettext("The seller's details are missing: run setup_production first.")) from None
+        return gettext("Invoice %(number)s is issued.") % {"number": self.invoice.number}
+
+
+class TransferForm(DeedForm):
+    amount = forms.DecimalField(
+        label=_("Amount"), min_value=Decimal("0.01"), max_value=Decimal(10**12), max_digits=14, decimal_places=2
+    )
+    payer_name = forms.CharField(label=_("Payer, as on the statement"), max_length=100)
+    received_at = forms.DateTimeField(label=_("Received at"), widget=MomentInput)
+    key = forms.CharField(
+        label=_("Statement's own number"),
+        max_length=60,
+        help_text=_("Date and serial number on the bank statement, say. The same one counts once."),
+    )
+
+
+class RecordTransfer(InvoiceDeed):
+    form_class = TransferForm
+    title = _("Record a bank transfer")
+    lead = _("Less than what is due leaves the invoice open for the rest; what is too much becomes prepaid credit.")
+    button = _("Record the transfer")
+
+    def initial(self) -> dict[str, Any]:
+        return {"amount": plain(outstanding(self.invoice))}
+
+    def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
+        self._check(values, now)
+        currency = self.invoice.currency
+        rest = EXACT.subtract(outstanding(self.invoice), values["amount"])
+        outcome = _("The invoice is paid.") if rest <= ZERO else _("The invoice stays open for the rest.")
+        rows: list[Row] = [
+            *self.facts(),
+            (_("Amount received"), money(values["amount"], currency)),
+            (_("Payer, as on the statement"), values["payer_name"]),
+            (_("Received at"), figure("table_time")(values["received_at"])),
+            (_("Statement's own number"), values["key"]),
+            (_("Outcome"), outcome),
+        ]
+        if rest < ZERO:
+            rows.append((_("Becomes prepaid credit"), money(-rest, currency)))
+        return rows
+
+    def do(self, values: dict[str, Any], *, now: datetime) -> str:
+        self._check(values, now)
+        try:
+            record_transfer(
+                organization_id=self.invoice.organization_id,
+                invoice_id=self.invoice.pk,
+                amount=values["amount"],
+                payer_name=values["payer_name"],
+                key=values["key"],
+                received_at=values["received_at"],
+                actor=self.request.user,
+                now=now,
+            )
+        except InvalidAmount:
+            raise Refused(gettext("Won have no decimals.")) from None
+        except KeyInUse:
+            raise Refused(gettext("A transfer with this number was recorded with other details.")) from None
+        return gettext("Transfer recorded for invoice %(number)s: %(amount)s") % {
+            "number": self.invoice.number,
+            "amount": figure("money")(values["amount"], self.invoice.currency),
+        }
+
+    def _check(self, values: dict[str, Any], now: datetime) -> None:
+        if values["received_at"] > now:
+            raise Refused(gettext("Money cannot have been received in the future."))
+        if self.invoice.currency == "KRW" and values["amount"] != values["amount"].to_integral_value():
+            raise Refused(gettext("Won have no decimals."))
+
+
+def invoice_pdf(request: HttpRequest, pk: Any) -> HttpResponse:
+    """The stored PDF, as the customer got it."""
+    document = Document.objects.filter(invoice_id=pk, kind=Document.Kind.INVOICE).select_related("invoice").first()
+    if document is None:
+        raise Http404
+    try:
+        content = document_files.read(document.path, sha256=document.sha256)
+    except document_files.WrongBytes as fault:
+        raise Http404(str(fault)) from fault
+    name = f"{document.invoice.number}.pdf"
+    return HttpResponse(
+        content, content_type="application/pdf", headers={"Content-Disposition": f'inline; filename="{name}"'}
+    )
+
+
+add_deed("invoices/<uuid:pk>/void/", Void, name="void_invoice")
+add_deed("invoices/<uuid:pk>/reissue/", Reissue, name="reissue_invoice")
+add_deed("invoices/<uuid:pk>/transfer/", RecordTransfer, name="record_transfer")
+site.pages.append(path("documents/<uuid:pk>.pdf", site.admin_view(invoice_pdf), name="invoice_pdf"))

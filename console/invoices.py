@@ -1,0 +1,169 @@
+"""Invoices with their lines, documents, mails and payments. A final one can be voided and its period invoiced anew."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from billing.models import Document, Invoice, InvoiceLine, OutboxMail, Payment
+from console.figures import count_column, figure, money_column, named, percent_column
+from console.money import CUSTOMER
+from console.read_only import ReadOnlyAdmin, ReadOnlyInline, linked, raw_column, state_column
+from console.site import site
+from console.words import TOKEN_CLASSES
+from pricing.tokens import TokenClass
+
+TONES = {"open": "info", "paid": "success", "void": "plain", "uncollectible": "danger"}
+
+
+class Overdue(admin.SimpleListFilter):
+    """Open ones whose due date is over."""
+
+    title = _("overdue")
+    parameter_name = "overdue"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("yes", _("Overdue"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> QuerySet[Invoice]:
+        return overdue(queryset) if self.value() == "yes" else queryset
+
+
+def overdue(invoices: QuerySet[Invoice]) -> QuerySet[Invoice]:
+    """Those that should have been paid before today."""
+    return invoices.filter(status=Invoice.Status.OPEN, due_on__lt=timezone.localdate())
+
+
+class Lines(ReadOnlyInline):
+    model = InvoiceLine
+    verbose_name_plural = _("Lines")
+    ordering = ("position",)
+    show_change_link = False
+    per_page = 50
+    fields = (
+        "position",
+        "model",
+        named("kind", _("Kind"), lambda row: TOKEN_CLASSES[TokenClass(row.token_class)]),
+        count_column("quantity", _("Quantity")),
+        named(
+            "unit_price_figure",
+            _("Unit price / 1M"),
+            lambda row: figure("cost_per_million")(row.unit_price, row.invoice.currency),
+        ),
+        money_column("amount", _("Amount"), currency="invoice.currency"),
+        linked("rate", _("applied rate"), lambda row: row.applied_rate),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[InvoiceLine]:
+        return super().get_queryset(request).select_related("invoice", "applied_rate")
+
+
+class Documents(ReadOnlyInline):
+    model = Document
+    verbose_name_plural = _("PDF")
+    show_change_link = False
+    fields = ("kind", "sha256", count_column("size", _("Bytes")), "rendered_at")
+
+
+class Mails(ReadOnlyInline):
+    model = OutboxMail
+    verbose_name_plural = _("Mails")
+    fields = ("kind", "recipient", "status", "attempts", "sent_at", "last_error")
+
+
+class Payments(ReadOnlyInline):
+    model = Payment
+    verbose_name_plural = _("Payments")
+    fields = (
+        "created_at",
+        money_column("amount", _("Amount")),
+        "status",
+        "processor",
+        "reference",
+        "settled_at",
+        "failure",
+    )
+
+
+@admin.register(Invoice, site=site)
+class InvoiceAdmin(ReadOnlyAdmin):
+    list_display = (
+        "number",
+        CUSTOMER,
+        state_column(_("Status"), TONES),
+        "issued_on",
+        "due_on",
+        money_column("subtotal", _("Supply value")),
+        money_column("tax", _("VAT")),
+        money_column("total", _("Total")),
+        money_column("amount_due", _("Amount due")),
+    )
+    list_filter = ("status", Overdue, "currency", "organization")
+    search_fields = ("number", "organization__name", "organization__slug")
+    list_select_related = ("organization",)
+    date_hierarchy = "issued_on"
+    ordering = ("-finalized_at",)
+    inlines = (Lines, Documents, Mails, Payments)
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    "number",
+                    CUSTOMER,
+                    "status",
+                    linked("of_period", _("billing period"), lambda row: row.period),
+                    "issued_on",
+                    "written_on",
+                    "due_on",
+                    "paid_at",
+                    "voided_at",
+                    "void_reason",
+                )
+            },
+        ),
+        (
+            _("Amounts"),
+            {
+                "fields": (
+                    money_column("subtotal", _("Supply value")),
+                    percent_column("tax_rate", _("VAT rate")),
+                    money_column("tax", _("VAT")),
+                    money_column("total", _("Total")),
+                    money_column("credit_applied", _("Paid by credit")),
+                    money_column("amount_due", _("Amount due")),
+                    "tax_treatment",
+                    "currency",
+                )
+            },
+        ),
+        (
+            _("As printed"),
+            {
+                "classes": ("collapse",),
+                "fields": (
+                    raw_column("seller", _("Supplier")),
+                    raw_column("buyer", _("Buyer")),
+                    raw_column("exchange_rates", _("Exchange rates")),
+                    "language",
+                ),
+            },
+        ),
+    )
+
+    def deeds(self, obj: Invoice) -> list[tuple[Any, str]]:
+        links = []
+        if obj.documents.exists():
+            links.append((_("Open the PDF"), reverse("admin:invoice_pdf", args=[obj.pk])))
+        if obj.status == Invoice.Status.OPEN:
+            links.append((_("Record a bank transfer"), reverse("admin:record_transfer", args=[obj.pk])))
+        if obj.status == Invoice.Status.OPEN or (obj.status == Invoice.Status.PAID and obj.amount_due == 0):
+            links.append((_("Void"), reverse("admin:void_invoice", args=[obj.pk])))
+        live = Invoice.objects.filter(period_id=obj.period_id).exclude(status=Invoice.Status.VOID)
+        if obj.status == Invoice.Status.VOID and not live.exists():
+            links.append((_("Invoice anew"), reverse("admin:reissue_invoice", args=[obj.pk])))
+        return links

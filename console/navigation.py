@@ -1,0 +1,76 @@
+"""The console's menu: by what an operator looks for, not by where a table is kept."""
+
+from typing import Any
+
+from django.db.models import Model
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from accounts.models import ApiKey, AuditEntry, Organization, Source, User
+from billing.models import Invoice, OutboxMail, Payment, ProcessorEvent, Seller
+from catalog.models import AppliedRate, CostPrice, CostTable, ExchangeRate, LanguageModel, MarkupRule
+from console.read_only import list_of
+from ledger.models import BillingPeriod, CreditGrant
+
+
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    return [
+        _group("", [_page(_("Home"), "home", "index")]),
+        _group(
+            _("Customers"),
+            [
+                _list(_("Organizations"), "domain", Organization),
+                _list(_("People"), "group", User),
+                _list(_("API keys"), "key", ApiKey),
+                _list(_("Credits"), "redeem", CreditGrant),
+            ],
+        ),
+        _group(
+            _("Usage"),
+            [
+                _page(_("By customer"), "bar_chart", "usage_summary"),
+                _page(_("Requests"), "receipt_long", "usage_events"),
+                _page(_("Waiting for a price"), "hourglass_empty", "usage_unrated"),
+                _page(_("Held amounts"), "lock_clock", "usage_holds"),
+                _list(_("Sources"), "sensors", Source),
+            ],
+        ),
+        _group(
+            _("Prices"),
+            [
+                _list(_("Models"), "deployed_code", LanguageModel),
+                _list(_("Cost prices"), "sell", CostPrice),
+                _list(_("Markups"), "percent", MarkupRule),
+                _list(_("Exchange rates"), "currency_exchange", ExchangeRate),
+                _list(_("Applied rates"), "calculate", AppliedRate),
+                _list(_("Cost tables"), "table", CostTable),
+            ],
+        ),
+        _group(
+            _("Billing"),
+            [
+                _list(_("Invoices"), "description", Invoice),
+                _list(_("Payments"), "payments", Payment),
+                _list(_("Mails"), "mail", OutboxMail),
+                _list(_("Processor events"), "webhook", ProcessorEvent),
+                _list(_("Billing periods"), "date_range", BillingPeriod),
+                _list(_("Seller"), "storefront", Seller),
+            ],
+        ),
+        _group(_("System"), [_list(_("Audit log"), "history", AuditEntry)]),
+    ]
+
+
+def _group(title: str, items: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"title": title, "items": items, "separator": False}
+
+
+def _page(title: str, icon: str, name: str) -> dict[str, Any]:
+    address = reverse(f"admin:{name}")
+    return {"title": title, "icon": icon, "link": address, "active": lambda request: request.path == address}
+
+
+def _list(title: str, icon: str, model: type[Model]) -> dict[str, Any]:
+    address = list_of(model)
+    return {"title": title, "icon": icon, "link": address, "active": lambda request: request.path.startswith(address)}

@@ -1,0 +1,202 @@
+"""Customers: who they are, who belongs to them, what they have and owe, and their keys (never a secret)."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin import display
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import ApiKey, BillingProfile, Membership, Organization, ServiceKey, Source, User
+from billing.models import Invoice
+from console.figures import money, money_column
+from console.read_only import ReadOnlyAdmin, ReadOnlyInline, linked, state_column
+from console.site import site
+from ledger.balances import available
+from ledger.models import Balance, CreditGrant
+
+STATUS_TONES = {"active": "success", "suspended": "warning", "closed": "danger"}
+
+
+class Members(ReadOnlyInline):
+    model = Membership
+    verbose_name_plural = _("Members")
+    fields = (linked("person", _("name"), lambda row: row.user), "role", "created_at")
+
+
+class Keys(ReadOnlyInline):
+    model = ApiKey
+    verbose_name_plural = _("API keys")
+    fields = ("name", "prefix", "scopes", "created_at", "expires_at", "revoked_at")
+
+
+class Credits(ReadOnlyInline):
+    model = CreditGrant
+    verbose_name_plural = _("Credits")
+    fields = (money_column("amount", _("Amount")), "kind", "reason", "granted_at", "expires_at", "granted_by")
+
+
+class Invoices(ReadOnlyInline):
+    model = Invoice
+    verbose_name_plural = _("Invoices")
+    fields = (
+        linked("invoice", _("Number"), lambda row: row),
+        "status",
+        "issued_on",
+        "due_on",
+        money_column("total", _("Total")),
+        money_column("amount_due", _("Amount due")),
+    )
+
+
+class Profile(ReadOnlyInline):
+    model = BillingProfile
+    verbose_name_plural = _("Billing profile")
+    fields = ("legal_name", "registration_number", "representative", "contact_name", "contact_email", "tax_treatment")
+
+
+def balance_field(name: str, label: Any) -> Any:
+    """A figure of the organization's balance row."""
+
+    @display(description=label)
+    def field(organization: Organization) -> Any:
+        balance = Balance.objects.for_organization(organization).first()
+        if balance is None:
+            return "–"
+        amount = available(balance) if name == "available" else getattr(balance, name)
+        return money(amount, balance.currency)
+
+    field.__name__ = f"{name}_figure"
+    return field
+
+
+@admin.register(Organization, site=site)
+class OrganizationAdmin(ReadOnlyAdmin):
+    list_display = (
+        "name",
+        "slug",
+        state_column(_("Status"), STATUS_TONES),
+        "billing_currency",
+        balance_field("available", _("Available")),
+        balance_field("unbilled", _("Not yet invoiced")),
+        "created_at",
+    )
+    list_filter = ("status", "billing_currency")
+    search_fields = ("name", "slug", "billing_profile__legal_name", "billing_profile__registration_number")
+    ordering = ("name",)
+    inlines = (Profile, Members, Keys, Credits, Invoices)
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    "name",
+                    "slug",
+                    "status",
+                    "billing_currency",
+                    "exchange_policy",
+                    "zone",
+                    "language",
+                    "created_at",
+                )
+            },
+        ),
+        (
+            _("Balance"),
+            {
+                "fields": (
+                    balance_field("available", _("Available, VAT included")),
+                    balance_field("prepaid", _("Credit left, VAT included")),
+                    balance_field("credit_line", _("Credit line, VAT included")),
+                    balance_field("unbilled", _("Not yet invoiced, VAT excluded")),
+                    balance_field("receivable", _("Invoiced and unpaid, VAT included")),
+                    balance_field("held", _("Held for running calls, VAT included")),
+                )
+            },
+        ),
+    )
+
+    def deeds(self, obj: Organization) -> list[tuple[Any, str]]:
+        status = Organization.Status
+        links = [
+            (_("Requests"), f"{reverse('admin:usage_events')}?organization={obj.slug}"),
+            (_("Give credit"), reverse("admin:give_credit", args=[obj.pk])),
+        ]
+        if obj.status == status.ACTIVE:
+            links.append((_("Suspend"), reverse("admin:suspend", args=[obj.pk])))
+        if obj.status == status.SUSPENDED:
+            links.append((_("Reactivate"), reverse("admin:reactivate", args=[obj.pk])))
+        return links
+
+
+@admin.register(User, site=site)
+class UserAdmin(ReadOnlyAdmin):
+    list_display = ("email", "name", "is_staff", "is_active", "date_joined")
+    list_filter = ("is_staff", "is_active", "language")
+    search_fields = ("email", "name")
+    ordering = ("email",)
+    fieldsets = (
+        (None, {"fields": ("email", "name", "language", "is_staff", "is_active", "date_joined", "last_login")}),
+    )
+
+    class Places(ReadOnlyInline):
+        model = Membership
+        verbose_name_plural = _("Organizations")
+        fields = (linked("place", _("organization"), lambda row: row.organization), "role", "created_at")
+
+    inlines = (Places,)
+
+
+@admin.register(ApiKey, site=site)
+class ApiKeyAdmin(ReadOnlyAdmin):
+    list_display = (
+        "name",
+        "prefix",
+        linked("customer", _("organization"), lambda row: row.organization, order="organization__name"),
+        "created_at",
+        "expires_at",
+        "revoked_at",
+    )
+    list_filter = (("revoked_at", admin.EmptyFieldListFilter), "organization")
+    search_fields = ("name", "prefix", "organization__name")
+    list_select_related = ("organization",)
+    ordering = ("-created_at",)
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    "name",
+                    "prefix",
+                    linked("customer", _("organization"), lambda row: row.organization),
+                    "scopes",
+                    "allowed_models",
+                    "created_by",
+                    "created_at",
+                    "expires_at",
+                    "revoked_at",
+                )
+            },
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
+        return super().get_queryset(request).defer("digest")
+
+
+@admin.register(Source, site=site)
+class SourceAdmin(ReadOnlyAdmin):
+    list_display = ("name", "slug", "all_organizations", "created_at")
+    search_fields = ("name", "slug")
+    ordering = ("name",)
+    fieldsets = ((None, {"fields": ("name", "slug", "all_organizations", "created_at")}),)
+
+    class Keys(ReadOnlyInline):
+        model = ServiceKey
+        verbose_name_plural = _("Service keys")
+        fields = ("name", "prefix", "created_at", "expires_at", "revoked_at")
+        show_change_link = False
+
+    inlines = (Keys,)

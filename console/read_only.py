@@ -1,0 +1,135 @@
+"""What all lists and details of the console are: to be looked at. Whatever changes anything is an action of its own page."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.admin import display
+from django.db.models import Model
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from unfold.admin import ModelAdmin, TabularInline
+
+from console.access import is_operator
+
+
+class ReadOnly:
+    """Nothing can be added, changed or deleted, not even by a superuser."""
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return is_operator(request.user)
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return is_operator(request.user)
+
+
+class ReadOnlyAdmin(ReadOnly, ModelAdmin):
+    """A list with its details. `deeds` are links to the actions on one row, shown above its details."""
+
+    actions = None
+    list_per_page = 50
+    show_full_result_count = False
+    list_fullwidth = True
+    list_filter_sheet = False
+    compressed_fields = True
+    empty_value_display = "–"
+    list_before_template = change_form_before_template = "console/parts/deeds.html"
+    list_deeds: tuple[tuple[Any, str], ...] = ()
+    """Labels and names of the addresses of actions that need no row."""
+
+    def deeds(self, obj: Any) -> list[tuple[Any, str]]:
+        return []
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
+        return [field for _title, options in self.get_fieldsets(request, obj) for field in options["fields"]]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        deeds = [{"label": label, "url": reverse(name)} for label, name in self.list_deeds]
+        return super().changelist_view(request, {**(extra_context or {}), "deeds": deeds})
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        row = kwargs.get("obj") or (args[3] if len(args) > 3 else None)
+        context["deeds"] = [{"label": label, "url": url} for label, url in self.deeds(row)] if row else []
+        context["title"] = name_of(row) if row else context.get("title")
+        context["subtitle"] = None
+        return super().render_change_form(request, context, *args, **kwargs)
+
+
+class ReadOnlyInline(ReadOnly, TabularInline):
+    """Rows that belong to the one shown."""
+
+    extra = 0
+    can_delete = False
+    show_change_link = True
+    hide_title = True
+    tab = True
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
+        return list(self.fields or ())
+
+
+def linked(name: str, label: Any, target: Callable[[Any], Any], *, order: str | None = None) -> Callable[[Any], Any]:
+    """A column that leads to the details of another row; empty where there is none."""
+
+    @display(description=label, ordering=order)
+    def column(row: Model) -> Any:
+        other = target(row)
+        return "–" if other is None else link_to(other)
+
+    column.__name__ = name
+    return column
+
+
+def link_to(row: Model, text: Any = None) -> str:
+    return format_html('<a class="text-link" href="{}">{}</a>', address_of(row), text or name_of(row))
+
+
+def name_of(row: Model) -> str:
+    """What a row is called; those without a name of their own by kind and number."""
+    return f"{row._meta.verbose_name} {row.pk}" if type(row).__str__ is Model.__str__ else str(row)
+
+
+def address_of(row: Model) -> str:
+    """Where the details of a row are."""
+    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
+
+
+def list_of(model: type[Model], query: str = "") -> str:
+    """Where the list of a model is, filtered by `query` ("status=open")."""
+    address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+    return f"{address}?{query}" if query else address
+
+
+def raw_column(field: str, label: Any) -> Callable[[Any], Any]:
+    """JSON as it is stored, for reading."""
+
+    @display(description=label)
+    def column(row: Model) -> Any:
+        text = json.dumps(getattr(row, field), ensure_ascii=False, indent=2, sort_keys=True)
+        return format_html('<pre class="raw" tabindex="0">{}</pre>', text)
+
+    column.__name__ = f"{field}_raw"
+    return column
+
+
+def state_column(label: Any, tones: dict[str, str], *, field: str = "status") -> Callable[[Any], Any]:
+    """A status as a coloured label: tones are Unfold's (success, warning, danger, info)."""
+
+    @display(description=label, ordering=field)
+    def column(row: Any) -> Any:
+        value = getattr(row, field)
+        text = getattr(row, f"get_{field}_display")()
+        return format_html('<span class="state state-{}">{}</span>', tones.get(str(value), "plain"), text)
+
+    column.__name__ = f"{field}_state"
+    return column

@@ -1,0 +1,226 @@
+"""Usage: sums by customer and month, single requests with their receipts, what waits for a price, what nobody knows the cost of.
+
+The hot tables have composite keys, which Django's admin does not take, so these are pages of our own within its frame.
+"""
+
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.db.models import Count, Max, Min
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import path
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_safe
+
+from accounts.models import ApiKey, Organization, Source
+from catalog.models import LanguageModel
+from console.deeds import DayInput, DeedForm
+from console.months import day_bounds, last_months, month_named
+from console.site import site
+from console.takings import by_currency, takings_by_organization
+from console.words import TOKEN_CLASSES
+from ledger.event_ids import first_id_at
+from ledger.models import Hold, HoldStatus
+from metering.models import EventKind, Evidence, UnratedUsage, UsageEvent
+from metering.receipts import receipt_of
+from pricing.tokens import PIECE_CLASSES
+
+PER_PAGE = 50
+
+
+@require_safe
+def summary(request: HttpRequest) -> HttpResponse:
+    """What each customer used in a month, what it brought and what it cost."""
+    now = timezone.now()
+    month = month_named(request.GET.get("month", ""), now=now)
+    rows = takings_by_organization(start=month.start, end=month.end)
+    context = {"month": month, "months": last_months(now=now), "rows": rows, "totals": by_currency(rows)}
+    return site.render(request, "console/usage_summary.html", title=_("Usage by customer"), **context)
+
+
+class EventFilter(DeedForm):
+    """Which requests to list. Without a customer one day at a time, because the table is large."""
+
+    organization = forms.ModelChoiceField(
+        label=_("organization"),
+        queryset=Organization.objects.order_by("name"),
+        to_field_name="slug",
+        required=False,
+        empty_label=_("All"),
+    )
+    day = forms.DateField(label=_("Day"), required=False, widget=DayInput)
+    model = forms.ModelChoiceField(
+        label=_("language model"),
+        queryset=LanguageModel.objects.order_by("slug"),
+        to_field_name="slug",
+        required=False,
+        empty_label=_("All"),
+    )
+    evidence = forms.TypedChoiceField(
+        label=_("Evidence"), choices=[("", _("All")), *Evidence.choices], coerce=int, required=False, empty_value=None
+    )
+    request_id = forms.CharField(label=_("Request or generation ID"), required=False, max_length=200)
+
+
+@require_safe
+def events(request: HttpRequest) -> HttpResponse:
+    """Single requests, the newest first."""
+    form = EventFilter(request.GET)
+    wanted: dict[str, Any] = form.cleaned_data if form.is_valid() else {}
+    rows = chosen_events(wanted, today=timezone.localdate())
+    before = _uuid(request.GET.get("before"))
+    if before is not None:
+        rows = rows.filter(id__lt=before)
+    page = list(rows.order_by("-id")[: PER_PAGE + 1])
+    more, page = len(page) > PER_PAGE, page[:PER_PAGE]
+    context = {"filter": form, "rows": with_names(page), "older": _query(request, before=page[-1].id) if more else None}
+    context["newest"] = _query(request, before=None) if before is not None else None
+    return site.render(request, "console/events.html", title=_("Requests"), **context)
+
+
+def chosen_events(wanted: dict[str, Any], *, today: date) -> Any:
+    """The events that a filter names; a day is meant in Seoul."""
+    rows = UsageEvent.objects.all()
+    if wanted.get("organization"):
+        rows = rows.for_organization(wanted["organization"])
+    day = wanted.get("day") or (None if wanted.get("organization") else today)
+    if day:
+        start, end = day_bounds(day)
+        rows = rows.filter(id__gte=first_id_at(start), id__lt=first_id_at(end))
+    if wanted.get("model"):
+        rows = rows.filter(model_id=wanted["model"].pk)
+    if wanted.get("evidence"):
+        rows = rows.filter(evidence=wanted["evidence"])
+    if wanted.get("request_id"):
+        text = wanted["request_id"].strip()
+        rows = rows.filter(request_id=text) | rows.filter(generation_id=text)
+    return rows
+
+
+def with_names(rows: list[UsageEvent]) -> list[dict[str, Any]]:
+    """Events with what their ids stand for, looked up once a page."""
+    organizations = Organization.objects.in_bulk({row.organization_id for row in rows})
+    models = LanguageModel.objects.in_bulk({row.model_id for row in rows})
+    keys = ApiKey.objects.defer("digest").in_bulk({row.api_key_id for row in rows if row.api_key_id})
+    return [
+        {
+            "event": row,
+            "organization": organizations[row.organization_id],
+            "model": models[row.model_id],
+            "key": keys.get(row.api_key_id or 0),
+            "is_reversal": row.kind == EventKind.REVERSAL,
+            "is_evident": row.evidence == Evidence.REPORTED,
+        }
+        for row in rows
+    ]
+
+
+@require_safe
+def receipt(request: HttpRequest, slug: str, event_id: UUID) -> HttpResponse:
+    """What one request cost, and where each factor comes from."""
+    organization = get_object_or_404(Organization, slug=slug)
+    found = receipt_of(organization=organization, event_id=event_id)
+    if found is None:
+        raise Http404
+    [row] = with_names([found.event])
+    context = {
+        **row,
+        "receipt": found,
+        "lines": [
+            {
+                "line": line,
+                "label": TOKEN_CLASSES[line.token_class],
+                "is_piece": line.token_class in PIECE_CLASSES,
+                "unit_cost": found.rate.unit_costs[line.token_class],
+            }
+            for line in found.lines
+        ],
+        "source": Source.objects.filter(pk=found.event.source_id).first(),
+    }
+    return site.render(request, "console/receipt.html", title=_("Receipt of a request"), **context)
+
+
+@require_safe
+def unrated(request: HttpRequest) -> HttpResponse:
+    """Events that wait for a price: by model, because that is what is missing, then one by one."""
+    groups = list(
+        UnratedUsage.objects.order_by()
+        .values("model", "reason")
+        .annotate(count=Count("event_id"), oldest=Min("occurred_at"), newest=Max("occurred_at"))
+        .order_by("-count", "model")[:PER_PAGE]
+    )
+    known = set(
+        LanguageModel.objects.filter(slug__in=[group["model"] for group in groups]).values_list("slug", flat=True)
+    )
+    rows = UnratedUsage.objects.order_by("-event_id")
+    before = _uuid(request.GET.get("before"))
+    if before is not None:
+        rows = rows.filter(event_id__lt=before)
+    page = list(rows[: PER_PAGE + 1])
+    more, page = len(page) > PER_PAGE, page[:PER_PAGE]
+    organizations = Organization.objects.in_bulk({row.organization_id for row in page})
+    sources = Source.objects.in_bulk({row.source_id for row in page})
+    context = {
+        "groups": [group | {"is_known": group["model"] in known} for group in groups],
+        "rows": [
+            {"event": row, "organization": organizations[row.organization_id], "source": sources.get(row.source_id)}
+            for row in page
+        ],
+        "older": _query(request, before=page[-1].event_id) if more else None,
+        "newest": _query(request, before=None) if before is not None else None,
+    }
+    return site.render(request, "console/unrated.html", title=_("Waiting for a price"), **context)
+
+
+@require_safe
+def holds(request: HttpRequest) -> HttpResponse:
+    """Money held for calls that never told what they cost, or still run."""
+    status = HoldStatus.OPEN if request.GET.get("status") == "open" else HoldStatus.QUESTIONED
+    rows = Hold.objects.filter(status=status)
+    before = _uuid(request.GET.get("before"))
+    if before is not None:
+        rows = rows.filter(id__lt=before)
+    page = list(rows.order_by("-id")[: PER_PAGE + 1])
+    more, page = len(page) > PER_PAGE, page[:PER_PAGE]
+    organizations = Organization.objects.in_bulk({row.organization_id for row in page})
+    models = LanguageModel.objects.in_bulk({row.model_id for row in page})
+    context = {
+        "is_open": status == HoldStatus.OPEN,
+        "rows": [
+            {"hold": row, "organization": organizations[row.organization_id], "model": models.get(row.model_id)}
+            for row in page
+        ],
+        "older": _query(request, before=page[-1].id) if more else None,
+        "newest": _query(request, before=None) if before is not None else None,
+    }
+    return site.render(request, "console/holds.html", title=_("Held amounts"), **context)
+
+
+def _uuid(text: str | None) -> UUID | None:
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        return None
+
+
+def _query(request: HttpRequest, **changes: object) -> str:
+    """The same page's query with these values; None takes one out."""
+    query = request.GET.copy()
+    for name, value in changes.items():
+        query.pop(name, None)
+        if value is not None:
+            query[name] = str(value)
+    return f"?{query.urlencode()}"
+
+
+site.pages += [
+    path("usage/", site.admin_view(summary), name="usage_summary"),
+    path("usage/requests/", site.admin_view(events), name="usage_events"),
+    path("usage/requests/<slug:slug>/<uuid:event_id>/", site.admin_view(receipt), name="usage_receipt"),
+    path("usage/unrated/", site.admin_view(unrated), name="usage_unrated"),
+    path("usage/holds/", site.admin_view(holds), name="usage_holds"),
+]
