@@ -1,4 +1,4 @@
-"""Issue, find and revoke the secrets that programs carry: `idk_live_…` (API keys) and `isk_live_…` (service keys).
+"""Issue, find, rotate and revoke the secrets that programs carry: `idk_live_…` (API keys) and `isk_live_…` (service keys).
 
 A secret is a prefix, 32 base-62 characters (190 random bits) and 6 characters of checksum, so that a mistyped key is
 refused without a look at the database. Only its SHA-256 digest is stored.
@@ -10,7 +10,9 @@ import string
 import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+
+from django.db.models import Q
 
 from accounts.audit_log import write_audit_entry
 from accounts.models import ApiKey, Organization, Role, Scope, ServiceKey, Source, SourceOrganization, User
@@ -19,6 +21,10 @@ ALPHABET = string.digits + string.ascii_letters
 RANDOM_LENGTH, CHECKSUM_LENGTH, SHOWN_LENGTH = 32, 6, 13
 API_PREFIX, SERVICE_PREFIX = "idk_live_", "isk_live_"
 ROLES_THAT_MANAGE_KEYS = frozenset({Role.OWNER, Role.ADMIN, Role.DEVELOPER})
+
+
+class KeyRevoked(Exception):
+    """A revoked key gets no new secret: make another key."""
 
 
 class InvalidKey(Exception):
@@ -118,6 +124,48 @@ def revoke_api_key(*, key: ApiKey, now: datetime, actor: User | None) -> None:
         )
 
 
+def rotate_api_key(*, key: ApiKey, overlap: timedelta, now: datetime, actor: User | None) -> str:
+    """Give a key a new secret and return it; the one before works on for `overlap`, an even earlier one ends now.
+
+    The key stays the same row, so its usage, models and spend limits go on without a break. Raises KeyRevoked.
+    """
+    locked = ApiKey.objects.for_organization(key.organization_id).select_for_update().get(pk=key.pk)
+    if locked.revoked_at is not None:
+        raise KeyRevoked
+    secret = new_secret(API_PREFIX)
+    kept = overlap > timedelta(0)
+    detail = {"previous": locked.prefix, "overlap_hours": int(overlap.total_seconds() // 3600)}
+    locked.previous_prefix = locked.prefix if kept else ""
+    locked.previous_digest = locked.digest if kept else None
+    locked.previous_until = now + overlap if kept else None
+    locked.prefix, locked.digest, locked.rotated_at = secret[:SHOWN_LENGTH], digest(secret), now
+    locked.save()
+    write_audit_entry(
+        action="api_key.rotated",
+        target=locked.prefix,
+        organization=key.organization,
+        actor=actor,
+        now=now,
+        detail=detail,
+    )
+    return secret
+
+
+def end_overlap(*, key: ApiKey, now: datetime, actor: User | None) -> bool:
+    """End the secret before the last rotation ahead of time. False if it has ended already."""
+    running = ApiKey.objects.filter(pk=key.pk, organization_id=key.organization_id, previous_until__gt=now)
+    if not running.update(previous_prefix="", previous_digest=None, previous_until=None):
+        return False
+    write_audit_entry(
+        action="api_key.overlap_ended",
+        target=key.previous_prefix,
+        organization=key.organization,
+        actor=actor,
+        now=now,
+    )
+    return True
+
+
 def issue_service_key(*, source: Source, name: str, now: datetime) -> tuple[ServiceKey, str]:
     """Make a key for a foreign gateway to push usage with."""
     secret = new_secret(SERVICE_PREFIX)
@@ -131,9 +179,16 @@ def identify_api_key(secret: str, *, now: datetime) -> KeyIdentity:
     """Whom `secret` speaks for. Raises InvalidKey. Looks in all organizations, hence as the `system` role."""
     if not is_well_formed(secret):
         raise InvalidKey
-    key = ApiKey.objects.using("system").select_related("organization").filter(digest=digest(secret)).first()
+    name = digest(secret)
+    keys = ApiKey.objects.using("system").select_related("organization")
+    key = keys.filter(Q(digest=name) | Q(previous_digest=name)).first()
     if key is None or not _is_valid(key, now=now):
         raise InvalidKey
+    expires_at = key.expires_at
+    if bytes(key.digest) != name:
+        expires_at = min(filter(None, (key.previous_until, key.expires_at)))
+        if expires_at <= now:
+            raise InvalidKey
     organization = key.organization
     return KeyIdentity(
         api_key_id=key.pk,
@@ -145,7 +200,7 @@ def identify_api_key(secret: str, *, now: datetime) -> KeyIdentity:
         exchange_policy=organization.exchange_policy,
         scopes=frozenset(key.scopes),
         allowed_models=frozenset(key.allowed_models),
-        expires_at=key.expires_at,
+        expires_at=expires_at,
     )
 
 

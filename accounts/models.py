@@ -122,6 +122,39 @@ class Membership(models.Model):
         constraints = [models.UniqueConstraint(fields=["organization", "user"], name="one_membership_per_user")]
 
 
+class Invitation(models.Model):
+    """A place that is kept for the holder of an e-mail address. Its token is in the mail only; here is its digest.
+
+    It is open until it is accepted, canceled or expired, and never opens again; sending it anew gives it another token.
+    """
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="invitations")
+    email = models.EmailField(_("email address"))
+    role = models.CharField(_("role"), max_length=10, choices=Role.choices)
+    nonce = models.CharField(max_length=32)
+    digest = models.BinaryField(max_length=32, unique=True, editable=False)
+    invited_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField()
+    sent_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True, blank=True)
+    accepted_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    canceled_at = models.DateTimeField(null=True, blank=True)
+
+    objects = TenantQuerySet["Invitation"].as_manager()
+
+    class Meta:
+        verbose_name = _("invitation")
+        verbose_name_plural = _("invitations")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "email"],
+                condition=models.Q(accepted_at=None, canceled_at=None),
+                name="one_pending_invitation_per_address",
+            ),
+        ]
+
+
 class TaxTreatment(models.TextChoices):
     """How VAT applies to what an organization buys (reference: Korean VAT act; standard unless evidence is kept)."""
 
@@ -187,6 +220,11 @@ class ApiKey(SecretKey):
     created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
     scopes = ArrayField(models.CharField(max_length=20, choices=Scope.choices))
     allowed_models = ArrayField(models.CharField(max_length=200), default=list, blank=True)
+    rotated_at = models.DateTimeField(null=True, blank=True)
+    previous_prefix = models.CharField(max_length=16, blank=True)
+    previous_digest = models.BinaryField(max_length=32, unique=True, null=True, editable=False)
+    previous_until = models.DateTimeField(null=True, blank=True)
+    """The secret before the last rotation, and how long it still works. The key itself – id, usage, limits – stays the same."""
 
     objects = TenantQuerySet["ApiKey"].as_manager()
 
@@ -194,6 +232,14 @@ class ApiKey(SecretKey):
         verbose_name = _("API key")
         verbose_name_plural = _("API keys")
         indexes = [models.Index(fields=["organization", "-created_at"], name="api_key_by_organization")]
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "id"], name="api_key_of_organization"),
+            models.CheckConstraint(
+                condition=models.Q(previous_digest=None, previous_until=None)
+                | models.Q(previous_digest__isnull=False, previous_until__isnull=False),
+                name="previous_secret_has_an_end",
+            ),
+        ]
 
 
 class Source(models.Model):

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import DatabaseError
@@ -28,7 +29,8 @@ from gateway.upstreams.forwarded_bodies import forwarded_body
 from gateway.writers import Release, Writers
 from ledger.event_ids import new_id
 from ledger.group_commit import WriterStopped
-from ledger.holds import HoldRequest, InsufficientFunds
+from ledger.holds import HoldRequest, Refusal
+from ledger.limits import LimitReached
 
 logger = logging.getLogger(__name__)
 SECONDS_TO_RESERVE = 10.0
@@ -83,13 +85,14 @@ async def admit(
         request_id=request_id,
         upstream=upstream,
     )
-    if not await reserve(hold, writers=writers):
-        raise _quota_exceeded(amount, caller=caller, prompt_bytes=len(raw), cap=cap * ask.answers)
+    refusal = await reserve(hold, writers=writers)
+    if refusal is not None:
+        raise _quota_exceeded(refusal, amount, caller=caller, prompt_bytes=len(raw), cap=cap * ask.answers)
     return _call(request_id, hold, began, caller, ask, models[0], body=body, cap=cap, endpoint=endpoint)
 
 
-async def reserve(hold: HoldRequest, *, writers: Writers) -> bool:
-    """Whether the hold is committed. Raises Unavailable if that cannot be known in time; a late hold is given back."""
+async def reserve(hold: HoldRequest, *, writers: Writers) -> Refusal | None:
+    """Why the hold is refused; None if it is committed. Raises Unavailable if that is not known in time; a late hold is given back."""
     try:
         future = writers.reserve.submit([hold])
     except WriterStopped:
@@ -101,10 +104,10 @@ async def reserve(hold: HoldRequest, *, writers: Writers) -> bool:
         future.add_done_callback(lambda late: _give_back(late, hold, writers))
         logger.error("hold not committed", extra={"request_id": hold.request_id, "error_type": type(error).__name__})
         raise Unavailable("The call could not be admitted at the moment. Please try again shortly.") from None
-    return results[0] is None
+    return results[0]
 
 
-def _give_back(late: "Future[list[InsufficientFunds | None]]", hold: HoldRequest, writers: Writers) -> None:
+def _give_back(late: "Future[list[Refusal | None]]", hold: HoldRequest, writers: Writers) -> None:
     if late.cancelled() or late.exception() is not None or late.result()[0] is not None:
         return
     writers.releases.submit([Release(hold.organization_id, hold.id)])
@@ -135,14 +138,25 @@ def _call(
     )
 
 
-def _quota_exceeded(amount: Decimal, *, caller: Caller, prompt_bytes: int, cap: int) -> QuotaExceeded:
-    shown = (
-        f"₩{amount:,.0f}"
-        if caller.identity.currency == "KRW" and amount >= 1
-        else f"{amount:.4f} {caller.identity.currency}"
+def _quota_exceeded(refusal: Refusal, amount: Decimal, *, caller: Caller, prompt_bytes: int, cap: int) -> QuotaExceeded:
+    """What stands in the way – credit or a spend limit – and where that can be changed."""
+    identity = caller.identity
+    pages = f"{settings.SITE_URL}/o/{identity.organization_slug}/"
+    call = (
+        f"this call, which may cost up to {_shown(amount, identity.currency)} with tax ({prompt_bytes} bytes of prompt, up to "
+        f"{cap} output tokens). Lower 'max_tokens', or"
     )
+    if not isinstance(refusal, LimitReached):
+        return QuotaExceeded(f"Your remaining credit does not cover {call} add credit at {pages}.")
+    whose, page = "your organization", "settings/limit"
+    if refusal.api_key_id is not None:
+        whose, page = "this API key", f"keys/{refusal.api_key_id}/limit"
+    resets_at = refusal.resets_at.astimezone(ZoneInfo(identity.zone))
     return QuotaExceeded(
-        f"Your remaining credit does not cover this call, which may cost up to {shown} with tax ({prompt_bytes} bytes of "
-        f"prompt, up to {cap} output tokens). Lower 'max_tokens', or add credit at "
-        f"{settings.SITE_URL}/o/{caller.identity.organization_slug}/."
+        f"The {refusal.window}ly spend limit of {whose} ({_shown(refusal.amount, identity.currency)} with tax) does not leave room "
+        f"for {call} have an owner or admin raise the limit at {pages}{page}. It begins anew on {resets_at:%Y-%m-%d}."
     )
+
+
+def _shown(amount: Decimal, currency: str) -> str:
+    return f"₩{amount:,.0f}" if currency == "KRW" and (amount >= 1 or not amount) else f"{amount:.4f} {currency}"

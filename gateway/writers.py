@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from ledger import holds
 from ledger.group_commit import GroupCommit
-from ledger.holds import HoldRequest, InsufficientFunds
+from ledger.holds import HoldRequest, Refusal
 from ledger.retrying import with_retries
 from metering import recording
 from metering.reports import Outcome, UsageReport
@@ -40,9 +40,7 @@ class Writers:
     """The process's writers, started by their first use."""
 
     def __init__(self) -> None:
-        self.reserve: GroupCommit[HoldRequest, InsufficientFunds | None] = GroupCommit(
-            holds.reserve, name="gateway-reserve"
-        )
+        self.reserve: GroupCommit[HoldRequest, Refusal | None] = GroupCommit(holds.reserve, name="gateway-reserve")
         self.record: GroupCommit[UsageReport, Outcome] = GroupCommit(_record, name="gateway-record")
         self.notes: GroupCommit[GenerationNote, None] = GroupCommit(_note, name="gateway-notes")
         self.releases: GroupCommit[Release, bool] = GroupCommit(_release, name="gateway-releases")

@@ -1,11 +1,12 @@
 """Reserve the worst case of a call before it is made, and resolve the hold once (DESIGN §4.12).
 
-`reserve` is one of the two writes of the hot path: it takes a batch, locks the balances in the order of their ids, admits each
-request while it fits, and writes the holds – one transaction, sent through the process's group commit.
+`reserve` is one of the two writes of the hot path: it takes a batch, locks the balances in the order of their ids and then what
+spend limits there are, admits each request while it fits, and writes the holds – one transaction, sent through the process's
+group commit.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -14,10 +15,11 @@ from django.db import connections
 
 from accounts.tenancy import tenant_scope
 from ledger.balances import available
+from ledger.limits import LimitReached, Movement, count, count_movements, lock_limits, reached, store_limits
 from ledger.models import Balance, HoldStatus
 from ledger.partitions import ensure_partitions, month_of
 from ledger.retrying import with_retries
-from pricing.exact import EXACT, ONE, ZERO, exact_product, exact_sum
+from pricing.exact import EXACT, ZERO, exact_sum
 
 ADD_HOLDS = """
 INSERT INTO ledger_hold
@@ -25,18 +27,19 @@ INSERT INTO ledger_hold
 SELECT t.organization_id, t.id, t.created_at, t.expires_at, 1, t.api_key_id, t.model_id, t.amount, t.request_id, t.upstream
 FROM unnest(%s::bigint[], %s::uuid[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::int[], %s::numeric[], %s::text[],
     %s::text[]) AS t (organization_id, id, created_at, expires_at, api_key_id, model_id, amount, request_id, upstream)
-ON CONFLICT DO NOTHING RETURNING organization_id, amount
+ON CONFLICT DO NOTHING RETURNING organization_id, id, amount
 """
 CAPTURE = """
 UPDATE ledger_hold AS hold SET status = 2, resolved_at = %s, captured = least(hold.amount, t.charge)
 FROM (SELECT * FROM unnest(%s::bigint[], %s::uuid[], %s::numeric[]) AS u (organization_id, id, charge) ORDER BY 1, 2) AS t
 WHERE hold.organization_id = t.organization_id AND hold.id = t.id AND hold.status IN (1, 4)
-RETURNING hold.organization_id, hold.amount
+RETURNING hold.organization_id, hold.api_key_id, hold.created_at, hold.amount
 """
 RELEASE = """
 UPDATE ledger_hold SET status = 3, resolved_at = %s
-WHERE organization_id = %s AND id = %s AND status IN (1, 4) RETURNING amount
+WHERE organization_id = %s AND id = %s AND status IN (1, 4) RETURNING amount, api_key_id, created_at
 """
+GIVE_BACK = "UPDATE ledger_balance SET held = held - %s WHERE organization_id = %s RETURNING limited"
 NOTE_GENERATIONS = """
 UPDATE ledger_hold AS hold SET generation_id = t.generation_id
 FROM (SELECT organization_id, id, u.generation_id
@@ -49,6 +52,9 @@ WHERE hold.organization_id = t.organization_id AND hold.id = t.id
 
 class InsufficientFunds(Exception):
     """The worst case of a call does not fit what the organization may still spend."""
+
+
+Refusal = InsufficientFunds | LimitReached
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,35 +71,50 @@ class HoldRequest:
     request_id: str
     upstream: str
 
+    @property
+    def movement(self) -> Movement:
+        """What the hold does to spend limits."""
+        return Movement(
+            organization_id=self.organization_id, api_key_id=self.api_key_id, at=self.created_at, held=self.amount
+        )
 
-def reserve(requests: Sequence[HoldRequest]) -> list[InsufficientFunds | None]:
-    """Reserve each request, in order, that still fits its balance; None is yes."""
+
+def reserve(requests: Sequence[HoldRequest]) -> list[Refusal | None]:
+    """Reserve each request, in order, that still fits its balance and its spend limits; None is yes."""
     ensure_partitions("ledger_hold", {month_of(request.created_at) for request in requests})
     return with_retries(lambda: _reserve(requests))
 
 
-def _reserve(requests: Sequence[HoldRequest]) -> list[InsufficientFunds | None]:
+def _reserve(requests: Sequence[HoldRequest]) -> list[Refusal | None]:
     organization_ids = sorted({request.organization_id for request in requests})
-    results: list[InsufficientFunds | None] = []
+    results: list[Refusal | None] = []
     admitted: list[HoldRequest] = []
     with tenant_scope(organization_ids):
-        balances = Balance.objects.filter(organization_id__in=organization_ids).order_by("organization_id")
-        left = {balance.pk: available(balance) for balance in balances.select_for_update()}
+        rows = Balance.objects.filter(organization_id__in=organization_ids).order_by("organization_id")
+        balances = {balance.pk: balance for balance in rows.select_for_update()}
+        left = {organization_id: available(balance) for organization_id, balance in balances.items()}
+        limits = lock_limits(
+            [organization_id for organization_id, balance in balances.items() if balance.limited],
+            (request.api_key_id for request in requests),
+            now=max(request.created_at for request in requests),
+        )
         for request in requests:
             remaining = EXACT.subtract(left.get(request.organization_id, ZERO), request.amount)
-            if remaining < ZERO:
-                results.append(InsufficientFunds())
-            else:
+            refusal = InsufficientFunds() if remaining < ZERO else reached(limits, request.movement)
+            results.append(refusal)
+            if refusal is None:
                 left[request.organization_id] = remaining
+                count(limits, [request.movement])
                 admitted.append(request)
-                results.append(None)
         if admitted:
-            _write(admitted)
+            repeated = _write(admitted)
+            count(limits, [replace(request.movement, held=-request.amount) for request in repeated])
+            store_limits(limits)
     return results
 
 
-def _write(admitted: Sequence[HoldRequest]) -> None:
-    """Add the holds and what they reserve; a hold that an unacknowledged commit left behind is not counted again."""
+def _write(admitted: Sequence[HoldRequest]) -> list[HoldRequest]:
+    """Add the holds and what they reserve. Returns those that an unacknowledged commit left behind: they count already."""
     with connections["default"].cursor() as cursor:
         cursor.execute(
             ADD_HOLDS,
@@ -109,32 +130,41 @@ def _write(admitted: Sequence[HoldRequest]) -> None:
                 [request.upstream for request in admitted],
             ],
         )
-        sums = _sums(cursor.fetchall())
+        added = cursor.fetchall()
+        sums = sums_of((organization_id, amount) for organization_id, _id, amount in added)
         cursor.execute(
             "UPDATE ledger_balance AS balance SET held = held + t.amount"
             " FROM unnest(%s::bigint[], %s::numeric[]) AS t (organization_id, amount)"
             " WHERE balance.organization_id = t.organization_id",
             [list(sums), list(sums.values())],
         )
+    if len(added) == len(admitted):
+        return []
+    fresh = {hold_id for _organization_id, hold_id, _amount in added}
+    return [request for request in admitted if request.id not in fresh]
 
 
-def capture(charges: Mapping[tuple[int, UUID], Decimal], *, now: datetime) -> dict[int, Decimal]:
+def capture(charges: Mapping[tuple[int, UUID], Decimal], *, now: datetime) -> list[Movement]:
     """Settle holds with what their calls cost (tax included), inside the recording transaction.
 
-    Returns, per organization, how much the settled holds had reserved; a hold that was settled before is left alone and counts
-    nothing. A charge beyond its hold is captured up to the hold; the rest shows as an overrun of the balance.
+    Returns what each had reserved, as a movement that gives it back; a hold that was settled before is left alone and is not among
+    them. A charge beyond its hold is captured up to the hold; the rest shows as an overrun of the balance.
     """
     if not charges:
-        return {}
+        return []
     with connections["default"].cursor() as cursor:
         organization_ids, ids = zip(*charges, strict=True)
         cursor.execute(CAPTURE, [now, list(organization_ids), list(ids), list(charges.values())])
-        return _sums(cursor.fetchall())
+        return [
+            Movement(organization_id=organization_id, api_key_id=api_key_id, at=created_at, held=-amount)
+            for organization_id, api_key_id, created_at, amount in cursor.fetchall()
+        ]
 
 
-def _sums(rows: Sequence[tuple[int, Decimal]]) -> dict[int, Decimal]:
+def sums_of(amounts: Iterable[tuple[int, Decimal]]) -> dict[int, Decimal]:
+    """The exact sum per organization."""
     sums: dict[int, Decimal] = {}
-    for organization_id, amount in rows:
+    for organization_id, amount in amounts:
         sums[organization_id] = exact_sum((sums.get(organization_id, ZERO), amount))
     return sums
 
@@ -148,9 +178,12 @@ def release(*, organization_id: int, hold_id: UUID, now: datetime) -> bool:
             row = cursor.fetchone()
             if row is None:
                 return False
-            cursor.execute(
-                "UPDATE ledger_balance SET held = held - %s WHERE organization_id = %s", [row[0], organization_id]
-            )
+            amount, api_key_id, created_at = row
+            cursor.execute(GIVE_BACK, [amount, organization_id])
+            (limited,) = cursor.fetchone()
+            if limited:
+                movement = Movement(organization_id=organization_id, api_key_id=api_key_id, at=created_at, held=-amount)
+                count_movements([movement], now=now)
             return True
 
     return with_retries(give_back)
@@ -179,8 +212,3 @@ def question_expired(*, now: datetime, limit: int = 1000) -> int:
             [HoldStatus.QUESTIONED, HoldStatus.OPEN, now, limit],
         )
         return int(cursor.rowcount)
-
-
-def with_tax(amount: Decimal, tax_rate: Decimal) -> Decimal:
-    """A charge as balances and holds count it: tax included, exactly."""
-    return exact_product(amount, exact_sum((ONE, tax_rate)))

@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import Currency, Organization, User
+from accounts.models import ApiKey, Currency, Organization, User
 from accounts.tenancy import TenantQuerySet
 
 
@@ -69,6 +69,8 @@ class Balance(models.Model):
     unbilled = money_field(default=0)
     receivable = money_field(default=0)
     held = money_field(default=0)
+    limited = models.BooleanField(default=False)
+    """Whether there are spend limits: read off this row, which is locked anyway, so that those without pay no query for them."""
 
     objects = TenantQuerySet["Balance"].as_manager()
 
@@ -79,6 +81,47 @@ class Balance(models.Model):
             models.CheckConstraint(condition=Q(held__gte=0), name="held_not_negative"),
             models.CheckConstraint(condition=Q(prepaid__gte=0), name="prepaid_not_negative"),
             models.CheckConstraint(condition=Q(credit_line__gte=0), name="credit_line_not_negative"),
+        ]
+
+
+class LimitWindow(models.TextChoices):
+    """How long a spend limit counts before it begins anew."""
+
+    MONTH = "month", _("Month")
+
+
+class SpendLimit(models.Model):
+    """What an organization, or one of its keys, may spend in a window [window_start, window_end) of the organization's zone.
+
+    `hard` refuses calls that might pass it; a soft one only shows. `amount` and `held` count tax in; `spent` is before tax, as
+    `Balance.unbilled` is, because that is what charges are. `spent_ahead` is usage of the window to come, reported before it began.
+    The counters are exact sums of rollups and unresolved holds of the window, changed only by those who hold the balance's lock.
+    """
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="spend_limits")
+    api_key = models.ForeignKey(ApiKey, on_delete=models.PROTECT, null=True, blank=True, related_name="spend_limits")
+    window = models.CharField(max_length=10, choices=LimitWindow.choices, default=LimitWindow.MONTH)
+    amount = money_field()
+    hard = models.BooleanField(default=True)
+    window_start = models.DateTimeField()
+    window_end = models.DateTimeField()
+    spent = money_field(default=0)
+    spent_ahead = money_field(default=0)
+    held = money_field(default=0)
+    created_at = models.DateTimeField()
+
+    objects = TenantQuerySet["SpendLimit"].as_manager()
+
+    class Meta:
+        verbose_name = _("spend limit")
+        verbose_name_plural = _("spend limits")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "api_key", "window"], nulls_distinct=False, name="one_limit_per_window"
+            ),
+            models.CheckConstraint(condition=Q(amount__gte=0), name="limit_not_negative"),
+            models.CheckConstraint(condition=Q(held__gte=0), name="limit_held_not_negative"),
+            models.CheckConstraint(condition=Q(window_start__lt=F("window_end")), name="limit_window_not_empty"),
         ]
 
 

@@ -109,4 +109,19 @@ INVARIANTS = (
                 <> floor(extract(epoch FROM event.occurred_at) * 1000)
         """,
     ),
+    by_sql(
+        "34",
+        "spent of a spend limit = sum of the rollups of its window, and what is ahead that of later ones",
+        """
+        SELECT spend_limit.organization_id, spend_limit.id, spend_limit.spent, spend_limit.spent_ahead,
+            sum(rollup.amount) AS rolled_up
+        FROM ledger_spendlimit AS spend_limit
+        LEFT JOIN metering_usagerollup AS rollup ON rollup.organization_id = spend_limit.organization_id
+            AND rollup.hour >= spend_limit.window_start
+            AND (spend_limit.api_key_id IS NULL OR spend_limit.api_key_id = rollup.api_key_id)
+        GROUP BY spend_limit.id
+        HAVING spend_limit.spent <> coalesce(sum(rollup.amount) FILTER (WHERE rollup.hour < spend_limit.window_end), 0)
+            OR spend_limit.spent_ahead <> coalesce(sum(rollup.amount) FILTER (WHERE rollup.hour >= spend_limit.window_end), 0)
+        """,
+    ),
 )

@@ -11,7 +11,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from accounts.tenancy import tenant_scope
-from ledger import balances, holds
+from ledger import balances, holds, limits
 from ledger.partitions import ensure_partitions, month_of
 from ledger.periods import lock_periods_for_charges
 from ledger.retrying import with_retries
@@ -64,15 +64,29 @@ def add(items: Sequence[Charge | Waiting], terms: Mapping[int, ChargeTerms], *, 
     zones = {organization_id: terms[organization_id].pricing.zone for organization_id in moments}
     periods = lock_periods_for_charges(moments, zones=zones, now=now)
     event_rows.add_events(charges, periods, {key: ZoneInfo(zone) for key, zone in zones.items()}, now=now)
-    balances.accrue(
+    settled = holds.capture(_settlements(charges, terms), now=now)
+    limited = balances.accrue(
         {organization_id: exact_sum(amounts) for organization_id, amounts in charged.items()},
-        released=holds.capture(_settlements(charges, terms), now=now),
+        released=holds.sums_of((hold.organization_id, -hold.held) for hold in settled),
+    )
+    if limited:
+        moved = [*settled, *(_movement(charge) for charge in charges)]
+        limits.count_movements([one for one in moved if one.organization_id in limited], now=now)
+
+
+def _movement(charge: Charge) -> limits.Movement:
+    report = charge.report
+    return limits.Movement(
+        organization_id=report.organization_id,
+        api_key_id=report.api_key_id,
+        at=report.occurred_at,
+        spent=charge.amount,
     )
 
 
 def _settlements(charges: Sequence[Charge], terms: Mapping[int, ChargeTerms]) -> dict[tuple[int, UUID], Decimal]:
     return {
-        (charge.report.organization_id, charge.report.hold_id): holds.with_tax(
+        (charge.report.organization_id, charge.report.hold_id): balances.with_tax(
             charge.amount, terms[charge.report.organization_id].tax_rate
         )
         for charge in charges

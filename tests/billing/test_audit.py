@@ -14,6 +14,7 @@ from billing import cycle, invoicing
 from billing.sellers import set_seller
 from ledger import holds
 from ledger.event_ids import new_id
+from metering.limiting import set_limit
 from tests import environment, stories
 from tests.stories import NOON, SELLER, use
 
@@ -41,6 +42,9 @@ BREAKAGES = {
              SELECT organization_id, starts_at + interval '1 day', ends_at, zone, 'open' FROM ledger_billingperiod""",
     "30": "UPDATE ledger_balance SET unbilled = unbilled + 1",
     "32": "UPDATE ledger_balance SET receivable = receivable + 1",
+    "33": "UPDATE ledger_spendlimit SET held = held + 1",
+    "34": "UPDATE ledger_spendlimit SET spent_ahead = spent_ahead + 1",
+    "35": "UPDATE ledger_balance SET limited = NOT limited",
     "31": "UPDATE metering_usageevent SET occurred_at = occurred_at - interval '1 minute'",
 }
 
@@ -68,6 +72,7 @@ def books(db: None) -> stories.Cast:
         upstream="test",
     )
     assert holds.reserve([request]) == [None]
+    set_limit(organization=cast.acme.organization, amount=Decimal(1000), actor=None, now=NOON)
     return cast
 
 
