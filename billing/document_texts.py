@@ -182,6 +182,13 @@ def day(moment: date, language: str) -> str:
     return moment.strftime(in_language(("%Y.%m.%d", "%Y-%m-%d"), language))
 
 
+def prose_day(moment: date, language: str) -> str:
+    """`2026년 11월 22일`, `November 22, 2026`."""
+    if language == KOREAN:
+        return f"{moment.year}년 {moment.month}월 {moment.day}일"
+    return f"{_MONTHS[moment.month - 1]} {moment.day}, {moment.year}"
+
+
 def month(first_day: date, language: str) -> str:
     """`2026년 11월`, `November 2026`; the process's locale has no say."""
     return (

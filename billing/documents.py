@@ -4,7 +4,8 @@ An invoice is final and Typst is given no clock, so rendering again gives the sa
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -19,9 +20,18 @@ from billing.typesetting import typeset
 INVOICE_TEMPLATE = "invoice.typ"
 GRACE = timedelta(minutes=1)
 """How long the job that an invoice's closing rang for is left alone."""
-BATCH = 500
+InvoiceKey = tuple[int, UUID]
+"""(organization, invoice)"""
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Rendering:
+    """What became of invoices that were to be rendered."""
+
+    rendered: int = 0
+    failures: list[str] = field(default_factory=list)
 
 
 class DocumentDiffers(Exception):
@@ -49,25 +59,33 @@ def open_document(invoice: Invoice, *, now: datetime) -> bytes:
     return content if content is not None else _render(invoice.organization_id, invoice.pk, now=now)[1]
 
 
-def undocumented(*, now: datetime) -> list[tuple[int, UUID]]:
-    """(organization, invoice) of invoices that have had no document for a while, oldest first. Looks at all tenants."""
+def missing(*, now: datetime, grace: timedelta = GRACE) -> list[InvoiceKey]:
+    """Invoices that have had no document for `grace`, oldest first. Looks at all tenants."""
     documents = Document.objects.filter(invoice=OuterRef("pk"))
-    waiting = Invoice.objects.using("system").filter(~Exists(documents), finalized_at__lt=now - GRACE)
-    return list(waiting.order_by("finalized_at", "pk").values_list("organization_id", "pk")[:BATCH])
+    invoices = Invoice.objects.using("system").filter(~Exists(documents), finalized_at__lte=now - grace)
+    return list(invoices.order_by("finalized_at", "pk").values_list("organization_id", "pk"))
 
 
-def render_missing(*, now: datetime, progress: Callable[[int, int], None] = lambda done, of: None) -> tuple[int, int]:
-    """Render what a lost job left undone; returns how many were and how many failed. One that fails stops no other."""
-    waiting = undocumented(now=now)
-    failed = 0
-    for done, (organization_id, invoice_id) in enumerate(waiting, start=1):
+def damaged() -> list[InvoiceKey]:
+    """Invoices whose stored document is lost or has other bytes than were noted; reads every file. Looks at all tenants."""
+    rows = Document.objects.using("system").order_by("pk").iterator()
+    return [(row.organization_id, row.invoice_id) for row in rows if _intact_bytes(row) is None]
+
+
+def render_all(
+    invoices: Sequence[InvoiceKey], *, now: datetime, progress: Callable[[int, int], None] = lambda done, of: None
+) -> Rendering:
+    """Render each; one that fails stops no other."""
+    rendering = Rendering()
+    for done, (organization_id, invoice_id) in enumerate(invoices, start=1):
         try:
             render_document(organization_id=organization_id, invoice_id=invoice_id, now=now)
-        except Exception:
-            failed += 1
+            rendering.rendered += 1
+        except Exception as error:
+            rendering.failures.append(f"invoice {invoice_id}: {type(error).__name__}: {error}")
             log.exception("a document cannot be rendered", extra={"invoice": str(invoice_id)})
-        progress(done, len(waiting))
-    return len(waiting) - failed, failed
+        progress(done, len(invoices))
+    return rendering
 
 
 def _render(organization_id: int, invoice_id: UUID | str, *, now: datetime) -> tuple[Document, bytes]:

@@ -1,13 +1,22 @@
-"""Put a mail into the outbox, in the transaction of what it tells."""
+"""The outbox: a mail is written down in the transaction of what it tells, and goes out later (`delivery.py`).
+
+What each kind carries in `context` (money as text, in the invoice's currency):
+
+- invoice: nothing; all is in the invoice
+- receipt: `amount`, `processor`, and `to_credit` where more came in than was due
+- payment_failed: `amount`, `failure` (the processor's code)
+- invitation: `inviter`, `role`, `url` (where to accept it)
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
+from email.utils import parseaddr
 from uuid import uuid4
+
+from django.conf import settings
 
 from accounts.models import Organization
 from billing.models import Invoice, OutboxMail
-
-MESSAGE_ID_DOMAIN = "mail.invoicedream.example"
 
 
 def enqueue(
@@ -33,9 +42,14 @@ def enqueue(
             "language": language,
             "invoice": invoice,
             "context": dict(context or {}),
-            "message_id": f"<{mail_id}@{MESSAGE_ID_DOMAIN}>",
+            "message_id": f"<{mail_id}@{_own_domain()}>",
             "next_attempt_at": now,
             "created_at": now,
         },
     )
     return mail
+
+
+def _own_domain() -> str:
+    _name, address = parseaddr(settings.DEFAULT_FROM_EMAIL)
+    return address.rpartition("@")[2]

@@ -7,9 +7,10 @@ from celery import Task, shared_task
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from billing import cycle, document_files, documents, invoicing, unresolved, webhooks
+from billing import cycle, delivery, document_files, documents, invoicing, outbox, unresolved, webhooks
 
 logger = logging.getLogger(__name__)
+DOCUMENTS_A_SWEEP = 500
 
 
 def ring(task: "Task[Any, Any]", **ids: int | str) -> None:
@@ -37,16 +38,36 @@ def close_period(*, organization_id: int, period_id: int) -> None:
 
 @shared_task
 def render_document(*, organization_id: int, invoice_id: str) -> None:
-    """Make an invoice's PDF."""
+    """Make an invoice's PDF, and send the mail that waits for it."""
     documents.render_document(organization_id=organization_id, invoice_id=invoice_id, now=timezone.now())
+    for mail_id in outbox.waiting_for_document(organization_id=organization_id, invoice_id=invoice_id):
+        ring(deliver_mail, organization_id=organization_id, mail_id=str(mail_id))
 
 
 @shared_task
 def sweep_documents() -> None:
     """Make the PDFs that nobody was rung for, and clear away halves."""
     now = timezone.now()
-    documents.render_missing(now=now)
+    documents.render_all(documents.missing(now=now)[:DOCUMENTS_A_SWEEP], now=now)
     document_files.remove_leftovers(now=now)
+
+
+@shared_task
+def deliver_mail(*, organization_id: int, mail_id: str) -> None:
+    """Send one mail of the outbox."""
+    try:
+        delivery.deliver(organization_id=organization_id, mail_id=mail_id, now=timezone.now())
+    except delivery.MailServerUnreachable as error:
+        logger.warning("a mail waits", extra={"mail": mail_id, "reason": str(error)})
+
+
+@shared_task
+def sweep_mail() -> None:
+    """Send every mail that is due."""
+    try:
+        delivery.deliver_waiting(now=timezone.now())
+    except delivery.MailServerUnreachable as error:
+        logger.warning("mails wait", extra={"reason": str(error)})
 
 
 @shared_task

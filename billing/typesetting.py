@@ -73,6 +73,11 @@ def _compiler(template: str) -> typst.Compiler:
     return compilers[template]
 
 
+def check_fonts() -> None:
+    """Raises FontsMissing, before work is begun that would end with it."""
+    _fonts()
+
+
 @cache
 def _fonts() -> typst.Fonts:
     paths = list(settings.DOCUMENT_FONT_PATHS)

@@ -140,7 +140,8 @@ CELERY_BEAT_SCHEDULE = {
     "question-expired-holds": {"task": "ledger.tasks.question_expired_holds", "schedule": 15.0},
     "sweep-processor-events": {"task": "billing.tasks.sweep_processor_events", "schedule": 15.0},
     "resolve-unknown-payments": {"task": "billing.tasks.resolve_unknown_payments", "schedule": 15.0},
-    "sweep-documents": {"task": "billing.tasks.sweep_documents", "schedule": 60.0},
+    "sweep-documents": {"task": "billing.tasks.sweep_documents", "schedule": 60.0, "options": {"expires": 60.0}},
+    "sweep-mail": {"task": "billing.tasks.sweep_mail", "schedule": 15.0, "options": {"expires": 15.0}},
 }
 
 # -- accounts ---------------------------------------------------------------------------------------------------------
@@ -316,5 +317,8 @@ LOGGING = {
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
     "root": {"handlers": ["stderr"], "level": env("LOG_LEVEL", default="INFO")},
-    "loggers": {"django.server": {"handlers": ["stderr"], "propagate": False}},
+    "loggers": {
+        "django.server": {"handlers": ["stderr"], "propagate": False},
+        "stripe": {"level": "WARNING"},  # two lines a call otherwise
+    },
 }

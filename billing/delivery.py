@@ -1,0 +1,173 @@
+"""The mail goes out: at least once, always under the same Message-ID, and nobody's bad address holds up another's mail.
+
+A row is claimed (its next attempt put off by a lease) and committed, then the mail is sent, then the row is marked. Killed in
+between, it is sent again when the lease ends: twice is better than never, and a mail program shows one Message-ID once. A mail
+server that cannot be reached costs no attempt; the mails wait for it.
+"""
+
+import logging
+import smtplib
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.mail.backends.base import BaseEmailBackend
+from django.core.validators import validate_email
+
+from accounts.tenancy import tenant_scope
+from billing import documents, outbox
+from billing.mail_texts import compose
+from billing.models import Invoice, OutboxMail
+
+MAX_ATTEMPTS, MAX_REFUSALS = 10, 3
+"""Ten attempts take about eight hours. An address that the server refuses for good is believed the third time."""
+SWEEP_SECONDS = 120.0
+
+log = logging.getLogger(__name__)
+
+
+class MailServerUnreachable(Exception):
+    """No conversation with the mail server could be begun. Nothing was counted against any mail."""
+
+
+class Hopeless(Exception):
+    """A mail that will not go out however often it is tried."""
+
+
+@dataclass(slots=True)
+class Sweep:
+    """What became of the mails that were due."""
+
+    sent: int = 0
+    put_off: int = 0
+    failed: int = 0
+
+    @property
+    def attempted(self) -> int:
+        return self.sent + self.put_off + self.failed
+
+    def add(self, other: "Sweep") -> None:
+        self.sent += other.sent
+        self.put_off += other.put_off
+        self.failed += other.failed
+
+    def count(self, status: str) -> None:
+        self.sent += status == OutboxMail.Status.SENT
+        self.put_off += status == OutboxMail.Status.WAITING
+        self.failed += status == OutboxMail.Status.FAILED
+
+
+def deliver(*, organization_id: int, mail_id: UUID | str, now: datetime) -> str | None:
+    """Send one mail if it is due; returns its status, or None where it is not due or somebody else is at it.
+
+    Raises MailServerUnreachable.
+    """
+    connection = _connect(now=now)
+    try:
+        return _deliver(connection, organization_id, mail_id, now=now)
+    finally:
+        _hang_up(connection)
+
+
+def deliver_waiting(*, now: datetime, progress: Callable[[Sweep, int], None] = lambda swept, due: None) -> Sweep:
+    """Send what is due, for a while, over one connection. Looks at all tenants. Raises MailServerUnreachable."""
+    swept, due = Sweep(), outbox.due_mails(now=now)
+    if not due:
+        return swept
+    connection = _connect(now=now)
+    deadline = time.monotonic() + SWEEP_SECONDS
+    for organization_id, mail_id in due:
+        status = _deliver(connection, organization_id, mail_id, now=now)
+        if status is not None:
+            swept.count(status)
+        progress(swept, len(due))
+        if time.monotonic() > deadline:
+            break
+        if status not in (None, OutboxMail.Status.SENT):
+            _hang_up(connection)  # what state the server is in after a failure, only a new conversation knows
+            connection = _connect(now=now)
+    _hang_up(connection)
+    return swept
+
+
+def _connect(*, now: datetime) -> BaseEmailBackend:
+    connection: BaseEmailBackend = get_connection()
+    try:
+        connection.open()
+    except (OSError, smtplib.SMTPException) as error:
+        reason = f"The mail server cannot be reached: {error}"
+        outbox.note_outage(reason, now=now)
+        raise MailServerUnreachable(reason) from error
+    return connection
+
+
+def _hang_up(connection: BaseEmailBackend) -> None:
+    """Politely if the server still listens; what was sent is sent either way."""
+    with suppress(OSError, smtplib.SMTPException):
+        connection.close()
+
+
+def _deliver(connection: BaseEmailBackend, organization_id: int, mail_id: UUID | str, *, now: datetime) -> str | None:
+    mail = outbox.claim(organization_id, mail_id, now=now)
+    if mail is None:
+        return None
+    try:
+        _message(mail, connection, now=now).send()
+    except Exception as error:
+        return _note_failure(mail, error, now=now)
+    outbox.note_sent(mail, now=now)
+    return OutboxMail.Status.SENT
+
+
+def _message(mail: OutboxMail, connection: BaseEmailBackend, *, now: datetime) -> EmailMultiAlternatives:
+    with tenant_scope([mail.organization_id]):
+        mail = OutboxMail.objects.select_related("organization", "invoice__period").get(pk=mail.pk)
+        _refuse_hopeless(mail)
+        letter = compose(mail)
+    message = EmailMultiAlternatives(
+        subject=letter.subject,
+        body=letter.text,
+        to=[mail.recipient],
+        reply_to=[mail.invoice.seller["email"]] if mail.invoice else None,
+        headers={"Message-ID": mail.message_id, "Auto-Submitted": "auto-generated"},
+        connection=connection,
+    )
+    message.attach_alternative(letter.html, "text/html")
+    if mail.kind == OutboxMail.Kind.INVOICE and mail.invoice is not None:
+        content = documents.open_document(mail.invoice, now=now)
+        message.attach(f"{mail.invoice.number}.pdf", content, "application/pdf")
+    return message
+
+
+def _refuse_hopeless(mail: OutboxMail) -> None:
+    try:
+        validate_email(mail.recipient)
+    except ValidationError:
+        raise Hopeless("The recipient is not an e-mail address.") from None
+    if mail.kind == OutboxMail.Kind.INVOICE and mail.invoice is not None and mail.invoice.status == Invoice.Status.VOID:
+        raise Hopeless("The invoice was voided before this mail went out.")
+
+
+def _note_failure(mail: OutboxMail, error: Exception, *, now: datetime) -> str:
+    kind = type(error).__name__
+    reason = str(error) if isinstance(error, Hopeless) else f"{kind}: {error}"
+    status = outbox.note_failure(mail, reason, attempts_allowed=_attempts_allowed(error), now=now)
+    log.warning(
+        "a mail was not sent",
+        extra={"mail": str(mail.pk), "attempts": mail.attempts, "status": status, "error_type": kind},
+    )
+    return status
+
+
+def _attempts_allowed(error: Exception) -> int:
+    if isinstance(error, Hopeless):
+        return 1
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        codes = [code for code, _reason in error.recipients.values()]
+        return MAX_REFUSALS if min(codes) >= 500 else MAX_ATTEMPTS
+    return MAX_ATTEMPTS

@@ -1,0 +1,233 @@
+"""What each mail says, in its recipient's language: one layout (templates/mail/letter.*), words and figures by kind.
+
+Figures and the names of amounts are those of the PDF (`document_texts`), so that mail and document never differ.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db.models import Sum
+from django.template.loader import render_to_string
+from django.utils import translation
+from django.utils.translation import gettext as _
+
+from accounts.models import Role
+from billing import document_texts as texts
+from billing.document_content import service_days
+from billing.models import Invoice, OutboxMail, Payment
+from pricing.exact import ZERO
+
+INVOICE_PAGE = "{site}/o/{organization}/invoices/{number}"
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_PROCESSORS = {"stripe": lambda: _("Card"), "bank_transfer": lambda: _("Bank transfer")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """A mail as it goes out, but for its attachment."""
+
+    subject: str
+    text: str
+    html: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wording:
+    """What the layout is filled with. `facts` are pairs of label and value, `main` is the one that counts."""
+
+    subject: str
+    lead: str
+    facts: list[tuple[str, str]]
+    main: tuple[str, str] | None = None
+    url: str
+    action: str
+    after: list[str] = field(default_factory=list)
+
+
+def compose(mail: OutboxMail) -> Letter:
+    """Word the mail in its language, with its invoice as it stands now. Needs the organization's tenant scope."""
+    with translation.override(mail.language):
+        wording = _WORDINGS[OutboxMail.Kind(mail.kind)](mail)
+        context = {
+            "wording": wording,
+            "recipient_name": one_line(mail.invoice.buyer["contact_name"]) if mail.invoice else "",
+            "seller": _seller(mail),
+        }
+        return Letter(
+            subject=one_line(f"[{_('InvoiceDream')}] {wording.subject}"),
+            text=render_to_string("mail/letter.txt", context),
+            html=render_to_string("mail/letter.html", context),
+        )
+
+
+def one_line(text: str) -> str:
+    """Somebody else's text on one line: in a header it cannot start another, in a mail it cannot pose as a paragraph of ours."""
+    return " ".join(_CONTROLS.sub(" ", text).split())
+
+
+# -- what each kind says -------------------------------------------------------------------------------------------------
+
+
+def _invoice(mail: OutboxMail) -> _Wording:
+    invoice = _of(mail)
+    month = texts.month(service_days(invoice)[0], mail.language)
+    amounts = [
+        (_label(mail, "subtotal"), invoice.subtotal),
+        (_("VAT"), invoice.tax),
+        (_label(mail, "total"), invoice.total),
+    ]
+    if invoice.credit_applied:
+        amounts.append((_label(mail, "credit"), -invoice.credit_applied))
+    return _Wording(
+        subject=_("%(month)s invoice (%(number)s)") % {"month": month, "number": invoice.number},
+        lead=_("Here is your invoice for %(month)s. The PDF is attached.") % {"month": month},
+        main=(_label(mail, "amount_due"), _money(invoice, invoice.amount_due)),
+        facts=[
+            (_label(mail, "number"), invoice.number),
+            *((label, _money(invoice, amount)) for label, amount in amounts),
+            *_due_day(mail, invoice),
+            *_account(mail, invoice),
+        ],
+        url=_page(mail, invoice),
+        action=_("View and pay the invoice") if invoice.amount_due > 0 else _("View the invoice"),
+        after=_how_to_pay(mail, invoice),
+    )
+
+
+def _receipt(mail: OutboxMail) -> _Wording:
+    invoice, context = _of(mail), mail.context
+    paid = Decimal(context.get("amount", invoice.amount_due))
+    facts = [(_label(mail, "number"), invoice.number)]
+    facts.append(
+        (_("Paid on"), texts.prose_day(mail.created_at.astimezone(ZoneInfo(invoice.period.zone)), mail.language))
+    )
+    if processor := _PROCESSORS.get(context.get("processor", "")):
+        facts.append((_("Payment method"), processor()))
+    if Decimal(context.get("to_credit", 0)):
+        facts.append((_("Kept as credit"), _money(invoice, Decimal(context["to_credit"]))))
+    if rest := _outstanding(invoice):
+        facts.append((_("Still to be paid"), _money(invoice, rest)))
+    return _Wording(
+        subject=_("Payment receipt (%(number)s)") % {"number": invoice.number},
+        lead=_("We have received your payment."),
+        main=(_("Amount paid"), _money(invoice, paid)),
+        facts=facts,
+        url=_page(mail, invoice),
+        action=_("View the invoice"),
+    )
+
+
+def _payment_failed(mail: OutboxMail) -> _Wording:
+    invoice, context = _of(mail), mail.context
+    reason = {
+        "insufficient_funds": _("The limit or balance of the card is not sufficient."),
+        "expired_card": _("The card has expired."),
+        "authentication_required": _("The card asks for its holder's confirmation."),
+    }.get(context.get("failure", ""), _("The card was declined."))
+    return _Wording(
+        subject=_("Payment failed (%(number)s)") % {"number": invoice.number},
+        lead=_(
+            "We tried to collect the amount due with your payment method, but the payment was not approved. Nothing was charged."
+        ),
+        main=(_label(mail, "amount_due"), _money(invoice, Decimal(context.get("amount", invoice.amount_due)))),
+        facts=[
+            (_label(mail, "number"), invoice.number),
+            (_("Reason"), reason),
+            *_due_day(mail, invoice),
+            *_account(mail, invoice),
+        ],
+        url=_page(mail, invoice),
+        action=_("Pay the invoice"),
+        after=_how_to_pay(mail, invoice),
+    )
+
+
+def _invitation(mail: OutboxMail) -> _Wording:
+    context = {name: one_line(str(value)) for name, value in mail.context.items()}
+    organization, role = one_line(mail.organization.name), context.get("role", "")
+    facts = [(_("Organization"), organization), (_("Invited by"), context.get("inviter", ""))]
+    if role in Role.values:
+        facts.append((_("Role"), str(Role(role).label)))
+    return _Wording(
+        subject=_("Invitation to %(organization)s") % {"organization": organization},
+        lead=_("You are invited to work together in an organization on InvoiceDream."),
+        facts=[(label, value) for label, value in facts if value],
+        url=context["url"],
+        action=_("Accept the invitation"),
+        after=[_("If you did not expect this invitation, you can ignore this mail. Nothing changes.")],
+    )
+
+
+_WORDINGS: Mapping[OutboxMail.Kind, Callable[[OutboxMail], _Wording]] = {
+    OutboxMail.Kind.INVOICE: _invoice,
+    OutboxMail.Kind.RECEIPT: _receipt,
+    OutboxMail.Kind.PAYMENT_FAILED: _payment_failed,
+    OutboxMail.Kind.INVITATION: _invitation,
+}
+
+
+# -- pieces --------------------------------------------------------------------------------------------------------------
+
+
+def _of(mail: OutboxMail) -> Invoice:
+    assert mail.invoice is not None, f"a mail of kind {mail.kind} is about an invoice"
+    return mail.invoice
+
+
+def _label(mail: OutboxMail, name: str, **values: str) -> str:
+    return texts.word(name, mail.language, **values)
+
+
+def _money(invoice: Invoice, amount: Decimal) -> str:
+    return texts.money(amount, invoice.currency)
+
+
+def _due_day(mail: OutboxMail, invoice: Invoice) -> list[tuple[str, str]]:
+    if invoice.amount_due <= 0:
+        return []
+    return [(_label(mail, "due_on"), texts.prose_day(invoice.due_on, mail.language))]
+
+
+def _account(mail: OutboxMail, invoice: Invoice) -> list[tuple[str, str]]:
+    if invoice.amount_due <= 0:
+        return []
+    seller = invoice.seller
+    return [
+        (_label(mail, "bank"), one_line(f"{seller['bank_name']} {seller['bank_account']} ({seller['bank_holder']})"))
+    ]
+
+
+def _how_to_pay(mail: OutboxMail, invoice: Invoice) -> list[str]:
+    if invoice.amount_due <= 0:
+        return [_("Your credit paid it in full. There is nothing left to pay.")]
+    return [_label(mail, "bank_note")]
+
+
+def _page(mail: OutboxMail, invoice: Invoice) -> str:
+    return INVOICE_PAGE.format(site=settings.SITE_URL, organization=mail.organization.slug, number=invoice.number)
+
+
+def _outstanding(invoice: Invoice) -> Decimal:
+    if invoice.status != Invoice.Status.OPEN:
+        return ZERO
+    paid = invoice.payments.filter(status=Payment.Status.SUCCEEDED).aggregate(sum=Sum("amount"))["sum"]
+    rest: Decimal = invoice.amount_due - (paid or ZERO)
+    return rest
+
+
+def _seller(mail: OutboxMail) -> Mapping[str, str]:
+    """For the foot of the mail: the invoice's own seller, or today's."""
+    if mail.invoice is None:
+        seller: Mapping[str, str] = settings.SELLER
+        return seller
+    snapshot = mail.invoice.seller
+    english = mail.language == texts.ENGLISH
+    own = {
+        name: (snapshot.get(f"{name}_en", "") if english else "") or snapshot[name]
+        for name in ("legal_name", "address")
+    }
+    return {**snapshot, "name": own["legal_name"], "address": own["address"]}

@@ -1,0 +1,42 @@
+"""`manage.py render_documents`: make the PDFs that are missing; `--verify` reads every stored one and mends what is damaged."""
+
+from argparse import ArgumentParser
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from billing import documents
+from billing.typesetting import FontsMissing, check_fonts
+
+
+class Command(BaseCommand):
+    help = "Render the PDFs of invoices that have none. Running it again changes nothing."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--verify",
+            action="store_true",
+            help="also check every stored PDF by its hash, and render damaged ones again",
+        )
+
+    def handle(self, *args: Any, verify: bool, **options: Any) -> None:
+        try:
+            check_fonts()
+        except FontsMissing as error:
+            raise CommandError(str(error)) from None
+        now = timezone.now()
+        wanted = documents.missing(now=now, grace=timedelta(0)) + (documents.damaged() if verify else [])
+        done = documents.render_all(wanted, now=now, progress=self._progress)
+        if wanted:
+            self.stdout.write("")
+        for line in done.failures:
+            self.stderr.write(line)
+        self.stdout.write(f"{done.rendered} rendered, {len(done.failures)} failed.")
+        if done.failures:
+            raise CommandError("Nothing is lost; run this again when the reason is gone.")
+
+    def _progress(self, done: int, of: int) -> None:
+        self.stdout.write(f"\r{done} of {of}", ending="")
+        self.stdout.flush()

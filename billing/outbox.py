@@ -1,0 +1,93 @@
+"""The rows of the outbox: which mails are due, whose turn it is to send one, and what became of it."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef, Q
+
+from accounts.tenancy import TenantQuerySet, tenant_scope
+from billing.models import Document, OutboxMail
+
+LEASE = timedelta(minutes=10)
+"""Longer than a sweep and the slowest conversation at its end."""
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=4)
+BATCH = 500
+
+MailKey = tuple[int, UUID]
+"""(organization, mail)"""
+Status = OutboxMail.Status
+
+
+def due_mails(*, now: datetime) -> list[MailKey]:
+    """What may go out now, the longest due first. Looks at all tenants."""
+    due = _due(OutboxMail.objects.using("system"), now=now).order_by("next_attempt_at", "pk")
+    return list(due.values_list("organization_id", "pk")[:BATCH])
+
+
+def count_without_document() -> int:
+    """How many mails wait for their invoice's PDF. Looks at all tenants."""
+    return OutboxMail.objects.using("system").filter(~_is_complete(), status=Status.WAITING).count()
+
+
+def waiting_for_document(*, organization_id: int, invoice_id: UUID | str) -> list[UUID]:
+    """The mails that wait for this invoice's PDF, or did so a moment ago."""
+    with tenant_scope([organization_id]):
+        mails = OutboxMail.objects.for_organization(organization_id).filter(
+            invoice_id=invoice_id, kind=OutboxMail.Kind.INVOICE, status=Status.WAITING
+        )
+        return list(mails.values_list("pk", flat=True))
+
+
+def claim(organization_id: int, mail_id: UUID | str, *, now: datetime) -> OutboxMail | None:
+    """The mail, counted as attempted and nobody else's until its lease ends; None if it is not due or somebody is at it."""
+    with tenant_scope([organization_id]):
+        rows = OutboxMail.objects.select_for_update(skip_locked=True).for_organization(organization_id)
+        mail = _due(rows, now=now).filter(pk=mail_id).first()
+        if mail is not None:
+            mail.attempts += 1
+            mail.next_attempt_at = now + LEASE
+            mail.save(update_fields=["attempts", "next_attempt_at"])
+    return mail
+
+
+def note_sent(mail: OutboxMail, *, now: datetime) -> None:
+    with tenant_scope([mail.organization_id]):
+        row = OutboxMail.objects.for_organization(mail.organization_id).filter(pk=mail.pk)
+        row.update(status=Status.SENT, sent_at=now, last_error="")
+
+
+def note_failure(mail: OutboxMail, reason: str, *, attempts_allowed: int, now: datetime) -> str:
+    """Try again later, ever more seldom; after the last attempt an operator must look. Returns the new status."""
+    status = Status.FAILED if mail.attempts >= attempts_allowed else Status.WAITING
+    pause = min(FIRST_PAUSE * 2 ** (mail.attempts - 1), LONGEST_PAUSE)
+    with tenant_scope([mail.organization_id]):
+        row = OutboxMail.objects.for_organization(mail.organization_id).filter(pk=mail.pk, status=Status.WAITING)
+        row.update(status=status, next_attempt_at=now + pause, last_error=_short(reason))
+    return status
+
+
+def note_outage(reason: str, *, now: datetime) -> None:
+    """Let an operator who looks at the due mails see why they wait. It counts as no attempt."""
+    _due(OutboxMail.objects.using("system"), now=now).exclude(last_error=_short(reason)).update(
+        last_error=_short(reason)
+    )
+
+
+def send_again(*, organization_id: int, mail_id: UUID | str, now: datetime) -> bool:
+    """Put a mail that failed back in the queue, under the same Message-ID; False if it had not failed."""
+    with tenant_scope([organization_id]):
+        mails = OutboxMail.objects.for_organization(organization_id).filter(pk=mail_id, status=Status.FAILED)
+        return bool(mails.update(status=Status.WAITING, attempts=0, next_attempt_at=now, last_error=""))
+
+
+def _due(mails: TenantQuerySet[OutboxMail], *, now: datetime) -> TenantQuerySet[OutboxMail]:
+    return mails.filter(_is_complete(), status=Status.WAITING, next_attempt_at__lte=now)
+
+
+def _is_complete() -> Q:
+    """An invoice's mail waits for its PDF."""
+    return ~Q(kind=OutboxMail.Kind.INVOICE) | Q(Exists(Document.objects.filter(invoice=OuterRef("invoice"))))
+
+
+def _short(reason: str) -> str:
+    return reason[:300]
