@@ -1,6 +1,8 @@
 """Invariants of billing: what was charged is what is invoiced, numbers have no gaps, receivables are open invoices."""
 
-from accounts.invariants import by_sql
+from accounts.invariants import Invariant, by_sql
+from billing.document_audit import documents_that_differ
+from billing.outbox import overdue_mails
 
 INVARIANTS = (
     by_sql(
@@ -50,6 +52,10 @@ INVARIANTS = (
             OR coalesce(max(invoice.sequence), 0) <> series.next_number - 1
         """,
     ),
+    Invariant(
+        "19", "stored PDFs have the bytes that were noted, and state their invoice's total", documents_that_differ
+    ),
+    Invariant("23", "no mail has been due and unsent for longer than allowed", overdue_mails),
     by_sql(
         "32",
         "receivable = amounts due of open invoices",

@@ -3,8 +3,11 @@
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
 
+from accounts.invariants import LIMIT, Violations
 from accounts.tenancy import TenantQuerySet, tenant_scope
 from billing.models import Document, OutboxMail
 
@@ -78,6 +81,16 @@ def send_again(*, organization_id: int, mail_id: UUID | str, now: datetime) -> b
     with tenant_scope([organization_id]):
         mails = OutboxMail.objects.for_organization(organization_id).filter(pk=mail_id, status=Status.FAILED)
         return bool(mails.update(status=Status.WAITING, attempts=0, next_attempt_at=now, last_error=""))
+
+
+def overdue_mails() -> Violations:
+    """Mails that nobody sends though they are due: the sweep stands still, the server is gone, or a PDF cannot be made."""
+    limit = timezone.now() - timedelta(hours=settings.MAIL_OVERDUE_HOURS)
+    overdue = OutboxMail.objects.using("system").filter(status=Status.WAITING, next_attempt_at__lt=limit)
+    return [
+        f"organization_id {mail.organization_id}, id {mail.pk}, due {mail.next_attempt_at.isoformat()}"
+        for mail in overdue.order_by("next_attempt_at")[:LIMIT]
+    ]
 
 
 def _due(mails: TenantQuerySet[OutboxMail], *, now: datetime) -> TenantQuerySet[OutboxMail]:

@@ -6,10 +6,12 @@ Nothing is read but the templates' folder and the fonts.
 
 import json
 import logging
+import re
 import threading
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,12 @@ def typeset(template: str, content: Mapping[str, Any], *, made_at: datetime) -> 
             raise
         log.warning("a document has characters that no font has", extra={"template": template})
         return _compile(template, data, made_at, standards=[])
+
+
+def keywords_of(pdf: bytes) -> list[str]:
+    """The keywords in the metadata of a PDF that we made; PDF/A keeps them where no decoder is needed."""
+    found = re.search(rb"<pdf:Keywords>([^<]*)</pdf:Keywords>", pdf)
+    return unescape(found[1].decode()).split(", ") if found else []
 
 
 def _compile(template: str, data: str, made_at: datetime, *, standards: "list[typst.PDFStandard]") -> bytes:

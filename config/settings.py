@@ -219,6 +219,8 @@ DOCUMENT_FONT_PATHS = env.list(
 # -- mail -------------------------------------------------------------------------------------------------------------
 globals().update(env.email_url("EMAIL_URL", default="consolemail://"))
 EMAIL_TIMEOUT = 10
+MAIL_OVERDUE_HOURS = env.int("MAIL_OVERDUE_HOURS", default=24)
+"""Longer than this no mail may be due and not sent: the audit says so."""
 DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default="인보이스랩 <billing@invoicedream.example>")
 
 # -- REST -------------------------------------------------------------------------------------------------------------
@@ -250,6 +252,11 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+    "ENUM_NAME_OVERRIDES": {
+        "InvoiceKind": "billing.models.Invoice.Kind",
+        "InvoiceStatus": "billing.models.Invoice.Status",
+        "PaymentStatus": "billing.models.Payment.Status",
+    },
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024

@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 
 from accounts.invariants import all_invariants
-from billing import cycle, invoicing
+from billing import cycle, documents, invoicing
 from billing.sellers import set_seller
 from ledger import holds
 from ledger.event_ids import new_id
@@ -35,6 +35,8 @@ BREAKAGES = {
     "15": "UPDATE billing_invoiceline SET exact_amount = exact_amount + 0.5",
     "16": "DELETE FROM billing_invoiceline; DELETE FROM billing_outboxmail; DELETE FROM billing_invoice",
     "17": "UPDATE billing_invoiceseries SET next_number = next_number + 1",
+    "19": "UPDATE billing_document SET sha256 = repeat('0', 64)",
+    "23": "UPDATE billing_outboxmail SET next_attempt_at = '1900-01-01'",
     "25": """ALTER TABLE catalog_exchangerate DROP CONSTRAINT exchange_rate_positive;
              UPDATE catalog_exchangerate SET rate = 0""",
     "29": """ALTER TABLE ledger_billingperiod DROP CONSTRAINT periods_do_not_overlap;
@@ -51,7 +53,7 @@ BREAKAGES = {
 
 @pytest.fixture
 def books(db: None) -> stories.Cast:
-    """Two tenants with usage, an invoice of the month before, and a running call."""
+    """Two tenants with usage, an invoice of the month before with its PDF and a mail that waits, and a running call."""
     before = NOON - timedelta(days=30)
     cast = stories.meet_the_cast(now=before)
     for company in (cast.acme, cast.globex):
@@ -59,7 +61,9 @@ def books(db: None) -> stories.Cast:
         use(company.organization, at=NOON)
     set_seller(now=before, **SELLER)
     [period, _other] = cycle.periods_of_month("2026-10", now=NOON)
-    invoicing.close_period(organization_id=period.organization_id, period_id=period.period_id, now=NOON)
+    invoice = invoicing.close_period(organization_id=period.organization_id, period_id=period.period_id, now=NOON)
+    assert invoice is not None
+    documents.render_document(organization_id=period.organization_id, invoice_id=invoice.pk, now=NOON)
     request = holds.HoldRequest(
         organization_id=cast.acme.organization.pk,
         id=new_id(NOON),
