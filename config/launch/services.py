@@ -23,7 +23,9 @@ class Service:
 
 def stand_ins(*, needs: Needs, chosen: Mapping[str, int], secrets: Mapping[str, str], var: Path) -> list[Service]:
     """The processes of `sandbox/` that this run needs. They keep their books in `var/`."""
-    payments = ["--directory", str(var / "payments"), "--webhook-secret", webhook_secret(secrets)]
+    webhook = f"http://{reachable_host()}:{chosen['SITE_PORT']}/webhooks/stripe"
+    payments = ["--webhook-url", webhook, "--webhook-secret", webhook_secret(secrets)]
+    payments += ["--directory", str(var / "payments")]
     payments += ["--webhook-url", f"http://127.0.0.1:{chosen['SITE_PORT']}/webhooks/stripe"]
     mailbox = ["--directory", str(var / "mailbox"), "--smtp-port", str(chosen["SMTP_PORT"])]
     wanted = [
@@ -58,14 +60,12 @@ def own_services(*, chosen: Mapping[str, int]) -> list[Service]:
 def _granian(
     name: str, arguments: list[str], *, port: int, patience: float = 10, settings: str = "config.settings"
 ) -> Service:
-    host = bind_host()
-    reached = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104  (compared, not bound)
-    listen = ["--host", host, "--port", str(port)]
+    listen = ["--host", bind_host(), "--port", str(port)]
     lean = ["--workers", "1", "--no-ws", "--workers-kill-timeout", str(int(patience))]
     return Service(
         name=name,
         command=(sys.executable, "-m", "granian", *listen, *lean, *arguments),
-        is_ready=lambda: is_ready(reached, port),
+        is_ready=lambda: is_ready(reachable_host(), port),
         stage=1,
         patience=patience,
         environment={"DJANGO_SETTINGS_MODULE": settings},
@@ -84,6 +84,11 @@ def _python(
         patience=patience,
         environment={"DJANGO_SETTINGS_MODULE": "config.settings"},
     )
+
+
+def reachable_host() -> str:
+    """Where this machine reaches what listens on `bind_host()`."""
+    return "127.0.0.1" if bind_host() in ("0.0.0.0", "::") else bind_host()  # noqa: S104  (compared, not bound)
 
 
 def is_ready(host: str, port: int) -> bool:
