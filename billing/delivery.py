@@ -19,9 +19,10 @@ from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.validators import validate_email
 
+from accounts.invitations import is_open
 from accounts.tenancy import tenant_scope
 from billing import documents, outbox
-from billing.mail_texts import compose
+from billing.mail_texts import compose, invitation_of
 from billing.models import Invoice, OutboxMail
 
 MAX_ATTEMPTS, MAX_REFUSALS = 10, 3
@@ -127,7 +128,7 @@ def _deliver(connection: BaseEmailBackend, organization_id: int, mail_id: UUID |
 def _message(mail: OutboxMail, connection: BaseEmailBackend, *, now: datetime) -> EmailMultiAlternatives:
     with tenant_scope([mail.organization_id]):
         mail = OutboxMail.objects.select_related("organization", "invoice__period").get(pk=mail.pk)
-        _refuse_hopeless(mail)
+        _refuse_hopeless(mail, now=now)
         letter = compose(mail)
     message = EmailMultiAlternatives(
         subject=letter.subject,
@@ -144,13 +145,15 @@ def _message(mail: OutboxMail, connection: BaseEmailBackend, *, now: datetime) -
     return message
 
 
-def _refuse_hopeless(mail: OutboxMail) -> None:
+def _refuse_hopeless(mail: OutboxMail, *, now: datetime) -> None:
     try:
         validate_email(mail.recipient)
     except ValidationError:
         raise Hopeless("The recipient is not an e-mail address.") from None
     if mail.kind == OutboxMail.Kind.INVOICE and mail.invoice is not None and mail.invoice.status == Invoice.Status.VOID:
         raise Hopeless("The invoice was voided before this mail went out.")
+    if mail.kind == OutboxMail.Kind.INVITATION and not is_open(invitation_of(mail), now=now):
+        raise Hopeless("The invitation ended before this mail went out.")
 
 
 def _note_failure(mail: OutboxMail, error: Exception, *, now: datetime) -> str:

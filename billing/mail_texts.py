@@ -15,13 +15,15 @@ from django.template.loader import render_to_string
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from accounts.models import Role
+from accounts.invitations import token_of
+from accounts.models import Invitation
 from billing import document_texts as texts
 from billing.document_content import service_days
 from billing.models import Invoice, OutboxMail, Payment
 from pricing.exact import ZERO
 
 INVOICE_PAGE = "{site}/o/{organization}/invoices/{number}"
+INVITATION_PAGE = "{site}/invitations/{token}"
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _PROCESSORS = {"stripe": lambda: _("Card"), "bank_transfer": lambda: _("Bank transfer")}
 
@@ -62,6 +64,12 @@ def compose(mail: OutboxMail) -> Letter:
             text=render_to_string("mail/letter.txt", context),
             html=render_to_string("mail/letter.html", context),
         )
+
+
+def invitation_of(mail: OutboxMail) -> Invitation:
+    """The invitation that a mail of that kind carries; its token is made anew from the row. Needs the tenant scope."""
+    invitations = Invitation.objects.for_organization(mail.organization_id).select_related("invited_by")
+    return invitations.get(pk=mail.context["invitation"])
 
 
 def one_line(text: str) -> str:
@@ -147,16 +155,20 @@ def _payment_failed(mail: OutboxMail) -> _Wording:
 
 
 def _invitation(mail: OutboxMail) -> _Wording:
-    context = {name: one_line(str(value)) for name, value in mail.context.items()}
-    organization, role = one_line(mail.organization.name), context.get("role", "")
-    facts = [(_("Organization"), organization), (_("Invited by"), context.get("inviter", ""))]
-    if role in Role.values:
-        facts.append((_("Role"), str(Role(role).label)))
+    invitation = invitation_of(mail)
+    organization = one_line(mail.organization.name)
+    last_day = invitation.expires_at.astimezone(ZoneInfo(mail.organization.zone))
+    token = token_of(invitation_id=invitation.pk, nonce=invitation.nonce)
     return _Wording(
         subject=_("Invitation to %(organization)s") % {"organization": organization},
         lead=_("You are invited to work together in an organization on InvoiceDream."),
-        facts=[(label, value) for label, value in facts if value],
-        url=context["url"],
+        facts=[
+            (_("Organization"), organization),
+            (_("Role"), str(invitation.get_role_display())),
+            (_("Invited by"), one_line(invitation.invited_by.get_full_name())),
+            (_("Valid until"), texts.prose_day(last_day, mail.language)),
+        ],
+        url=INVITATION_PAGE.format(site=settings.SITE_URL, token=token),
         action=_("Accept the invitation"),
         after=[_("If you did not expect this invitation, you can ignore this mail. Nothing changes.")],
     )

@@ -5,7 +5,7 @@ What each kind carries in `context` (money as text, in the invoice's currency):
 - invoice: nothing; all is in the invoice
 - receipt: `amount`, `processor`, and `to_credit` where more came in than was due
 - payment_failed: `amount`, `failure` (the processor's code)
-- invitation: `inviter`, `role`, `url` (where to accept it)
+- invitation: `invitation` (its number; the token is made when the mail is written, so the outbox opens no door)
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from django.conf import settings
 
-from accounts.models import Organization
+from accounts.models import Invitation, Organization
 from billing.models import Invoice, OutboxMail
 
 
@@ -48,6 +48,19 @@ def enqueue(
         },
     )
     return mail
+
+
+def enqueue_invitation(invitation: Invitation, *, now: datetime) -> OutboxMail:
+    """Queue the mail of an invitation that was just made or renewed, in that transaction."""
+    return enqueue(
+        kind=OutboxMail.Kind.INVITATION,
+        key=f"invitation:{invitation.pk}:{invitation.sent_at.isoformat()}",
+        organization=invitation.organization,
+        recipient=invitation.email,
+        language=invitation.organization.language,
+        context={"invitation": invitation.pk},
+        now=now,
+    )
 
 
 def _own_domain() -> str:
