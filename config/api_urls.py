@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from accounts import api as accounts_api
 from accounts.api_views import ApiView, PublicAPIView
 from billing import api as billing_api
-from billing import payments_api
+from billing import invoices_api, payments_api
 from catalog import api as catalog_api
 from metering import api as metering_api
 
@@ -42,6 +42,14 @@ version_1 = [
     path("models/<path:model_id>", catalog_api.ModelDetail.as_view(), name="api-model"),
     path("estimates", billing_api.Estimates.as_view(), name="api-estimates"),
     path("estimates/current", billing_api.CurrentEstimate.as_view(), name="api-current-estimate"),
+    path("invoices", invoices_api.InvoiceList.as_view(), name="api-invoices"),
+    path("invoices/<uuid:invoice_id>", invoices_api.InvoiceDetail.as_view(), name="api-invoice"),
+    path("invoices/<uuid:invoice_id>/pdf", invoices_api.InvoicePdf.as_view(), name="api-invoice-pdf"),
+    path(
+        "invoices/<uuid:invoice_id>/lines/<int:position>/events",
+        invoices_api.InvoiceLineEvents.as_view(),
+        name="api-invoice-line-events",
+    ),
     path("invoices/<uuid:invoice_id>/pay", payments_api.PayInvoice.as_view(), name="api-pay-invoice"),
     path("payments", payments_api.PaymentList.as_view(), name="api-payments"),
     path("api-keys", accounts_api.ApiKeyList.as_view(), name="api-keys"),

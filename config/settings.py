@@ -253,6 +253,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "ENUM_NAME_OVERRIDES": {
+        "EventKind": ["usage", "reversal"],
         "InvoiceKind": "billing.models.Invoice.Kind",
         "InvoiceStatus": "billing.models.Invoice.Status",
         "PaymentStatus": "billing.models.Payment.Status",

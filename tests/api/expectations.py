@@ -10,11 +10,14 @@ from enum import Enum, auto
 
 from accounts.api_keys import ROLES_THAT_MANAGE_KEYS
 from accounts.models import Role
+from billing.payments_api import ROLES_THAT_PAY
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 EVERYBODY = frozenset(Role)
 MANAGERS = ROLES_THAT_MANAGE_KEYS
 ADMINISTRATORS = frozenset({Role.OWNER, Role.ADMIN})
+PAYERS = ROLES_THAT_PAY
+"""People only: no key pays."""
 REPORTERS: frozenset[Role] = frozenset()
 """Service keys, and API keys that may write usage; no session."""
 
@@ -67,6 +70,7 @@ EXPECTATIONS: Mapping[str, Expectation] = {
     "legal/terms": public(),
     "legal/privacy": public(),
     "language": public("POST"),
+    "webhooks/stripe": OWN,  # the processor's, by its signature
     "healthz": public(),
     "readyz": public(),
     # where somebody starts
@@ -96,6 +100,12 @@ EXPECTATIONS: Mapping[str, Expectation] = {
     "api/v1/models/<path:model_id>": public(),
     "api/v1/estimates": public("POST"),
     "api/v1/estimates/current": api(GET=EVERYBODY),
+    "api/v1/invoices": api(GET=EVERYBODY),
+    "api/v1/invoices/<uuid:invoice_id>": api(GET=EVERYBODY),
+    "api/v1/invoices/<uuid:invoice_id>/pdf": api(GET=EVERYBODY),
+    "api/v1/invoices/<uuid:invoice_id>/lines/<int:position>/events": api(GET=EVERYBODY),
+    "api/v1/invoices/<uuid:invoice_id>/pay": api(POST=PAYERS),
+    "api/v1/payments": api(GET=EVERYBODY),
     "api/v1/api-keys": api(GET=MANAGERS, POST=MANAGERS),
     "api/v1/api-keys/<str:key_id>": api(GET=MANAGERS, DELETE=MANAGERS),
     "api/v1/schema/": public(),

@@ -1,0 +1,169 @@
+"""How the REST API shows invoices, their lines, and the requests behind a line. Money is text; exact where the name says so."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from rest_framework import serializers
+
+from billing.invoice_queries import PricedLine, is_overdue
+from billing.models import Invoice
+from catalog.rate_answers import AppliedRateAnswer, rate_json
+from metering.usage_shapes import EventAnswer
+from pricing.plain_text import plain
+from pricing.totals import MINOR_UNITS
+
+
+class PeriodName(serializers.Serializer[Any]):
+    """A half-open month in the organization's zone."""
+
+    start = serializers.DateTimeField()
+    end = serializers.DateTimeField()
+    zone = serializers.CharField()
+
+
+class InvoiceAnswer(serializers.Serializer[Any]):
+    """An invoice: what is owed for a period. Amounts have the decimals of their currency."""
+
+    id = serializers.CharField()
+    number = serializers.CharField()
+    kind = serializers.ChoiceField(choices=Invoice.Kind.choices)
+    status = serializers.ChoiceField(choices=Invoice.Status.choices)
+    overdue = serializers.BooleanField(help_text="Open after its due date.")
+    period = PeriodName()
+    issued_on = serializers.DateField()
+    written_on = serializers.DateField(help_text="작성일자.")
+    due_on = serializers.DateField()
+    language = serializers.CharField()
+    currency = serializers.CharField()
+    supply_value = serializers.CharField(help_text="공급가액: the exact amounts added up, rounded once.")
+    tax = serializers.CharField(help_text="세액: rounded down.")
+    total = serializers.CharField(help_text="합계금액.")
+    credit_applied = serializers.CharField(help_text="Prepaid credit that was used for it.")
+    amount_due = serializers.CharField(help_text="청구 금액: the total less the credit.")
+    finalized_at = serializers.DateTimeField()
+    paid_at = serializers.DateTimeField(allow_null=True)
+    voided_at = serializers.DateTimeField(allow_null=True)
+    void_reason = serializers.CharField(help_text="Empty unless void.")
+
+
+class InvoiceLineAnswer(serializers.Serializer[Any]):
+    """quantity × unit price = exact amount. The `amount`s of all lines add up to the supply value."""
+
+    position = serializers.IntegerField(help_text="The n of `lines/{n}/events`.")
+    model = serializers.CharField()
+    token_class = serializers.CharField()
+    service_month = serializers.CharField(
+        allow_null=True, help_text="Of usage that came in after its month was closed."
+    )
+    quantity = serializers.IntegerField()
+    unit_price = serializers.CharField(help_text="For one token or piece.")
+    unit_price_per_million = serializers.CharField(allow_null=True, help_text="null for what is counted in pieces.")
+    exact_amount = serializers.CharField()
+    amount = serializers.CharField(help_text="Its share of the rounded supply value.")
+    applied_rate_id = serializers.IntegerField()
+    formula = serializers.CharField(help_text="A product that gives the exact amount.")
+
+
+class ExchangeRateAnswer(serializers.Serializer[Any]):
+    base = serializers.CharField()
+    quote = serializers.CharField()
+    rate = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]
+    published_on = serializers.DateField()
+
+
+class InvoiceDetailAnswer(InvoiceAnswer):
+    """An invoice with its parties as they were when it was finalized, and its lines with the rates behind them."""
+
+    tax_treatment = serializers.CharField()
+    tax_rate = serializers.CharField()
+    exact_supply_value = serializers.CharField(help_text="Before rounding: the exact amounts of the lines added up.")
+    seller = serializers.DictField(child=serializers.CharField(allow_blank=True))
+    buyer = serializers.DictField(child=serializers.CharField(allow_blank=True))
+    exchange_rates = ExchangeRateAnswer(many=True)
+    lines = InvoiceLineAnswer(many=True)
+    applied_rates = serializers.DictField(child=AppliedRateAnswer(), help_text="By applied_rate_id.")
+
+
+class InvoicePage(serializers.Serializer[Any]):
+    data = InvoiceAnswer(many=True)  # type: ignore[assignment]
+    next_cursor = serializers.CharField(allow_null=True)
+
+
+class LineEventAnswer(EventAnswer):
+    """A request behind a line. `amount` is all of it; `line_amount` is what its tokens of the line's class put into the line."""
+
+    line_quantity = serializers.IntegerField()
+    line_amount = serializers.CharField(help_text="Exact. Over all pages they add up to the line's exact amount.")
+
+
+class LineEventPage(serializers.Serializer[Any]):
+    data = LineEventAnswer(many=True)  # type: ignore[assignment]
+    next_cursor = serializers.CharField(allow_null=True)
+
+
+def invoice_json(invoice: Invoice, *, now: datetime) -> dict[str, Any]:
+    """An invoice, with its period, as InvoiceAnswer."""
+    zone, period = ZoneInfo(invoice.period.zone), invoice.period
+    amounts = {
+        "supply_value": invoice.subtotal,
+        "tax": invoice.tax,
+        "total": invoice.total,
+        "credit_applied": invoice.credit_applied,
+        "amount_due": invoice.amount_due,
+    }
+    return {
+        "id": str(invoice.pk),
+        "number": invoice.number,
+        "kind": invoice.kind,
+        "status": invoice.status,
+        "overdue": is_overdue(invoice, now=now),
+        "period": {
+            "start": period.starts_at.astimezone(zone).isoformat(),
+            "end": period.ends_at.astimezone(zone).isoformat(),
+            "zone": period.zone,
+        },
+        "issued_on": invoice.issued_on,
+        "written_on": invoice.written_on,
+        "due_on": invoice.due_on,
+        "language": invoice.language,
+        "currency": invoice.currency,
+        **{name: f"{amount:.{MINOR_UNITS[invoice.currency]}f}" for name, amount in amounts.items()},
+        "finalized_at": invoice.finalized_at,
+        "paid_at": invoice.paid_at,
+        "voided_at": invoice.voided_at,
+        "void_reason": invoice.void_reason,
+    }
+
+
+def detail_json(invoice: Invoice, lines: Sequence[PricedLine], *, now: datetime) -> dict[str, Any]:
+    """An invoice with its lines as InvoiceDetailAnswer."""
+    return invoice_json(invoice, now=now) | {
+        "tax_treatment": invoice.tax_treatment,
+        "tax_rate": plain(invoice.tax_rate),
+        "exact_supply_value": plain(invoice.exact_subtotal),
+        "seller": invoice.seller,
+        "buyer": invoice.buyer,
+        "exchange_rates": invoice.exchange_rates,
+        "lines": [_line_json(line, invoice.currency) for line in lines],
+        "applied_rates": {str(line.line.applied_rate_id): rate_json(line.rate) for line in lines},
+    }
+
+
+def _line_json(priced: PricedLine, currency: str) -> dict[str, Any]:
+    line, per_million = priced.line, priced.price_per_million
+    return {
+        "position": line.position,
+        "model": line.model,
+        "token_class": line.token_class,
+        "service_month": line.service_month and line.service_month.strftime("%Y-%m"),
+        "quantity": priced.quantity,
+        "unit_price": plain(line.unit_price),
+        "unit_price_per_million": None if per_million is None else plain(per_million),
+        "exact_amount": plain(line.exact_amount),
+        "amount": f"{line.amount:.{MINOR_UNITS[currency]}f}",
+        "applied_rate_id": line.applied_rate_id,
+        "formula": priced.formula,
+    }
