@@ -33,17 +33,18 @@ def open_account(
             name=name, owner=owner, now=now, slug=slug, zone=zone, currency=currency, language=language
         )
         open_balance(organization, tax_rate=tax_rate_of(TaxTreatment.STANDARD), credit_line=credit_line)
-    credit = settings.TRIAL_CREDIT_KRW if trial_credit is None else trial_credit
-    if credit and currency == Currency.KRW:
-        grant_credit(
-            organization=organization,
-            amount=credit,
-            currency=currency,
-            kind=CreditGrant.Kind.PROMOTIONAL,
-            reason="Trial credit",
-            key=TRIAL_KEY,
-            now=now,
-        )
+        credit = settings.TRIAL_CREDIT_KRW if trial_credit is None else trial_credit
+        if credit and currency == Currency.KRW:
+            grant_credit(
+                organization=organization,
+                amount=credit,
+                currency=currency,
+                kind=CreditGrant.Kind.PROMOTIONAL,
+                reason="Trial credit",
+                key=TRIAL_KEY,
+                now=now,
+                using="system",
+            )
     return organization
 
 

@@ -27,17 +27,22 @@ def grant_credit(
     now: datetime,
     expires_at: datetime | None = None,
     actor: User | None = None,
+    using: str = "default",
 ) -> CreditGrant | None:
-    """Add `amount` (tax included) to the prepaid balance; None if a grant with this `key` exists. Raises WrongCurrency."""
+    """Add `amount` (tax included) to the prepaid balance; None if a grant with this `key` exists. Raises WrongCurrency.
+
+    `using="system"` joins the transaction that opens an account, which no tenant scope can see yet.
+    """
     if currency != organization.billing_currency:
         raise WrongCurrency(f"{organization.slug} is billed in {organization.billing_currency}, not {currency}")
-    with transaction.atomic():
-        set_visible_organizations([organization.pk])
-        grants = CreditGrant.objects.for_organization(organization)
-        Balance.objects.select_for_update().for_organization(organization).get()
+    with transaction.atomic(using=using):
+        set_visible_organizations([organization.pk], using=using)
+        grants = CreditGrant.objects.using(using).for_organization(organization)
+        balance = Balance.objects.using(using).for_organization(organization)
+        balance.select_for_update().get()
         if grants.filter(key=key).exists():
             return None
-        grant = CreditGrant.objects.create(
+        grant = grants.create(
             organization_id=organization.pk,
             kind=kind,
             amount=amount,
@@ -48,7 +53,7 @@ def grant_credit(
             expires_at=expires_at,
             granted_by=actor,
         )
-        Balance.objects.for_organization(organization).update(prepaid=F("prepaid") + amount)
+        balance.update(prepaid=F("prepaid") + amount)
         write_audit_entry(
             action="credit.granted",
             target=key,
@@ -56,5 +61,6 @@ def grant_credit(
             actor=actor,
             now=now,
             detail={"amount": format(amount, "f"), "currency": currency, "kind": kind},
+            using=using,
         )
     return grant

@@ -133,3 +133,16 @@ def test_the_welcome_page_issues_one_key_only(browse: Browse) -> None:
     assert client.post("/welcome").status_code == 200
     assert client.post("/welcome").status_code == 302, "sent again, by the browser's reload button"
     assert ApiKey.objects.using("system").count() == 1
+
+
+def test_a_mail_server_that_is_away_loses_no_sign_up(browse: Browse, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_args: object, **_kwargs: object) -> None:
+        raise ConnectionRefusedError
+
+    client = browse(language="ko")
+    with monkeypatch.context() as broken:
+        broken.setattr("django.core.mail.backends.locmem.EmailBackend.send_messages", away)
+        assert "다시 보내 드립니다" in text_of(client.post("/accounts/signup/", FORM, follow=True))
+
+    client.post("/accounts/login/", {"login": FORM["email"], "password": FORM["password1"]})
+    assert [message.to for message in mail.outbox] == [["minji@acme-labs.example"]]
