@@ -54,7 +54,7 @@ def processor_of(payment: Payment) -> Processor:
 def attempt_of(payment: Payment, *, hint: str = "") -> Attempt:
     """The call as its committed rows have it; only what never changes goes into it, or its key would not fit any more."""
     invoice, method = payment.invoice, payment.method
-    page = f"{settings.SITE_URL}/o/{invoice.organization.slug}/invoices/{invoice.pk}"
+    page = f"{settings.SITE_URL}/o/{invoice.organization.slug}/invoices/{invoice.number}"
     payer = payment.started_by.email if payment.started_by else invoice.buyer.get("contact_email", "")
     usable = hint.startswith("pi_") == (method is not None)
     return Attempt(

@@ -1,4 +1,4 @@
-"""Invariants of billing: what was charged is what is invoiced, numbers have no gaps, receivables are open invoices."""
+"""Invariants of billing: what was charged is what is invoiced, numbers have no gaps, money is taken once and accounted for."""
 
 from accounts.invariants import Invariant, by_sql
 from billing.document_audit import documents_that_differ
@@ -58,12 +58,48 @@ INVARIANTS = (
     Invariant("23", "no mail has been due and unsent for longer than allowed", overdue_mails),
     by_sql(
         "32",
-        "receivable = amounts due of open invoices",
+        "receivable = what open invoices are still owed",
         """
-        SELECT balance.organization_id, balance.receivable, coalesce(sum(invoice.amount_due), 0) AS due
-        FROM ledger_balance AS balance
-        LEFT JOIN billing_invoice AS invoice ON invoice.organization_id = balance.organization_id AND invoice.status = 'open'
-        GROUP BY 1, 2 HAVING balance.receivable <> coalesce(sum(invoice.amount_due), 0)
+        SELECT balance.organization_id, balance.receivable, coalesce(open.owed, 0) AS owed
+        FROM ledger_balance AS balance LEFT JOIN (
+            SELECT invoice.organization_id, sum(invoice.amount_due - coalesce(paid.amount, 0)) AS owed
+            FROM billing_invoice AS invoice LEFT JOIN (
+                SELECT invoice_id, sum(amount) AS amount FROM billing_payment WHERE status = 'succeeded' GROUP BY 1
+            ) AS paid ON paid.invoice_id = invoice.id
+            WHERE invoice.status = 'open' GROUP BY 1
+        ) AS open USING (organization_id)
+        WHERE balance.receivable <> coalesce(open.owed, 0)
         """,
+    ),
+    by_sql(
+        "20",
+        "one open payment attempt per invoice",
+        """
+        SELECT invoice_id, count(*) AS attempts FROM billing_payment
+        WHERE status IN ('pending', 'requires_action', 'unknown') GROUP BY 1 HAVING count(*) > 1
+        """,
+    ),
+    by_sql(
+        "21",
+        "an invoice keeps what it needs of its payments: paid ones all, void ones nothing, the rest is credit",
+        """
+        SELECT * FROM (
+            SELECT invoice.number, invoice.status, invoice.amount_due,
+                coalesce(sum(payment.amount - coalesce(credit.amount, 0)), 0) AS kept
+            FROM billing_invoice AS invoice
+            LEFT JOIN billing_payment AS payment ON payment.invoice_id = invoice.id AND payment.status = 'succeeded'
+            LEFT JOIN ledger_creditgrant AS credit
+                ON credit.organization_id = payment.organization_id AND credit.key = 'overpayment:' || payment.id
+            GROUP BY invoice.id
+        ) AS books WHERE CASE status
+            WHEN 'paid' THEN kept <> greatest(amount_due, 0)
+            WHEN 'void' THEN kept <> 0
+            ELSE kept < 0 OR (kept >= amount_due AND amount_due > 0) END
+        """,
+    ),
+    by_sql(
+        "22",
+        "each webhook is in the inbox once",
+        "SELECT processor, event_id, count(*) FROM billing_processorevent GROUP BY 1, 2 HAVING count(*) > 1",
     ),
 )

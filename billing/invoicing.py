@@ -20,6 +20,7 @@ from billing import mails
 from billing.models import Invoice, InvoiceLine, InvoiceSeries, OutboxMail, Payment
 from billing.numbering import take_number
 from billing.sellers import current_seller, snapshot
+from billing.settlement import return_payments
 from billing.usage_lines import UsageLine, usage_lines
 from ledger import settling
 from ledger.models import Balance, BillingPeriod
@@ -109,7 +110,8 @@ def reissue_invoice(*, organization_id: int, period_id: int, now: datetime, acto
 
 
 def void_invoice(*, organization_id: int, invoice_id: UUID, reason: str, now: datetime, actor: User | None) -> Invoice:
-    """Cancel an open invoice: its claim and the credit it used are taken back, its number and rows stay.
+    """Cancel an open invoice: its claim and the credit it used are taken back, what was paid of it becomes credit, its number and
+    rows stay.
 
     Raises NotOpen for any other status, PaymentInProgress while an attempt to pay it is undecided.
     """
@@ -123,10 +125,11 @@ def void_invoice(*, organization_id: int, invoice_id: UUID, reason: str, now: da
         invoice.status, invoice.voided_at, invoice.void_reason = Invoice.Status.VOID, now, reason
         invoice.save(update_fields=["status", "voided_at", "void_reason"])
         settling.lock_balance(organization_id)
+        returned = return_payments(invoice=invoice, now=now)
         settling.cancel_receivable(
             organization_id=organization_id,
             invoice_id=invoice.pk,
-            due=invoice.amount_due,
+            due=invoice.amount_due - returned,
             credit=invoice.credit_applied,
             now=now,
         )

@@ -18,6 +18,7 @@ from accounts.models import Role, Scope
 from accounts.pages import PageQuery, page
 from billing import collection
 from billing.models import Invoice, Payment
+from pricing.plain_text import plain
 
 ROLES_THAT_PAY = frozenset({Role.OWNER, Role.ADMIN, Role.BILLING})
 RETRY_SECONDS = 5
@@ -59,7 +60,7 @@ def payment_json(payment: Payment) -> dict[str, Any]:
         "invoice_id": str(payment.invoice_id),
         "invoice_number": payment.invoice.number,
         "processor": payment.processor,
-        "amount": format(payment.amount, "f"),
+        "amount": plain(payment.amount),
         "currency": payment.currency,
         "status": payment.status,
         "action_url": payment.action_url,

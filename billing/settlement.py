@@ -25,6 +25,7 @@ from ledger.credits import grant_credit
 from ledger.models import CreditGrant
 from ledger.retrying import with_retries
 from pricing.exact import ZERO
+from pricing.plain_text import plain
 
 logger = logging.getLogger(__name__)
 FORWARD = (Payment.Status.UNKNOWN, Payment.Status.REQUIRES_ACTION, Payment.Status.PENDING)
@@ -35,7 +36,7 @@ class AmountDiffers(Exception):
 
 
 def overpayment_key(payment: Payment) -> str:
-    """The key of the credit that a payment's excess became; invariants 21 and 34 find it by this."""
+    """The key of the credit that a payment became, as far as its invoice did not need it; invariant 21 finds it by this."""
     return f"overpayment:{payment.pk}"
 
 
@@ -116,12 +117,21 @@ def settle(*, invoice: Invoice, payment: Payment, now: datetime, actor: User | N
         detail={
             "payment": str(payment.pk),
             "processor": payment.processor,
-            "amount": format(payment.amount, "f"),
-            "to_credit": format(excess, "f"),
+            "amount": plain(payment.amount),
+            "to_credit": plain(excess),
         },
     )
-    _mail(OutboxMail.Kind.RECEIPT, invoice, payment, now, to_credit=format(excess, "f"))
+    _mail(OutboxMail.Kind.RECEIPT, invoice, payment, now, to_credit=plain(excess))
     return payment
+
+
+def return_payments(*, invoice: Invoice, now: datetime) -> Decimal:
+    """An open invoice is being voided: what was paid of it becomes credit, which the next one uses. Returns how much that was."""
+    returned = ZERO
+    for payment in invoice.payments.filter(status=Payment.Status.SUCCEEDED):
+        _keep_as_credit(invoice, payment, payment.amount, now)
+        returned += payment.amount
+    return returned
 
 
 def _succeed(invoice: Invoice, payment: Payment, answer: Answer, now: datetime) -> Payment:
@@ -175,7 +185,7 @@ def _end(invoice: Invoice, payment: Payment, answer: Answer, now: datetime) -> N
 
 
 def _keep_as_credit(invoice: Invoice, payment: Payment, excess: Decimal, now: datetime) -> None:
-    logger.warning("an invoice was overpaid", extra={"payment_id": str(payment.pk), "invoice": invoice.number})
+    logger.warning("a payment became credit", extra={"payment_id": str(payment.pk), "invoice": invoice.number})
     grant_credit(
         organization=invoice.organization,
         amount=excess,
@@ -200,7 +210,7 @@ def _mail(kind: str, invoice: Invoice, payment: Payment, now: datetime, **more: 
         invoice=invoice,
         context={
             "payment": str(payment.pk),
-            "amount": format(payment.amount, "f"),
+            "amount": plain(payment.amount),
             "currency": payment.currency,
             "processor": payment.processor,
         }

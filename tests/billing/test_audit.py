@@ -18,6 +18,11 @@ from metering.limiting import set_limit
 from tests import environment, stories
 from tests.stories import NOON, SELLER, use
 
+PAYMENTS = """
+    INSERT INTO billing_payment (id, organization_id, invoice_id, processor, amount, currency, status, idempotency_key, reference,
+        action_url, failure, payer_name, created_at)
+    SELECT gen_random_uuid(), organization_id, id, 'stripe', 1, currency, '{}', gen_random_uuid(), '', '', '', '', now()
+    FROM billing_invoice, generate_series(1, {})"""
 BREAKAGES = {
     "3": "UPDATE ledger_balance SET prepaid = prepaid + 1",
     "5": "UPDATE ledger_hold SET status = 3, resolved_at = now()",
@@ -37,6 +42,11 @@ BREAKAGES = {
     "17": "UPDATE billing_invoiceseries SET next_number = next_number + 1",
     "19": "UPDATE billing_document SET sha256 = repeat('0', 64)",
     "23": "UPDATE billing_outboxmail SET next_attempt_at = '1900-01-01'",
+    "20": f"""DROP INDEX one_open_attempt_per_invoice; {PAYMENTS.format("unknown", 2)}""",
+    "21": PAYMENTS.format("succeeded", 1),
+    "22": """ALTER TABLE billing_processorevent DROP CONSTRAINT one_row_per_processor_event;
+             INSERT INTO billing_processorevent (processor, event_id, type, payload, received_at, outcome, attempts)
+             SELECT 'stripe', 'evt_1', 'x', '{}', now(), '', 0 FROM generate_series(1, 2)""",
     "25": """ALTER TABLE catalog_exchangerate DROP CONSTRAINT exchange_rate_positive;
              UPDATE catalog_exchangerate SET rate = 0""",
     "29": """ALTER TABLE ledger_billingperiod DROP CONSTRAINT periods_do_not_overlap;
