@@ -4,8 +4,6 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
-from django.conf import settings
-
 from accounts.tenancy import tenant_scope
 from billing.models import Payment, PaymentMethod
 from billing.processors.interface import (
@@ -18,6 +16,7 @@ from billing.processors.interface import (
     StoredMethod,
 )
 from billing.processors.selection import processors
+from billing.site_addresses import invoice_page
 
 PAGE_LIFE = timedelta(hours=2)
 """How long a hosted page can be paid on."""
@@ -54,7 +53,7 @@ def processor_of(payment: Payment) -> Processor:
 def attempt_of(payment: Payment, *, hint: str = "") -> Attempt:
     """The call as its committed rows have it; only what never changes goes into it, or its key would not fit any more."""
     invoice, method = payment.invoice, payment.method
-    page = f"{settings.SITE_URL}/o/{invoice.organization.slug}/invoices/{invoice.number}"
+    page = invoice_page(organization_slug=invoice.organization.slug, invoice_id=invoice.pk)
     payer = payment.started_by.email if payment.started_by else invoice.buyer.get("contact_email", "")
     usable = hint.startswith("pi_") == (method is not None)
     return Attempt(

@@ -20,9 +20,9 @@ from accounts.models import Invitation
 from billing import document_texts as texts
 from billing.document_content import service_days
 from billing.models import Invoice, OutboxMail, Payment
+from billing.site_addresses import invoice_page
 from pricing.exact import ZERO
 
-INVOICE_PAGE = "{site}/o/{organization}/invoices/{number}"
 INVITATION_PAGE = "{site}/invitations/{token}"
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _PROCESSORS = {"stripe": lambda: _("Card"), "bank_transfer": lambda: _("Bank transfer")}
@@ -220,7 +220,7 @@ def _how_to_pay(mail: OutboxMail, invoice: Invoice) -> list[str]:
 
 
 def _page(mail: OutboxMail, invoice: Invoice) -> str:
-    return INVOICE_PAGE.format(site=settings.SITE_URL, organization=mail.organization.slug, number=invoice.number)
+    return invoice_page(organization_slug=mail.organization.slug, invoice_id=invoice.pk)
 
 
 def _outstanding(invoice: Invoice) -> Decimal:

@@ -27,7 +27,7 @@ def test_the_good_day(house: House) -> None:
     payment = house.pay()
     assert (payment.status, payment.amount, payment.processor) == (Status.REQUIRES_ACTION, DUE, "stripe")
     status, location = type_card(payment.action_url)
-    assert (status, location) == (303, f"http://127.0.0.1:8000/o/acme/invoices/{house.invoice.number}?payment=done")
+    assert (status, location) == (303, f"http://127.0.0.1:8000/o/acme/invoices/{house.invoice.pk}?payment=done")
 
     after = collection.look_again(organization_id=house.organization_id, invoice_id=house.invoice.pk, now=moment())
 

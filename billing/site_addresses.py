@@ -1,0 +1,10 @@
+"""Addresses of the site that go out into the world, in mails and to processors. The pages themselves are the dashboard's."""
+
+from uuid import UUID
+
+from django.conf import settings
+
+
+def invoice_page(*, organization_slug: str, invoice_id: UUID) -> str:
+    """Where an invoice is read and paid."""
+    return f"{settings.SITE_URL}/o/{organization_slug}/invoices/{invoice_id}"
