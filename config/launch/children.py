@@ -161,10 +161,12 @@ def describe(code: int) -> str:
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit {code}"
 
 
-def last_lines(log: Path, count: int = 15) -> str:
+def last_lines(log: Path, count: int = 15, width: int = 300) -> str:
+    """The end of a log, fit for a terminal: of a long structured line its end, where the error's own words stand."""
     try:
         with open(log, "rb") as handle:
             handle.seek(max(0, os.fstat(handle.fileno()).st_size - 20_000))
-            return "\n".join(handle.read().decode(errors="replace").splitlines()[-count:])
+            lines = handle.read().decode(errors="replace").splitlines()[-count:]
     except OSError:
         return ""
+    return "\n".join(line if len(line) <= width else f"… {line[-width:]}" for line in lines)
