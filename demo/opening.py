@@ -21,7 +21,7 @@ from ledger.partitions import following_months
 MARKUP = Decimal("0.10")
 EXCHANGE_RATE, RATE_SOURCE = Decimal(1500), "demo"
 CREDIT_LINE = Decimal(5_000_000)
-"""Won, tax included: both companies pay after the month, and nothing of the three months is paid yet."""
+"""Won, tax included: both companies pay after the month, and most of the three months is not paid yet."""
 LONG_AGO = datetime(2025, 1, 1, tzinfo=UTC)
 MONTHS_AHEAD = 2
 """A demo that is left running must go on converting dollars when the month turns."""

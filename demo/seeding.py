@@ -1,4 +1,4 @@
-"""The demo, grown through the real functions: catalog and terms, companies, three months of usage, the visitor's secrets.
+"""The demo, grown through the real functions: catalog and terms, companies, three months of usage, invoices, the visitor's secrets.
 
 When it began is kept in the audit log, so that an interrupted seeding draws the same calls when it goes on, and a finished
 one is recognized. Later starts only see to what time wears out: exchange rates of new months, and lost secrets.
@@ -15,6 +15,7 @@ from accounts.models import AuditEntry
 from catalog.seeding import seed_catalog
 from demo.access import Facts, write_access
 from demo.cast import ZONE
+from demo.closing import close_first_month
 from demo.history import first_day, record_history
 from demo.opening import open_companies, set_terms
 from demo.progress import Progress
@@ -50,6 +51,8 @@ def seed_demo(*, now: datetime, write: Path, progress: Progress | None = None, s
             open_companies(now=datetime.combine(start, time(10), tzinfo=ZONE) - OPENED_BEFORE)
         with progress.step("Demo: usage"):
             calls = record_history(anchor=anchor, scale=scale, progress=progress)
+        with progress.step("Demo: invoices"):
+            progress.note(f"{close_first_month(first_day=start)} for {start:%Y-%m}")
         write_audit_entry(action=FINISHED, now=now, detail={"calls": calls}, using="system")
     return Outcome(calls=calls, access=write_access(path=write, installation=anchor.isoformat(), now=now))
 

@@ -1,7 +1,7 @@
 """The demo, made small: complete, repeatable, able to go on after an interruption, and honest in its books."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from io import StringIO
 from pathlib import Path
@@ -17,6 +17,8 @@ from pytest_django import Settings
 from accounts.api_keys import InvalidKey, identify_api_key, identify_service_key
 from accounts.models import ApiKey, BillingProfile, Organization, Role, User
 from accounts.tenancy import TenantQuerySet
+from billing import cycle
+from billing.models import Invoice, InvoiceLine, OutboxMail, Payment
 from catalog import price_book
 from catalog.models import ExchangeRate, LanguageModel
 from demo.cast import ZONE
@@ -61,7 +63,7 @@ def test_three_months_of_two_companies(file: Path) -> None:
     assert events().filter(requested_model_id__isnull=False).exists()
 
 
-def test_the_books_are_in_order_and_nothing_is_closed(file: Path) -> None:
+def test_the_books_are_in_order_and_the_oldest_month_is_closed(file: Path) -> None:
     seed(file)
     output = StringIO()
     call_command("audit", stdout=output)
@@ -71,10 +73,29 @@ def test_the_books_are_in_order_and_nothing_is_closed(file: Path) -> None:
         assert cursor.fetchone() == (0,)
     periods = BillingPeriod.objects.using("system")
     assert periods.count() == 6
-    assert set(periods.values_list("status", flat=True)) == {BillingPeriod.Status.OPEN}
+    closed = periods.filter(status=BillingPeriod.Status.CLOSED)
+    assert {period.starts_at for period in closed} == {datetime(2026, 8, 31, 15, tzinfo=UTC)} and closed.count() == 2
     assert not CreditGrant.objects.using("system").exists()
     for balance in Balance.objects.using("system"):
         assert 0 < balance.unbilled * Decimal("1.1") < balance.credit_line
+
+
+def test_one_invoice_is_paid_and_the_other_waits_for_the_visitor(file: Path) -> None:
+    seed(file)
+    invoices = {invoice.organization.slug: invoice for invoice in Invoice.objects.using("system").all()}
+    acme, globex = invoices["acme"], invoices["globex"]
+    assert (acme.status, globex.status) == (Invoice.Status.OPEN, Invoice.Status.PAID)
+    assert (acme.issued_on, acme.due_on > NOON.date()) == (date(2026, 10, 2), True)
+    assert acme.amount_due == acme.total > 0
+    assert acme.exact_subtotal == sum(
+        line.exact_amount for line in InvoiceLine.objects.using("system").filter(invoice=acme)
+    )
+    [payment] = Payment.objects.using("system").all()
+    assert (payment.invoice_id, payment.status, payment.amount) == (globex.pk, Payment.Status.SUCCEEDED, globex.total)
+    assert cycle.due_periods(now=NOON) == [], "the month before is the visitor's to close"
+    assert {period.organization_slug for period in cycle.periods_of_month("2026-10", now=NOON)} == {"acme", "globex"}
+    kinds = OutboxMail.objects.using("system").order_by("kind").values_list("kind", flat=True)
+    assert list(kinds) == ["invoice", "invoice", "receipt"]
 
 
 def test_the_companies_can_be_billed_and_their_people_sign_in(file: Path) -> None:
@@ -176,7 +197,7 @@ def test_an_interrupted_seeding_goes_on_where_it_stopped(file: Path) -> None:
     with pytest.raises(Interrupted):
         seed(file, progress=InterruptedHalfWay())
     halfway = events().count()
-    assert halfway and not file.exists()
+    assert halfway and not file.exists() and not Invoice.objects.using("system").exists()
     outcome = seed(file, now=NOON + timedelta(days=1))
     assert outcome.calls == events().count() > halfway
     assert events().order_by("-occurred_at").first().occurred_at <= NOON
@@ -218,7 +239,8 @@ def test_the_command_shows_its_steps(file: Path, monkeypatch: pytest.MonkeyPatch
     call_command("seed_demo", write=file, stdout=output)
     lines = output.getvalue().splitlines()
     assert lines[0].startswith("  Demo: catalog") and "models" in lines[0]
-    assert lines[-1].startswith("  Demo: usage") and "calls" in lines[-1]
+    assert lines[-2].startswith("  Demo: usage") and "calls" in lines[-2]
+    assert lines[-1].startswith("  Demo: invoices") and lines[-1].endswith("2 for 2026-09")
     assert "\r" not in output.getvalue()
     output = StringIO()
     call_command("seed_demo", write=file, stdout=output)

@@ -1,0 +1,75 @@
+"""The oldest of the demo's months becomes invoices, as it would have: closed a day after its end, one of them paid by transfer.
+
+The month before the running one stays open, so that a visitor can close it: its time of grace outlasts the demo's next month.
+Every step looks for what it would make, so an interrupted seeding goes on where it stopped.
+"""
+
+from datetime import date, datetime, time, timedelta
+
+from accounts.models import BillingProfile, Organization
+from accounts.tenancy import tenant_scope
+from billing.bank_transfers import record_transfer
+from billing.invoicing import close_period
+from billing.models import Invoice, Seller
+from billing.sellers import set_seller
+from demo.cast import ACME, GLOBEX, ZONE
+from ledger.models import BillingPeriod
+
+SELLER = {
+    "legal_name": "주식회사 인보이스랩 (데모용 가상 회사)",
+    "legal_name_en": "InvoiceDream Inc. (fictional, for the demo)",
+    "registration_number": "124-81-00998",
+    "representative": "홍길동",
+    "address": "서울특별시 예시구 예시로 1 (데모용 가상 주소)",
+    "address_en": "1 Yesi-ro, Yesi-gu, Seoul (fictional)",
+    "business_type": "정보통신업",
+    "business_item": "LLM API 제공",
+    "mail_order_number": "제2026-예시-0000호",
+    "email": "billing@invoicedream.example",
+    "phone": "02-000-0000",
+    "bank_name": "예시은행",
+    "bank_account": "000-000000-00-000",
+    "bank_holder": "주식회사 인보이스랩",
+}
+"""Made up; the registration number is a public example that passes the check sum."""
+PAYMENT_DAYS = 60
+"""So long that on every day of the running month the unpaid invoice is not overdue yet."""
+GRACE_HOURS = 800
+"""More than a month has: beat leaves the month before the running one to the visitor."""
+CLOSED_AFTER, PAID_AFTER = timedelta(days=1, hours=9), timedelta(days=9)
+
+
+def close_first_month(*, first_day: date) -> int:
+    """Invoice the month that begins with `first_day`; Globex's invoice is paid, Acme's is not. Returns how many invoices."""
+    start = datetime.combine(first_day, time(), tzinfo=ZONE)
+    if not Seller.objects.using("system").exists():
+        set_seller(now=start, payment_days=PAYMENT_DAYS, **SELLER)
+    invoices = [_close(slug, start) for slug in (ACME.slug, GLOBEX.slug)]
+    for_globex = invoices[-1]
+    if for_globex is not None and for_globex.status == Invoice.Status.OPEN:
+        _pay(for_globex)
+    return sum(invoice is not None for invoice in invoices)
+
+
+def _close(slug: str, start: datetime) -> Invoice | None:
+    organization = Organization.objects.using("system").get(slug=slug)
+    with tenant_scope([organization.pk]):
+        BillingProfile.objects.for_organization(organization).update(grace_hours=GRACE_HOURS)
+        period = BillingPeriod.objects.for_organization(organization).filter(starts_at=start).first()
+    if period is None:
+        return None
+    return close_period(organization_id=organization.pk, period_id=period.pk, now=period.ends_at + CLOSED_AFTER)
+
+
+def _pay(invoice: Invoice) -> None:
+    at = invoice.finalized_at + PAID_AFTER
+    record_transfer(
+        organization_id=invoice.organization_id,
+        invoice_id=invoice.pk,
+        amount=invoice.amount_due,
+        payer_name=GLOBEX.name,
+        key="demo",
+        received_at=at,
+        actor=None,
+        now=at,
+    )
