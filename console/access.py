@@ -9,12 +9,16 @@ from typing import Any
 
 from allauth.account.adapter import get_adapter
 from allauth.account.auth_backends import AuthenticationBackend
+from allauth.account.internal.flows.login import get_authentication_records
 from allauth.mfa.models import Authenticator
+from allauth.mfa.signals import authenticator_added
 from allauth.mfa.utils import is_mfa_enabled
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
+from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.cache import patch_cache_control
 
@@ -24,8 +28,9 @@ from accounts.models import User
 
 FOR_EVERYBODY = frozenset({"healthz", "readyz", "set_language", "account_login", "mfa_authenticate"})
 """Names of the addresses before sign-in."""
-TO_SET_UP = frozenset({"mfa_activate_totp", "account_reauthenticate", "account_logout"})
-"""What an operator without a second factor may reach, besides those."""
+TO_SET_UP = frozenset({"mfa_activate_totp", "mfa_reauthenticate", "account_reauthenticate", "account_logout"})
+"""What an operator who has not proved a second factor may reach, besides those."""
+PROVED = "second_factor_set_up"
 
 
 def is_operator(user: Any) -> bool:
@@ -69,10 +74,27 @@ class OperatorOnlyMiddleware:
         if name in FOR_EVERYBODY:
             return None
         if not is_operator(request.user):
-            get_adapter(request).logout(request)
+            if request.user.is_authenticated:
+                get_adapter(request).logout(request)
             return redirect_to_login(request.get_full_path())
         if settings.LANGUAGE_COOKIE_NAME not in request.COOKIES:
             translation.activate(request.user.language)
-        if not is_mfa_enabled(request.user, [Authenticator.Type.TOTP]) and name not in TO_SET_UP:
+        if name in TO_SET_UP:
+            return None
+        if not is_mfa_enabled(request.user, [Authenticator.Type.TOTP]):
             return redirect("mfa_activate_totp")
+        if not proved_second_factor(request):
+            return redirect_to_login(request.get_full_path(), reverse("mfa_reauthenticate"))
         return None
+
+
+def proved_second_factor(request: HttpRequest) -> bool:
+    """Whether this very session did. One that was opened by the password alone does not become good when another sets it up."""
+    records = get_authentication_records(request, request.user)
+    return PROVED in request.session or any(record["method"] == "mfa" for record in records)
+
+
+@receiver(authenticator_added)
+def remember_proof(request: HttpRequest, **kwargs: Any) -> None:
+    """Setting up an app takes a code of it."""
+    request.session[PROVED] = True

@@ -51,7 +51,7 @@ class PublishExchangeRate(Deed):
 
     def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
         self._check(values, now)
-        last = last_rate()
+        last = last_rate(now.astimezone(SEOUL).date())
         rows: list[Row] = [
             ("1 USD", f"{won(last.rate) if last else '–'} → {won(values['rate'])}"),
             (_("Published on"), figure("table_date")(values["published_on"])),
@@ -79,16 +79,16 @@ class PublishExchangeRate(Deed):
         today: date = now.astimezone(SEOUL).date()
         if values["published_on"] > today:
             raise Refused(gettext("A rate cannot be of a day that has not come yet."))
-        if values["published_on"] < today and last_rate() is not None:
+        if values["published_on"] < today and last_rate(today) is not None:
             raise Refused(gettext("A rate of a day that is over would change what was charged since. Date it today."))
 
     def back(self) -> str:
         return list_of(ExchangeRate)
 
 
-def last_rate() -> ExchangeRate | None:
-    """The newest rate from dollars to won, and of its day the last revision."""
-    rates = ExchangeRate.objects.filter(base="USD", quote="KRW")
+def last_rate(today: date) -> ExchangeRate | None:
+    """The newest rate from dollars to won that is not of a day to come (the demo has such), and of its day the last revision."""
+    rates = ExchangeRate.objects.filter(base="USD", quote="KRW", published_on__lte=today)
     return rates.order_by("-published_on", "-created_at", "-pk").first()
 
 

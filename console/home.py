@@ -143,7 +143,7 @@ def processor_tiles() -> list[Tile]:
 
 def rate_tile(now: datetime) -> Tile:
     """The last exchange rate and its age; it is too old to sell by after EXCHANGE_RATE_MAX_AGE_DAYS."""
-    rate, url = last_rate(), list_of(ExchangeRate)
+    rate, url = last_rate(timezone.localdate(now)), list_of(ExchangeRate)
     if rate is None:
         return Tile(label=_("Exchange rate"), value="–", note=gettext("none was published"), url=url, tone="danger")
     days = (timezone.localdate(now) - rate.published_on).days

@@ -2,16 +2,20 @@
 
 import json
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from django.contrib.admin import display
-from django.db.models import Model
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import BooleanField, Model
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin, TabularInline
 
 from console.access import is_operator
+from console.names import name_of
+from console.words import FIELDS
 
 
 class ReadOnly:
@@ -50,6 +54,15 @@ class ReadOnlyAdmin(ReadOnly, ModelAdmin):
     def deeds(self, obj: Any) -> list[tuple[Any, str]]:
         return []
 
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        return [titled(self.model, name) for name in self.list_display]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
+        return [
+            (title, {**options, "fields": [titled(self.model, name) for name in options["fields"]]})
+            for title, options in self.fieldsets
+        ]
+
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
         return [field for _title, options in self.get_fieldsets(request, obj) for field in options["fields"]]
 
@@ -74,8 +87,35 @@ class ReadOnlyInline(ReadOnly, TabularInline):
     hide_title = True
     tab = True
 
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
+        return [titled(self.model, name) for name in self.fields]
+
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
-        return list(self.fields or ())
+        return self.get_fields(request, obj)
+
+
+@cache
+def titled(model: type[Model], name: Any) -> Any:
+    """The column of a field under the name that operators know it by; a column stays as it is."""
+    if callable(name) or name not in FIELDS:
+        return name
+    try:
+        field = model._meta.get_field(name)
+    except FieldDoesNotExist:
+        field = None
+
+    @display(
+        description=FIELDS[name], ordering=name if field else None, boolean=isinstance(field, BooleanField) or None
+    )
+    def column(row: Any) -> Any:
+        shown = getattr(row, f"get_{name}_display", None)
+        value = shown() if shown else getattr(row, name)
+        if isinstance(value, list):
+            return ", ".join(str(item) for item in value) or "–"
+        return value if value not in ("", None) else "–"
+
+    column.__name__ = name
+    return column
 
 
 def linked(name: str, label: Any, target: Callable[[Any], Any], *, order: str | None = None) -> Callable[[Any], Any]:
@@ -92,11 +132,6 @@ def linked(name: str, label: Any, target: Callable[[Any], Any], *, order: str | 
 
 def link_to(row: Model, text: Any = None) -> str:
     return format_html('<a class="text-link" href="{}">{}</a>', address_of(row), text or name_of(row))
-
-
-def name_of(row: Model) -> str:
-    """What a row is called; those without a name of their own by kind and number."""
-    return f"{row._meta.verbose_name} {row.pk}" if type(row).__str__ is Model.__str__ else str(row)
 
 
 def address_of(row: Model) -> str:

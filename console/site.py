@@ -51,6 +51,9 @@ class ConsoleSite(UnfoldAdminSite):
 
         return home(request)
 
+    def app_index(self, request: HttpRequest, app_label: str, extra_context: Any = None) -> HttpResponse:
+        return redirect("admin:index")  # areas are not apps
+
     @method_decorator(require_POST)
     def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         logout(request)

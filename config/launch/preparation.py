@@ -13,20 +13,20 @@ from config.launch.places import CHECKOUT
 
 APPS = ("accounts", "billing", "catalog", "console", "dashboard", "demo", "gateway", "ledger", "metering")
 SETTINGS = CHECKOUT / "config" / "settings.py"
+ALL_SETTINGS = [SETTINGS, SETTINGS.with_name("console_settings.py")]
 
 
 def collect_static_files(children: Children, *, var: Path, environment: dict[str, str]) -> None:
-    """Into `var/static`, under names that carry their content's hash."""
+    """Into `var/static`, under names that carry their content's hash: the site's files and what the console has besides."""
     target, stamp = var / "static", var / "static.json"
-    wanted = {"files": stamps.fingerprint([_own_static_files(), _packages(), stamps.digest(SETTINGS)])}
+    wanted = {"files": stamps.fingerprint([_own_static_files(), _packages(), stamps.digests(ALL_SETTINGS)])}
     if stamps.read(stamp) == wanted and (target / "staticfiles.json").exists():
         return
     stamp.unlink(missing_ok=True)
     shutil.rmtree(target, ignore_errors=True)
+    command = ("collectstatic", "--noinput", "--settings", "config.console_settings")
     with step("Static files"):
-        _manage(
-            children, "collectstatic", "--noinput", what="Collecting the static files", var=var, environment=environment
-        )
+        _manage(children, *command, what="Collecting the static files", var=var, environment=environment)
     stamps.write(stamp, wanted)
 
 

@@ -1,0 +1,16 @@
+"""What the console's own templates need."""
+
+from typing import Any
+
+from django import template
+from django.db.models import Model
+
+from console.names import name_of
+
+register = template.Library()
+
+
+@register.filter
+def row_name(title: Any) -> str:
+    """A title as it is; of a row, what it is called."""
+    return name_of(title) if isinstance(title, Model) else str(title)

@@ -1,0 +1,184 @@
+"""Every list and detail renders, in both languages, and nothing on it can be changed."""
+
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from billing.invoicing import close_period
+from billing.models import Document, Invoice, OutboxMail, Payment, ProcessorEvent
+from billing.sellers import set_seller
+from ledger.event_ids import new_id
+from ledger.holds import HoldRequest, question_expired, reserve
+from ledger.models import BillingPeriod
+from metering.models import UnratedUsage, UsageEvent
+from tests import stories
+from tests.stories import Cast, use
+
+
+@pytest.fixture
+def story(cast: Cast, now: datetime, request: pytest.FixtureRequest) -> Cast:
+    """A month that was invoiced, paid and mailed; this month's usage; something that waits, something in doubt."""
+    acme = cast.acme.organization
+    set_seller(now=now - timedelta(days=100), **stories.SELLER)
+    last_month = now - timedelta(days=32)
+    for number in range(3):
+        use(acme, at=last_month, now=last_month, key=f"old-{number}")
+    use(acme, at=now - timedelta(minutes=5))
+    use(acme, at=now - timedelta(minutes=4), model="nobody/knows-it")
+    question_a_hold(cast, now=now)
+    period = BillingPeriod.objects.using("system").filter(organization=acme).earliest("starts_at")
+    invoice = close_period(organization_id=acme.pk, period_id=period.pk, now=now)
+    assert invoice is not None
+    Document.objects.using("system").create(
+        organization=acme, invoice=invoice, kind="invoice", path="x.pdf", sha256="0" * 64, size=1, rendered_at=now
+    )
+    Payment.objects.using("system").create(
+        organization=acme,
+        invoice=invoice,
+        processor="stripe",
+        amount=1,
+        currency="KRW",
+        status="failed",
+        idempotency_key=str(uuid4()),
+        created_at=now,
+    )
+    ProcessorEvent.objects.using("system").create(
+        processor="stripe", event_id="evt_1", type="charge.failed", payload={"a": 1}, received_at=now
+    )
+    return cast
+
+
+def question_a_hold(cast: Cast, *, now: datetime) -> None:
+    at = now - timedelta(hours=2)
+    model_id = cast.acme.organization.pk and stories.LanguageModel.objects.get(slug=stories.DEVSTRAL).pk
+    request = HoldRequest(
+        organization_id=cast.acme.organization.pk,
+        id=new_id(at),
+        created_at=at,
+        expires_at=at + timedelta(minutes=15),
+        api_key_id=cast.acme.key.pk,
+        model_id=model_id,
+        amount=stories.Decimal(10),
+        request_id="req_1",
+        upstream="sandbox",
+    )
+    assert reserve([request]) == [None]
+    assert question_expired(now=now) == 1
+
+
+@pytest.fixture
+def signed_in(story: Cast, operator: Client) -> Client:
+    return operator
+
+
+def rows_of_every_model() -> list[tuple[str, str, object]]:
+    """App and model name of everything registered, and its newest row."""
+    from console.areas import site  # its widgets want Unfold's templates, so not before this process is a console
+
+    return [(m._meta.app_label, m._meta.model_name, m._default_manager.order_by("-pk").first()) for m in site._registry]
+
+
+@pytest.mark.parametrize("language", ["ko", "en"])
+def test_every_list_and_detail_renders(signed_in: Client, language: str) -> None:
+    signed_in.cookies["invoicedream_language"] = language
+    for app, model, row in rows_of_every_model():
+        address = reverse(f"admin:{app}_{model}_changelist")
+        page = signed_in.get(address)
+        assert page.status_code == 200, address
+        assert f'lang="{language}"' in page.content.decode()
+        assert signed_in.get(address, {"q": "acme"}).status_code == 200, address
+        assert row is not None, f"the story has no {model}"
+        detail = signed_in.get(reverse(f"admin:{app}_{model}_change", args=[row.pk]))
+        assert detail.status_code == 200, (app, model)
+        assert " object (" not in detail.content.decode(), (app, model)
+
+
+@pytest.mark.parametrize("language", ["ko", "en"])
+def test_every_page_of_our_own_renders(signed_in: Client, story: Cast, language: str) -> None:
+    signed_in.cookies["invoicedream_language"] = language
+    event = UsageEvent.objects.order_by("-id").first()
+    addresses = [
+        "/",
+        "/usage/",
+        "/usage/?month=2020-01",
+        "/usage/?month=nonsense",
+        "/usage/requests/",
+        "/usage/requests/?organization=acme",
+        f"/usage/requests/?organization=acme&evidence=1&model={stories.DEVSTRAL}",
+        "/usage/requests/?request_id=nothing&before=nonsense",
+        f"/usage/requests/acme/{event.id}/",
+        "/usage/unrated/",
+        "/usage/holds/",
+        "/usage/holds/?status=open",
+        "/search/?s=invoice",
+        "/password_change/",
+        "/second-factor/",
+    ]
+    for address in addresses:
+        assert signed_in.get(address).status_code == 200, address
+
+
+def test_what_a_request_cost_can_be_followed(signed_in: Client) -> None:
+    event = UsageEvent.objects.order_by("-id").first()
+    text = signed_in.get(f"/usage/requests/acme/{event.id}/").content.decode()
+    assert "1000 × 0.00000004 × (1 + 0.1) × 1500 + 500 × 0.00000004 × (1 + 0.1) × 1500" in text
+    assert signed_in.get(f"/usage/requests/globex/{event.id}/").status_code == 404
+
+
+def test_home_counts_what_wants_attention(signed_in: Client) -> None:
+    tiles = {str(tile.url): tile for tile in signed_in.get("/").context["tiles"]}
+    assert tiles["/usage/unrated/"].value == "1" and tiles["/usage/unrated/"].tone == "warning"
+    assert tiles["/usage/holds/"].value == "1"
+    for address in tiles:
+        assert signed_in.get(address).status_code == 200
+
+
+def test_what_waits_is_listed_with_the_way_out(signed_in: Client) -> None:
+    assert UnratedUsage.objects.count() == 1
+    text = signed_in.get("/usage/unrated/").content.decode()
+    assert "nobody/knows-it" in text and "/do/models/new/?model=nobody/knows-it" in text
+
+
+def test_nothing_can_be_added_changed_or_deleted(signed_in: Client) -> None:
+    for app, model, row in rows_of_every_model():
+        assert signed_in.get(reverse(f"admin:{app}_{model}_add")).status_code == 403, model
+        assert (
+            signed_in.post(reverse(f"admin:{app}_{model}_change", args=[row.pk]), {"_save": "1"}).status_code == 403
+        ), model
+        assert (
+            signed_in.post(reverse(f"admin:{app}_{model}_delete", args=[row.pk]), {"post": "yes"}).status_code == 403
+        ), model
+        assert signed_in.post(
+            reverse(f"admin:{app}_{model}_changelist"), {"action": "delete_selected"}
+        ).status_code in {
+            200,
+            302,
+            403,
+        }
+        assert type(row).objects.filter(pk=row.pk).exists()
+
+
+def test_secrets_are_nowhere(signed_in: Client, story: Cast) -> None:
+    key = story.acme.key
+    detail = signed_in.get(reverse("admin:accounts_apikey_change", args=[key.pk])).content.decode()
+    assert key.prefix in detail and story.acme.secret not in detail and bytes(key.digest).hex() not in detail
+    user = signed_in.get(reverse("admin:accounts_user_change", args=[story.acme.owner.pk])).content.decode()
+    assert story.acme.owner.password not in user
+
+
+def test_the_mail_of_an_invoice_leads_to_it(signed_in: Client) -> None:
+    mail, invoice = OutboxMail.objects.get(), Invoice.objects.get()
+    text = signed_in.get(reverse("admin:billing_outboxmail_change", args=[mail.pk])).content.decode()
+    assert reverse("admin:billing_invoice_change", args=[invoice.pk]) in text
+
+
+def test_dates_are_written_as_everywhere(signed_in: Client, story: Cast) -> None:
+    address = reverse("admin:accounts_organization_changelist")
+    signed_in.cookies["invoicedream_language"] = "ko"
+    created = story.acme.organization.created_at.astimezone(stories.SEOUL)
+    assert f"{created:%Y.%m.%d %H:%M}" in signed_in.get(address).content.decode()
+    signed_in.cookies["invoicedream_language"] = "en"
+    assert f"{created:%Y-%m-%d %H:%M}" in signed_in.get(address).content.decode()
