@@ -1,0 +1,241 @@
+"""PDFs on disk: whole or not there, the same bytes every time, found again when lost, refused when changed."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError, connections
+from pytest_django.fixtures import Settings
+
+from accounts.models import Organization
+from accounts.tenancy import tenant_scope
+from billing import document_files, documents, tasks, typesetting
+from billing.document_audit import documents_that_differ
+from billing.models import Document, Invoice, OutboxMail
+from config.launch.places import CHECKOUT
+from tests.billing.collecting import AFTER, meet_the_debtors, open_invoice
+from tests.billing.papers import pages, squeezed
+from tests.stories import Cast
+
+LATER = AFTER + timedelta(hours=1)
+
+
+@pytest.fixture
+def cast(db: None, settings: Settings, tmp_path: Path) -> Cast:
+    settings.VAR_DIR = tmp_path
+    return meet_the_debtors()
+
+
+@pytest.fixture
+def invoice(cast: Cast) -> Invoice:
+    return open_invoice(cast.acme)
+
+
+def render(invoice: Invoice) -> Document:
+    return documents.render_document(organization_id=invoice.organization_id, invoice_id=invoice.pk, now=LATER)
+
+
+def file_of(invoice: Invoice) -> Path:
+    return document_files.absolute(f"{invoice.organization_id}/{invoice.number}.pdf")
+
+
+def rows() -> list[Document]:
+    return list(Document.objects.using("system").order_by("pk"))
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize(("language", "title"), [("ko", "청구서"), ("en", "Invoice")])
+def test_a_closed_month_becomes_a_pdf_in_the_customers_language(cast: Cast, language: str, title: str) -> None:
+    Organization.objects.using("system").filter(pk=cast.acme.organization.pk).update(language=language)
+    invoice = open_invoice(cast.acme)
+    row = render(invoice)
+
+    content = file_of(invoice).read_bytes()
+    assert (row.sha256, row.size, row.path) == (
+        document_files.digest(content),
+        len(content),
+        f"{invoice.organization_id}/INV-000001.pdf",
+    )
+    said = "".join(pages(content))
+    for text in (title, "INV-000001", "mistralai/devstral-small", "100,000,000", "₩66/1M", "₩6,600", "₩660", "₩7,260",
+                 "−₩5,000", "₩2,260", "220-81-62517", "1USD=1,500.00"):  # fmt: skip
+        assert squeezed(text) in said
+    assert documents.open_document(invoice, now=LATER) == content
+    call_command("audit")
+
+
+def test_again_and_at_once_it_is_one_document(invoice: Invoice) -> None:
+    found: list[Document] = []
+
+    def work() -> None:
+        found.append(render(invoice))
+        connections.close_all()
+
+    workers = [threading.Thread(target=work) for _number in range(6)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    written = file_of(invoice).stat().st_mtime_ns
+    render(invoice)
+
+    assert len(found) == 6
+    assert [row.pk for row in rows()] == [found[0].pk]
+    assert file_of(invoice).stat().st_mtime_ns == written
+    assert files(document_files.absolute("")) == ["INV-000001.pdf"]
+
+
+@pytest.mark.parametrize("damage", ["lost", "cut", "changed"])
+def test_a_damaged_file_is_made_again_and_is_the_same(invoice: Invoice, damage: str) -> None:
+    render(invoice)
+    good = file_of(invoice).read_bytes()
+    if damage == "lost":
+        file_of(invoice).unlink()
+    else:
+        file_of(invoice).write_bytes(good[:1000] if damage == "cut" else good.replace(b"Pretendard", b"Pretendars"))
+    assert len(documents_that_differ()) == 1
+
+    assert documents.open_document(invoice, now=LATER) == good
+    assert file_of(invoice).read_bytes() == good
+    assert documents_that_differ() == []
+
+
+def test_another_process_in_another_place_makes_the_same_bytes(
+    invoice: Invoice, process_environment: dict[str, str], settings: Settings
+) -> None:
+    render(invoice)
+    good = file_of(invoice).read_bytes()
+    file_of(invoice).unlink()
+    elsewhere = process_environment | {"VAR_DIR": str(settings.VAR_DIR), "TZ": "America/New_York", "LC_ALL": "C"}
+    command = [sys.executable, "manage.py", "render_documents", "--verify"]
+    done = subprocess.run(command, cwd=CHECKOUT, env=elsewhere, capture_output=True, text=True, timeout=60, check=False)
+    assert "1 rendered, 0 failed." in done.stdout, done.stderr
+    assert file_of(invoice).read_bytes() == good
+
+
+def test_other_bytes_than_were_noted_are_refused(invoice: Invoice, monkeypatch: pytest.MonkeyPatch) -> None:
+    render(invoice)
+    file_of(invoice).unlink()
+    monkeypatch.setattr(documents, "typeset", lambda *_args, **_options: b"%PDF-1.7 of another template")
+    for _attempt in range(2):
+        with pytest.raises(documents.DocumentDiffers, match=r"INV-000001\.pdf was noted as"):
+            documents.open_document(invoice, now=LATER)
+    assert not file_of(invoice).exists()
+
+
+def test_a_full_disk_leaves_neither_half_a_file_nor_a_row(invoice: Invoice) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            render(invoice)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (rows(), files(document_files.absolute(""))) == ([], [])
+
+    render(invoice)
+    assert (len(rows()), files(document_files.absolute(""))) == (1, ["INV-000001.pdf"])
+
+
+def test_killed_before_the_rename_leaves_the_old_file(invoice: Invoice, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = render(invoice).path
+    good = file_of(invoice).read_bytes()
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(os, "replace", lambda *_paths: os.kill(os.getpid(), signal.SIGKILL))
+        document_files.write(path, b"half")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+    assert file_of(invoice).read_bytes() == good
+    [left_over] = file_of(invoice).parent.glob(".*.tmp")
+    os.utime(left_over, (AFTER.timestamp(), AFTER.timestamp()))
+    assert document_files.remove_leftovers(now=AFTER + timedelta(minutes=59)) == 0
+    assert document_files.remove_leftovers(now=AFTER + timedelta(minutes=61)) == 1
+    assert files(document_files.absolute("")) == ["INV-000001.pdf"]
+
+
+@pytest.mark.parametrize("number", ["../INV-1", "INV/1", "", ".INV", "INV 1", "INV-1\n"])
+def test_a_number_that_is_no_file_name_is_refused(number: str) -> None:
+    with pytest.raises(document_files.UnsafeName):
+        document_files.relative_path(1, number)
+
+
+def test_a_neighbour_renders_nothing(cast: Cast, invoice: Invoice) -> None:
+    with pytest.raises(Invoice.DoesNotExist):
+        documents.render_document(organization_id=cast.globex.organization.pk, invoice_id=invoice.pk, now=LATER)
+    render(invoice)
+    with tenant_scope([cast.globex.organization.pk]):
+        assert list(Document.objects.all()) == []
+
+
+def test_a_document_is_history(invoice: Invoice) -> None:
+    render(invoice)
+    with pytest.raises(DatabaseError, match="history"):
+        Document.objects.using("system").update(sha256="0" * 64)
+
+
+def test_the_sweep_makes_what_nobody_rang_for(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = open_invoice(cast.acme), open_invoice(cast.globex)
+    assert documents.missing(now=AFTER + timedelta(seconds=59)) == []
+    assert len(documents.missing(now=LATER)) == 2
+
+    real = documents.typeset
+
+    def fail_for_acme(template: str, content: dict[str, object], **options: object) -> bytes:
+        if content["number"] == first.number:
+            raise typesetting.TypesettingFailed("broken")
+        return real(template, content, **options)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as broken:
+        broken.setattr(documents, "typeset", fail_for_acme)
+        tasks.sweep_documents()
+    assert [row.invoice_id for row in rows()] == [second.pk]
+    tasks.sweep_documents()
+    assert {row.invoice_id for row in rows()} == {first.pk, second.pk}
+
+
+def test_rendering_rings_for_the_mail_that_waits(invoice: Invoice, monkeypatch: pytest.MonkeyPatch) -> None:
+    rung: list[tuple[str, dict[str, object]]] = []
+    monkeypatch.setattr(tasks, "ring", lambda task, **ids: rung.append((task.name, ids)))
+    tasks.render_document(organization_id=invoice.organization_id, invoice_id=str(invoice.pk))
+    mail = OutboxMail.objects.using("system").get()
+    assert rung == [
+        ("billing.tasks.deliver_mail", {"organization_id": invoice.organization_id, "mail_id": str(mail.pk)})
+    ]
+
+
+def test_the_command_shows_progress_and_outcome(
+    invoice: Invoice, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(documents, "typeset", lambda *_args, **_options: 1 / 0)
+        with pytest.raises(CommandError, match="run this again"):
+            call_command("render_documents")
+    call_command("render_documents")
+    assert capsys.readouterr().out.splitlines()[-2:] == ["1 of 1", "1 rendered, 0 failed."]
+    call_command("render_documents", "--verify")
+    assert capsys.readouterr().out == "0 rendered, 0 failed.\n"
+
+
+@pytest.fixture
+def no_fonts(settings: Settings, tmp_path: Path) -> Iterator[None]:
+    settings.DOCUMENT_FONT_PATHS = [str(tmp_path)]
+    typesetting._fonts.cache_clear()
+    yield
+    typesetting._fonts.cache_clear()
+
+
+def test_missing_fonts_are_named(cast: Cast, no_fonts: None, settings: Settings) -> None:
+    with pytest.raises(CommandError, match=r"Noto Sans KR and Pretendard.*DOCUMENT_FONT_PATHS"):
+        call_command("render_documents")
