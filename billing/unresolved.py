@@ -34,40 +34,51 @@ LOST = timedelta(minutes=10)
 """How long a page that the processor has forgotten is waited for after its end."""
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=30), timedelta(hours=1)
 NEVER_ARRIVED = "never_arrived"
-MOST = 500
+MOST, MOST_IN_VAIN = 500, 5
 
 
 def resolve_payment(*, organization_id: int, payment_id: UUID, now: datetime, wanted: bool = True) -> Payment:
-    """Ask what became of an open attempt and write it down; one that ended is returned as it is.
+    """Ask what became of an open attempt and write it down; one that ended, or is not answered about, is returned as it is.
 
     An attempt that is not `wanted`, or that its invoice no longer needs, is ended at the processor. Raises Payment.DoesNotExist,
     AmountDiffers.
     """
-    payment, needed = _load(organization_id, payment_id)
-    if payment.status not in Payment.OPEN_STATUSES:
-        return payment
+    payment = load_payment(organization_id=organization_id, payment_id=payment_id)
     try:
-        answer = ask(payment, wanted=wanted and needed, now=now)
+        return _resolve(payment, now=now, wanted=wanted)
     except ProcessorUnreachable as error:
         logger.warning("payment stays open", extra={"payment_id": str(payment_id), "reason": str(error)})
         Payment.objects.using("system").filter(pk=payment_id).update(checked_at=now)
         return payment
-    return record_answer(organization_id=organization_id, payment_id=payment_id, answer=answer, now=now)
 
 
 def resolve_unknown(*, now: datetime) -> int:
-    """Ask about every open attempt whose time has come, of all tenants. Returns how many ended."""
-    ended = 0
-    for payment in _waiting(now=now):
-        if not _claim(payment, now=now):
+    """Ask about every open attempt whose time has come, of all tenants. Returns how many ended.
+
+    Stops while the processor does not answer: who was asked about in vain stands last next time.
+    """
+    ended = in_vain = 0
+    for row in _waiting(now=now):
+        if in_vain >= MOST_IN_VAIN or not _claim(row, now=now):
             continue
         try:
-            after = resolve_payment(organization_id=payment.organization_id, payment_id=payment.pk, now=now)
+            payment = load_payment(organization_id=row.organization_id, payment_id=row.pk)
+            ended += _resolve(payment, now=now, wanted=True).status not in Payment.OPEN_STATUSES
+        except ProcessorUnreachable as error:
+            in_vain += 1
+            logger.warning("payment stays open", extra={"payment_id": str(row.pk), "reason": str(error)})
         except AmountDiffers:
-            logger.exception("a payment needs somebody to look", extra={"payment_id": str(payment.pk)})
-            continue
-        ended += after.status not in Payment.OPEN_STATUSES
+            logger.exception("a payment needs somebody to look", extra={"payment_id": str(row.pk)})
     return ended
+
+
+def _resolve(payment: Payment, *, now: datetime, wanted: bool) -> Payment:
+    if payment.status not in Payment.OPEN_STATUSES:
+        return payment
+    with tenant_scope([payment.organization_id]):
+        needed = outstanding(payment.invoice) == payment.amount
+    answer = ask(payment, wanted=wanted and needed, now=now)
+    return record_answer(organization_id=payment.organization_id, payment_id=payment.pk, answer=answer, now=now)
 
 
 def ask(payment: Payment, *, wanted: bool, now: datetime, hint: str = "") -> Answer:
@@ -92,13 +103,6 @@ def ask(payment: Payment, *, wanted: bool, now: datetime, hint: str = "") -> Ans
         return conclude(processor, attempt, answer)
     except ProcessorRefused as refused:
         raise ProcessorUnreachable(f"refused: {refused.code}") from refused
-
-
-def _load(organization_id: int, payment_id: UUID) -> tuple[Payment, bool]:
-    """The payment, and whether its invoice still needs just this amount."""
-    payment = load_payment(organization_id=organization_id, payment_id=payment_id)
-    with tenant_scope([organization_id]):
-        return payment, outstanding(payment.invoice) == payment.amount
 
 
 def _begin_again(processor: Processor, attempt: Attempt) -> Answer | None:

@@ -19,7 +19,7 @@ from ledger.retrying import with_retries
 logger = logging.getLogger(__name__)
 NOTHING_TO_DO, NOT_OURS = "nothing to do", "no payment of ours"
 FIRST_PAUSE, MOST_DOUBLINGS = timedelta(seconds=10), 17
-MOST = 500
+MOST, MOST_IN_VAIN = 500, 5
 
 
 def receive_event(*, processor: Processor, body: bytes, signature: str, now: datetime) -> ProcessorEvent:
@@ -42,37 +42,38 @@ def receive_event(*, processor: Processor, body: bytes, signature: str, now: dat
     return event
 
 
-def process_event(*, event_id: int, now: datetime) -> None:
-    """Do what a kept event asks for. Again, or twice at once, it changes nothing. An event that cannot be worked off waits."""
+def process_event(*, event_id: int, now: datetime) -> bool:
+    """Do what a kept event asks for; False if it has to wait. Again, or twice at once, it changes nothing."""
     event = ProcessorEvent.objects.filter(pk=event_id, processed_at=None).first()
     if event is None:
-        return
+        return True
     payment = _payment_of(event)
-    if payment is None:
-        _close(event, NOT_OURS, now=now)
-        return
-    if payment.status == Payment.Status.SUCCEEDED:
-        _close(event, NOTHING_TO_DO, now=now)
-        return
+    if payment is None or payment.status == Payment.Status.SUCCEEDED:
+        _close(event, NOTHING_TO_DO if payment else NOT_OURS, now=now)
+        return True
     try:
         answer = ask(payment, wanted=True, now=now, hint=event.payload["object"])
         outcome = with_retries(lambda: _take_effect(event, payment, answer, now))
-    except ProcessorUnreachable as error:
+    except (ProcessorUnreachable, AmountDiffers) as error:
+        logger.warning("an event has to wait", extra={"event_id": event.event_id, "reason": str(error)})
         _postpone(event, str(error))
-    except AmountDiffers as error:
-        logger.exception("an event needs somebody to look", extra={"event_id": event.event_id})
-        _postpone(event, str(error))
-    else:
-        logger.info("event processed", extra={"event_id": event.event_id, "outcome": outcome})
+        return False
+    logger.info("event processed", extra={"event_id": event.event_id, "outcome": outcome})
+    return True
 
 
 def process_waiting_events(*, now: datetime) -> int:
-    """Work off what lost its message or had to wait, oldest first, with doubling pauses. Returns how many were tried."""
-    waiting = ProcessorEvent.objects.filter(processed_at=None).order_by("received_at")
-    due = [event for event in waiting[:MOST] if now >= _due_at(event)]
-    for event in due:
-        process_event(event_id=event.pk, now=now)
-    return len(due)
+    """Work off what lost its message or had to wait, with doubling pauses. Returns how many were tried.
+
+    Stops while the processor does not answer; what was tried least comes first.
+    """
+    waiting = ProcessorEvent.objects.filter(processed_at=None).order_by("attempts", "received_at")
+    tried = in_vain = 0
+    for event in waiting[:MOST]:
+        if in_vain < MOST_IN_VAIN and now >= _due_at(event):
+            tried += 1
+            in_vain += not process_event(event_id=event.pk, now=now)
+    return tried
 
 
 def _due_at(event: ProcessorEvent) -> datetime:

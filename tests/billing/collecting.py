@@ -13,6 +13,7 @@ from django.db import connections
 from django.http import HttpResponse
 from django.test import Client
 
+from accounts.models import User
 from accounts.tenancy import tenant_scope
 from billing import collection, cycle, invoicing
 from billing.models import Invoice, OutboxMail, Payment
@@ -51,7 +52,7 @@ def open_invoice(company: Company, *, usage: TokenUsage = LOTS) -> Invoice:
 
 @dataclass
 class House:
-    """Acme's invoice, and everybody who wants something of it."""
+    """An open invoice, and everybody who wants something of it."""
 
     cast: Cast
     invoice: Invoice
@@ -61,12 +62,17 @@ class House:
     def organization_id(self) -> int:
         return self.invoice.organization_id
 
+    @property
+    def owner(self) -> User:
+        companies = (self.cast.acme, self.cast.globex)
+        return next(company.owner for company in companies if company.organization.pk == self.organization_id)
+
     def pay(self, *, now: datetime | None = None) -> Payment:
         return collection.start_payment(
             organization_id=self.organization_id,
             invoice_id=self.invoice.pk,
             now=now or moment(),
-            user=self.cast.acme.owner,
+            user=self.owner,
         )
 
     def payments(self) -> list[Payment]:

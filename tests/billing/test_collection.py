@@ -328,3 +328,18 @@ def test_a_neighbours_invoice_does_not_exist(house: House) -> None:
             organization_id=house.cast.globex.organization.pk, invoice_id=house.invoice.pk, now=moment(), user=None
         )
     assert house.payments() == []
+
+
+def test_a_sweep_does_not_wait_for_a_dead_processor_again_and_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unresolved, "MOST_IN_VAIN", 1)
+    other = House(house.cast, open_invoice(house.cast.globex), house.processor)
+    for debtor in (house, other):
+        debtor.pay()
+    faults = {"fault": "drop", "where": "GET /v1/checkout/sessions", "times": 1}
+    house.processor.order(faults)
+    later = moment() + timedelta(minutes=1)
+    unresolved.resolve_unknown(now=later)
+    asked = [debtor.payment().checked_at == later for debtor in (house, other)]
+    assert sorted(asked) == [False, True], "the second is asked about by the next sweep"
