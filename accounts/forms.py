@@ -1,8 +1,12 @@
-"""The sign-up form: allauth's e-mail and password, and who is signing up for which organization, agreeing to what."""
+"""The sign-up form: allauth's e-mail and password, and who is signing up for which organization, agreeing to what.
+
+Whoever comes with an invitation has an organization to go to, and is not asked for one.
+"""
 
 from typing import Any
 
 from allauth.account.forms import SignupForm as EmailSignupForm
+from allauth.core import context
 from django import forms
 from django.db import transaction
 from django.http import HttpRequest
@@ -11,7 +15,11 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from accounts.consents import give_consents
-from accounts.models import Organization, User
+from accounts.invitations import InvitationGone, find_invitation
+from accounts.models import Invitation, Organization, User
+
+INVITATION = "invitation"
+"""Where the session keeps the token of the invitation that was opened last."""
 
 
 class SignupForm(EmailSignupForm):
@@ -35,6 +43,10 @@ class SignupForm(EmailSignupForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.invitation = invitation_of(context.request)
+        if self.invitation is not None:
+            del self.fields["organization_name"]
+            self.fields["email"].initial = self.invitation.email
         for field in self.fields.values():
             field.widget.attrs.pop("placeholder", None)  # the label says it, and stays when one writes
 
@@ -43,8 +55,19 @@ class SignupForm(EmailSignupForm):
         with transaction.atomic():
             user: User = super().save(request)
             user.name = self.cleaned_data["name"]
-            user.organization_name = self.cleaned_data["organization_name"]
+            user.organization_name = self.cleaned_data.get("organization_name", "")
             user.language = "en" if get_language() == "en" else "ko"
             user.save(update_fields=["name", "organization_name", "language"])
             give_consents(user, now=timezone.now())
         return user
+
+
+def invitation_of(request: HttpRequest) -> Invitation | None:
+    """The invitation that this visitor opened last, if it still stands."""
+    token = request.session.get(INVITATION)
+    if not token:
+        return None
+    try:
+        return find_invitation(token, now=timezone.now())
+    except InvitationGone:
+        return None

@@ -17,6 +17,7 @@ from accounts.models import ApiKey, Organization, Scope
 from dashboard.access import may, organization_page
 from dashboard.key_forms import NewKeyForm
 from dashboard.pages import page_links, page_of
+from ledger.models import SpendLimit
 from ledger.periods import month_bounds
 from metering.models import UsageRollup
 
@@ -26,12 +27,13 @@ USE_IS_SHOWN_FOR = timedelta(days=90)
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """A key; the hour of its last use, if that is less than 90 days ago; its spend this month, before tax."""
+    """A key; the hour of its last use, if that is less than 90 days ago; its spend this month, before tax; its spend limit."""
 
     key: ApiKey
     last_used: datetime | None
     amount: Decimal | None
     state: str
+    limit: SpendLimit | None = None
 
     @property
     def scopes(self) -> list[str]:
@@ -45,9 +47,13 @@ def key_list(request: HttpRequest) -> HttpResponse:
     keys = ApiKey.objects.for_organization(request.organization).select_related("created_by")
     page = page_of(request, keys.order_by(F("revoked_at").desc(nulls_first=True), "-created_at", "-pk"))
     used = use_of_keys(request.organization, [key.pk for key in page], now=now)
+    rows = SpendLimit.objects.for_organization(request.organization).filter(api_key_id__in=[key.pk for key in page])
+    limits = {limit.api_key_id: limit for limit in rows}
     context = {
         "section": "keys",
-        "rows": [KeyRow(key, *used.get(key.pk, (None, None)), state_of(key, now=now)) for key in page],
+        "rows": [
+            KeyRow(key, *used.get(key.pk, (None, None)), state_of(key, now=now), limits.get(key.pk)) for key in page
+        ],
         "page": page,
         "may_manage": may(request, ROLES_THAT_MANAGE_KEYS),
         **page_links(request, page),

@@ -1,4 +1,4 @@
-"""Settings: the organization's name and language, and the reader's own."""
+"""Settings: the organization's name, and the reader's own name and language."""
 
 from django import forms
 from django.conf import settings
@@ -11,21 +11,21 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from accounts.audit_log import write_audit_entry
-from accounts.models import Organization, Role, User
+from accounts.models import Organization, User
+from accounts.profiles import ROLES_THAT_ADMINISTER, update_organization
 from dashboard.access import may, organization_page
 
-ROLES_THAT_ADMINISTER = frozenset({Role.OWNER, Role.ADMIN})
 COOKIE_SECONDS = 365 * 24 * 3600
 
 
 class OrganizationForm(forms.ModelForm):
-    """`language` is that of invoices and mails to the organization."""
-
     class Meta:
         model = Organization
-        fields = ["name", "language"]
-        labels = {"name": gettext_lazy("Name"), "language": gettext_lazy("Language of invoices and mail")}
+        fields = ["name"]
+        labels = {"name": gettext_lazy("Name")}
+        help_texts = {
+            "name": gettext_lazy("As it appears here. Invoices print the company name of the billing details.")
+        }
 
 
 class OwnForm(forms.ModelForm):
@@ -45,14 +45,8 @@ def organization_settings(request: HttpRequest) -> HttpResponse:
     organization = Organization.objects.get(pk=request.organization.pk)
     form = OrganizationForm(request.POST or None, instance=organization)
     if request.method == "POST" and form.is_valid():
-        form.save()
-        write_audit_entry(
-            action="organization.changed",
-            target=organization.slug,
-            organization=organization,
-            actor=request.user,
-            now=timezone.now(),
-            detail={name: form.cleaned_data[name] for name in form.changed_data},
+        update_organization(
+            organization=organization, name=form.cleaned_data["name"], actor=request.user, now=timezone.now()
         )
         messages.success(request, _("Saved."))
         return redirect("dashboard:settings", organization.slug)

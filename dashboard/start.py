@@ -11,6 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.api_keys import ROLES_THAT_MANAGE_KEYS, issue_api_key
+from accounts.forms import INVITATION, invitation_of
 from accounts.models import ApiKey, Membership
 from accounts.organizations import memberships_of
 from accounts.tenancy import tenant_scope
@@ -22,8 +23,10 @@ from dashboard.request_rows import newest_event, rows_of
 @login_required
 @require_safe
 def start(request: HttpRequest) -> HttpResponse:
-    """The organization that was looked at last, else the oldest; a newcomer is welcomed first."""
+    """The organization that was looked at last, else the oldest; a newcomer is welcomed first, or joins who invited them."""
     places = memberships_of(request.user)
+    if not places and invitation_of(request):
+        return redirect("dashboard:join", request.session[INVITATION])
     if not places:
         return redirect("dashboard:welcome")
     slugs = [place.organization.slug for place in places]

@@ -10,14 +10,15 @@ from enum import Enum, auto
 
 from accounts.api_keys import ROLES_THAT_MANAGE_KEYS
 from accounts.models import Role
+from accounts.profiles import ROLES_THAT_EDIT_PROFILE
 from billing.payments_api import ROLES_THAT_PAY
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 EVERYBODY = frozenset(Role)
 MANAGERS = ROLES_THAT_MANAGE_KEYS
 ADMINISTRATORS = frozenset({Role.OWNER, Role.ADMIN})
-PAYERS = ROLES_THAT_PAY
-"""People only: no key pays."""
+PAYERS, PROFILE_EDITORS = frozenset(ROLES_THAT_PAY), frozenset(ROLES_THAT_EDIT_PROFILE)
+"""People only: no key pays, or changes who is billed."""
 REPORTERS: frozenset[Role] = frozenset()
 """Service keys, and API keys that may write usage; no session."""
 
@@ -51,6 +52,11 @@ def page(get: frozenset[Role] = EVERYBODY, post: frozenset[Role] | None = None) 
     return Expectation(Kind.PAGE, {"GET": get} | ({} if post is None else {"POST": post}))
 
 
+def action(post: frozenset[Role]) -> Expectation:
+    """A button on a page: POST only."""
+    return Expectation(Kind.PAGE, {"POST": post})
+
+
 def api(**methods: frozenset[Role]) -> Expectation:
     return Expectation(Kind.API, methods)
 
@@ -76,6 +82,7 @@ EXPECTATIONS: Mapping[str, Expectation] = {
     # where somebody starts
     "dashboard": OWN,
     "welcome": OWN,
+    "invitations/<str:token>": OWN,  # whoever holds the mail
     # an organization's pages
     "o/<slug:slug>": public(*METHODS),  # a redirect to the address with a slash
     "o/<slug:slug>/": page(),
@@ -87,10 +94,22 @@ EXPECTATIONS: Mapping[str, Expectation] = {
     "o/<slug:slug>/holds": page(),
     "o/<slug:slug>/keys": page(),
     "o/<slug:slug>/keys/new": page(get=MANAGERS, post=MANAGERS),
+    "o/<slug:slug>/keys/<int:key_id>": page(),
+    "o/<slug:slug>/keys/<int:key_id>/limit": page(post=ADMINISTRATORS),
+    "o/<slug:slug>/keys/<int:key_id>/rotate": page(get=MANAGERS, post=MANAGERS),
+    "o/<slug:slug>/keys/<int:key_id>/end-previous": action(MANAGERS),
     "o/<slug:slug>/keys/<int:key_id>/revoke": page(get=MANAGERS, post=MANAGERS),
     "o/<slug:slug>/invoices": page(),
     "o/<slug:slug>/members": page(),
+    "o/<slug:slug>/members/invite": page(get=ADMINISTRATORS, post=ADMINISTRATORS),
+    "o/<slug:slug>/members/leave": page(post=EVERYBODY),
+    "o/<slug:slug>/members/<int:member_id>": page(get=ADMINISTRATORS, post=ADMINISTRATORS),
+    "o/<slug:slug>/members/<int:member_id>/remove": action(ADMINISTRATORS),
+    "o/<slug:slug>/invitations/<int:invitation_id>/resend": action(ADMINISTRATORS),
+    "o/<slug:slug>/invitations/<int:invitation_id>/cancel": action(ADMINISTRATORS),
     "o/<slug:slug>/settings": page(post=ADMINISTRATORS),
+    "o/<slug:slug>/settings/billing": page(post=PROFILE_EDITORS),
+    "o/<slug:slug>/settings/limit": page(post=ADMINISTRATORS),
     "o/<slug:slug>/settings/profile": page(post=EVERYBODY),
     # REST
     "api/v1/usage": api(GET=EVERYBODY),
@@ -106,6 +125,7 @@ EXPECTATIONS: Mapping[str, Expectation] = {
     "api/v1/invoices/<uuid:invoice_id>/lines/<int:position>/events": api(GET=EVERYBODY),
     "api/v1/invoices/<uuid:invoice_id>/pay": api(POST=PAYERS),
     "api/v1/payments": api(GET=EVERYBODY),
+    "api/v1/organization": api(GET=EVERYBODY, PATCH=PROFILE_EDITORS),
     "api/v1/api-keys": api(GET=MANAGERS, POST=MANAGERS),
     "api/v1/api-keys/<str:key_id>": api(GET=MANAGERS, DELETE=MANAGERS),
     "api/v1/schema/": public(),

@@ -16,8 +16,8 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from pytest_django.fixtures import Settings
 
-from accounts import throttling
-from accounts.models import ApiKey, Role, Scope
+from accounts import invitations, throttling
+from accounts.models import ApiKey, Membership, Role, Scope
 from accounts.tenancy import tenant_scope
 from billing.invoicing import close_period
 from billing.models import Invoice
@@ -26,11 +26,26 @@ from config.launch.ports import free_port
 from ledger.models import BillingPeriod
 from pricing.tokens import TokenUsage
 from tests import stories
-from tests.api.expectations import EXPECTATIONS, METHODS, PAYERS, PREFIXES, REPORTERS, Expectation, Kind
+from tests.api.expectations import (
+    EXPECTATIONS,
+    METHODS,
+    PAYERS,
+    PREFIXES,
+    PROFILE_EDITORS,
+    REPORTERS,
+    Expectation,
+    Kind,
+)
 
 REFUSED = frozenset({401, 403, 404, 405, 500, 502, 503})
 ROLES = (Role.OWNER, Role.DEVELOPER, Role.VIEWER)
-ANYTHING = {"page_slug": "mistralai-devstral-small", "model_id": stories.DEVSTRAL, "key": "x", "uidb36": "x"}
+ANYTHING = {
+    "page_slug": "mistralai-devstral-small",
+    "model_id": stories.DEVSTRAL,
+    "key": "x",
+    "uidb36": "x",
+    "token": "x",
+}
 
 
 def routes(resolver: URLResolver | None = None, prefix: str = "", namespace: str = "") -> Iterator[tuple[str, str]]:
@@ -78,6 +93,7 @@ class Sweep:
             "key_id": str(target.pk),
             "invoice_id": str(invoice.pk),
             "position": "1",
+            **self._colleagues(),
         }
         self.markers = [
             target.prefix,
@@ -87,10 +103,27 @@ class Sweep:
             "acme-4713",
             cast.acme.owner.email,
             invoice.number,
+            "billing@acme.example",
+            "guest@acme.example",
         ]
         self.members = {role: stories.make_member(acme, role, now=now) for role in ROLES if role != Role.OWNER}
         self.members[Role.OWNER] = cast.acme.owner
         _key, self.powerless = stories.make_key(acme, now=now, scopes=[Scope.INFERENCE])
+
+    def _colleagues(self) -> dict[str, str]:
+        """A member of acme's, and somebody who is invited."""
+        acme, now = self.cast.acme.organization, stories.NOON
+        user = stories.make_member(acme, Role.BILLING, now=now)
+        with tenant_scope([acme.pk]):
+            places = Membership.objects.for_organization(acme).select_related("user")
+            invitation = invitations.invite(
+                organization=acme,
+                email="guest@acme.example",
+                role=Role.VIEWER,
+                inviter=places.get(user=self.cast.acme.owner),
+                now=now,
+            )
+            return {"member_id": str(places.get(user=user).pk), "invitation_id": str(invitation.pk)}
 
     def _invoice(self) -> Invoice:
         """Acme's, for last month; nothing is paid yet."""
@@ -277,7 +310,10 @@ def _api(sweep: Sweep, expected: Expectation, method: str, name: str, pattern: s
     )
     with_id = "<" in pattern
     own: Any = {405} if roles is None else {404} if with_id else None
-    of_key = {403, 405} if PAYERS in expected.methods.values() else own
+    people_only = {PAYERS, PROFILE_EDITORS}
+    of_key = {403} if roles in people_only else own
+    if roles is None and people_only & set(expected.methods.values()):
+        of_key = {403, 405}  # whichever is looked at first
     sweep.expect("globex's key, for itself", ask(key_client(globex.secret), method, path), of_key)
     sweep.expect("globex's owner, for itself", ask(session(globex.owner), method, path), {401} if reporting else own)
 
