@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connections
+from django.urls import resolve
 from pytest_django.fixtures import Settings
 
 from accounts.models import BillingProfile, Organization
@@ -105,10 +107,12 @@ def test_the_invoice_arrives_with_its_pdf(cast: Cast, mailbox: StandIn) -> None:
     assert letter["subject"].strip() == "[인보이스랩] 2026년 10월 청구서 (INV-000001)"
     for text in ("안녕하세요, owner@acme.example 님.", "공급가액: ₩6,600", "부가세: ₩660", "합계금액: ₩7,260",
                  "크레딧 사용: −₩5,000", "청구 금액: ₩2,260", "납부 기한: 2026년 11월 16일", "감사합니다.",
-                 "주식회사 인보이스랩 드림", "/o/acme/invoices/INV-000001"):  # fmt: skip
+                 "주식회사 인보이스랩 드림", f"/o/acme/invoices/{invoice.pk}"):  # fmt: skip
         assert text in letter["text"]
     for text in ("청구 금액", "₩2,260", "INV-000001", "주식회사 인보이스랩 드림"):
         assert text in letter["html"]
+    [page] = [link for link in letter["links"] if "/invoices/" in link]
+    assert resolve(urlsplit(page).path).kwargs == {"slug": "acme", "invoice_id": invoice.pk}
     [pdf] = letter["attachments"]
     assert (pdf["filename"], pdf["content_type"]) == ("INV-000001.pdf", "application/pdf")
     content = mailbox.get(f"/api/messages/{letter['id']}/attachments/0")
