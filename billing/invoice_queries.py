@@ -91,7 +91,7 @@ def find_invoice(*, organization: Organization, invoice_id: UUID) -> Invoice | N
 def unpaid_invoices(*, organization: Organization) -> list[Invoice]:
     """Invoices that wait for money, the one that is due first on top."""
     invoices = Invoice.objects.for_organization(organization).filter(status=Invoice.Status.OPEN)
-    return list(invoices.order_by("due_on", "finalized_at"))
+    return list(invoices.select_related("period").order_by("due_on", "finalized_at"))
 
 
 def is_overdue(invoice: Invoice, *, now: datetime) -> bool:

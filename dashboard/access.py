@@ -5,6 +5,7 @@ template that follows a relation stays behind row-level security.
 """
 
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from functools import wraps
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -25,10 +26,11 @@ EVERYBODY = frozenset(Role)
 View = Callable[..., HttpResponse]
 
 
-def organization_page(*, roles: Collection[str] = EVERYBODY) -> Callable[[View], View]:
+def organization_page(*, roles: Collection[str] = EVERYBODY, scoped: bool = True) -> Callable[[View], View]:
     """Let members with one of `roles` in; the view gets `request.organization` and `request.membership`.
 
-    Strangers to the organization get the same 404 as for one that does not exist; members without the role get 403.
+    Strangers to the organization get the same 404 as for one that does not exist; members without the role get 403. A view that is
+    not `scoped` opens the tenant's scope by itself, because it talks to others between transactions.
     """
 
     def decorate(view: View) -> View:
@@ -44,7 +46,8 @@ def organization_page(*, roles: Collection[str] = EVERYBODY) -> Callable[[View],
             request.membership, request.organization = membership, membership.organization
             remember(request)
             speak_language_of(request)
-            with timezone.override(ZoneInfo(membership.organization.zone)), tenant_scope([membership.organization_id]):
+            scope = tenant_scope([membership.organization_id]) if scoped else nullcontext()
+            with timezone.override(ZoneInfo(membership.organization.zone)), scope:
                 response = view(request, **kwargs)
                 if not getattr(response, "is_rendered", True):
                     response.render()

@@ -1,8 +1,10 @@
-"""Money: what is left to spend and what that is made of; each period that is not invoiced yet, as its invoice would look now."""
+"""Money: what was invoiced and what will be – each period that is not invoiced yet, as its invoice would look now – and what is
+left to spend.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -12,7 +14,10 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.views.decorators.http import require_safe
 
+from billing.document_content import service_days
 from billing.estimates import PeriodEstimate, open_periods
+from billing.invoice_queries import is_overdue
+from billing.models import Invoice
 from billing.usage_lines import UsageLine
 from dashboard.access import organization_page
 from dashboard.formulas import LABELS, FormulaLine, formula_lines
@@ -21,6 +26,8 @@ from ledger.balances import available
 from ledger.models import Balance, CreditGrant
 from pricing.exact import ONE, exact_product, exact_sum
 from pricing.rating import RatedLine
+
+SHOWN_GRANTS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +57,25 @@ class Draft:
     lines: Sequence[DraftLine]
 
 
+@dataclass(frozen=True, slots=True)
+class InvoiceRow:
+    """An invoice as lists name it; `first_day` to `last_day` is its period."""
+
+    invoice: Invoice
+    first_day: date
+    last_day: date
+    is_overdue: bool
+
+
 @organization_page()
 @require_safe
 def invoices(request: HttpRequest) -> HttpResponse:
-    organization = request.organization
+    organization, now = request.organization, timezone.now()
     balance = Balance.objects.for_organization(organization).get()
-    periods = open_periods(organization=organization, now=timezone.now())
+    periods = open_periods(organization=organization, now=now)
+    issued = Invoice.objects.for_organization(organization).select_related("period")
+    page = page_of(request, issued.order_by("-finalized_at", "-pk"))
     grants = CreditGrant.objects.for_organization(organization).order_by("-granted_at", "-pk")
-    page = page_of(request, grants)
     context = {
         "section": "invoices",
         "currency": organization.billing_currency,
@@ -65,10 +83,15 @@ def invoices(request: HttpRequest) -> HttpResponse:
         "unbilled_with_tax": exact_product(balance.unbilled, exact_sum((ONE, balance.tax_rate))),
         "available": available(balance),
         "drafts": [draft_of(period, zone=ZoneInfo(organization.zone)) for period in reversed(periods)],
-        "grants": page,
+        "invoices": [row_of(invoice, now=now) for invoice in page],
+        "grants": grants[:SHOWN_GRANTS],
         **page_links(request, page),
     }
     return render(request, "dashboard/invoices.html", context)
+
+
+def row_of(invoice: Invoice, *, now: datetime) -> InvoiceRow:
+    return InvoiceRow(invoice, *service_days(invoice), is_overdue(invoice, now=now))
 
 
 def draft_of(period: PeriodEstimate, *, zone: ZoneInfo) -> Draft:

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_safe
 from accounts.api_keys import ROLES_THAT_MANAGE_KEYS
 from accounts.models import ApiKey, Organization
 from billing.estimates import open_periods
+from billing.invoice_queries import is_overdue, unpaid_invoices
 from dashboard.access import may, organization_page
 from dashboard.charts import Point
 from dashboard.request_rows import newest_event, rows_of
@@ -79,6 +80,7 @@ def figures_of(organization: Organization, balance: Balance, *, now: datetime) -
         "total": by_day.total,
         "estimate": current,
         "so_far": exact_sum(line.amount for line in current.lines),
+        "unpaid": [(invoice, is_overdue(invoice, now=now)) for invoice in unpaid_invoices(organization=organization)],
         "earlier": [period for period in earlier if period.totals.total],
         "balance": balance,
         "available": available(balance),

@@ -1,0 +1,154 @@
+"""One invoice: what is owed and why – amounts, parties, and lines that open to their formula and to the requests behind them."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_safe
+
+from accounts.models import ApiKey, Organization
+from billing import documents, invoice_queries
+from billing.document_content import service_days
+from billing.invoice_queries import PricedLine, Share
+from billing.models import Invoice, Payment
+from billing.payments_api import ROLES_THAT_PAY
+from billing.processors import bank_transfer
+from billing.settlement import outstanding
+from billing.typesetting import FontsMissing, TypesettingFailed
+from dashboard.access import may, organization_page
+from dashboard.formulas import LABELS, FormulaLine, formula_lines
+from dashboard.invoice_payment import payment_state
+from dashboard.rate_sources import source_name
+from dashboard.requests import asked_cursor
+from dashboard.time_ranges import address
+from pricing.rating import RatedLine
+
+logger = logging.getLogger(__name__)
+SHARES = 25
+PROCESSORS = {bank_transfer.NAME: gettext_lazy("Bank transfer"), "stripe": gettext_lazy("Card")}
+
+
+@dataclass(frozen=True, slots=True)
+class LineRow:
+    """A line as the page shows it."""
+
+    priced: PricedLine
+
+    @property
+    def token_label(self) -> Promise:
+        return LABELS[self.priced.token_class]
+
+    @property
+    def formula(self) -> FormulaLine | None:
+        """None for pieces without a price, which are no lines."""
+        line, rate = self.priced.line, self.priced.rate
+        rated = RatedLine(self.priced.token_class, self.priced.quantity, line.unit_price, line.exact_amount)
+        return next(iter(formula_lines([rated], rate)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class ShareRow:
+    """A request behind a line, with the name of its key."""
+
+    share: Share
+    key: ApiKey | None
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRow:
+    """An attempt to pay, and how it was made."""
+
+    payment: Payment
+    way: str
+
+
+@organization_page()
+@require_safe
+def invoice(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
+    found, now = invoice_or_404(request.organization, invoice_id), timezone.now()
+    first_day, last_day = service_days(found)
+    payments = invoice_queries.payments_of(found)
+    left = outstanding(found)
+    lines = [LineRow(priced) for priced in invoice_queries.priced_lines(found)]
+    context = {
+        "section": "invoices",
+        "invoice": found,
+        "currency": found.currency,
+        "first_day": first_day,
+        "last_day": last_day,
+        "is_overdue": invoice_queries.is_overdue(found, now=now),
+        "lines": lines,
+        "rates": [(rate, Decimal(rate["rate"]), source_name(rate["source"])) for rate in found.exchange_rates],
+        "outstanding": left,
+        "paid_so_far": found.amount_due - left if found.status == Invoice.Status.OPEN else None,
+        "may_pay": may(request, ROLES_THAT_PAY),
+        "payments": [
+            PaymentRow(payment, str(PROCESSORS.get(payment.processor, payment.processor))) for payment in payments
+        ],
+        **payment_state(found, payments, back=request.GET.get("payment", "")),
+    }
+    return render(request, "dashboard/invoice.html", context)
+
+
+@organization_page()
+@require_safe
+def line(request: HttpRequest, invoice_id: UUID, position: int) -> HttpResponse:
+    """The requests behind a line, from the newest on: a part of the invoice's page, or a page of its own without scripts."""
+    found = invoice_or_404(request.organization, invoice_id)
+    priced = invoice_queries.find_line(found, position)
+    if priced is None:
+        raise Http404(position)
+    before = asked_cursor(request)
+    shares = invoice_queries.shares_of(invoice=found, priced=priced, limit=SHARES + 1, before=before)
+    shown, more = shares[:SHARES], len(shares) > SHARES
+    context = {
+        "section": "invoices",
+        "invoice": found,
+        "currency": found.currency,
+        "row": LineRow(priced),
+        "shares": share_rows(request.organization, shown),
+        "newest_url": "?" if before else "",
+        "older_url": address(before=str(shown[-1].event.id)) if more else "",
+    }
+    return render(
+        request, "dashboard/invoice_requests.html" if request.htmx else "dashboard/invoice_line.html", context
+    )
+
+
+@organization_page()
+@require_safe
+def pdf(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
+    """The document as a download; one that is not rendered yet is rendered now."""
+    found = invoice_or_404(request.organization, invoice_id)
+    try:
+        content = documents.open_document(found, now=timezone.now())
+    except (documents.DocumentDiffers, FontsMissing, TypesettingFailed, OSError):
+        logger.exception("a document cannot be opened", extra={"invoice": found.number})
+        messages.error(request, _("The PDF cannot be made at the moment. We have been told; please try again later."))
+        return redirect("dashboard:invoice", request.organization.slug, found.pk)
+    name = f"{found.number}.pdf"
+    return HttpResponse(
+        content, content_type="application/pdf", headers={"Content-Disposition": f'attachment; filename="{name}"'}
+    )
+
+
+def invoice_or_404(organization: Organization, invoice_id: UUID) -> Invoice:
+    found = invoice_queries.find_invoice(organization=organization, invoice_id=invoice_id)
+    if found is None:
+        raise Http404(invoice_id)
+    return found
+
+
+def share_rows(organization: Organization, shares: Sequence[Share]) -> list[ShareRow]:
+    used = {share.event.api_key_id for share in shares if share.event.api_key_id}
+    keys = ApiKey.objects.for_organization(organization).in_bulk(used)
+    return [ShareRow(share, keys.get(share.event.api_key_id)) for share in shares]
