@@ -218,8 +218,8 @@ class PaymentMethod(models.Model):
 
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="payment_methods")
     processor = models.CharField(max_length=20)
-    customer_reference = models.CharField(max_length=100)
-    reference = models.CharField(max_length=100)
+    customer_reference = models.CharField(max_length=255)
+    reference = models.CharField(max_length=255)
     label = models.CharField(max_length=50)
     created_at = models.DateTimeField()
     removed_at = models.DateTimeField(null=True, blank=True)
@@ -258,8 +258,8 @@ class Payment(models.Model):
     currency = models.CharField(max_length=3)
     status = models.CharField(max_length=16, choices=Status.choices)
     idempotency_key = models.CharField(max_length=100, unique=True)
-    reference = models.CharField(max_length=100, blank=True)
-    action_url = models.CharField(max_length=500, blank=True)
+    reference = models.CharField(max_length=255, blank=True)
+    action_url = models.CharField(max_length=2000, blank=True)
     failure = models.CharField(max_length=200, blank=True)
     method = models.ForeignKey(PaymentMethod, on_delete=models.PROTECT, null=True, related_name="+")
     payer_name = models.CharField(_("payer"), max_length=100, blank=True)
@@ -291,7 +291,7 @@ class ProcessorEvent(models.Model):
     """The inbox of webhooks: unique per (processor, event), its effect in the same transaction as `processed_at`."""
 
     processor = models.CharField(max_length=20)
-    event_id = models.CharField(max_length=100)
+    event_id = models.CharField(max_length=255)
     type = models.CharField(max_length=100)
     payload = models.JSONField()
     received_at = models.DateTimeField()

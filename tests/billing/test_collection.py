@@ -14,7 +14,10 @@ from pytest_django.fixtures import Settings
 from accounts.tenancy import tenant_scope
 from billing import collection, invoicing, unresolved
 from billing.models import Invoice, Payment
+from billing.processors.interface import Answer
+from billing.processors.interface import Status as ProcessorStatus
 from billing.processors.selection import NoCardProcessor
+from billing.settlement import record_answer
 from config.launch.places import CHECKOUT
 from ledger.models import CreditGrant
 from tests.billing.collecting import DUE, House, at_once, meet_the_debtors, moment, open_invoice, submit, type_card
@@ -290,17 +293,13 @@ def test_money_for_an_attempt_that_was_given_up_becomes_credit(house: House) -> 
     unresolved.resolve_unknown(now=moment() + timedelta(minutes=1))
     assert (house.status(), house.taken()) == (Invoice.Status.PAID, 2 * DUE)
 
-    from billing import settlement
-
     with tenant_scope([house.organization_id]):
         payment = Payment.objects.get(pk=first.pk)
     answer = unresolved.ask(
         unresolved.load_payment(organization_id=house.organization_id, payment_id=payment.pk), wanted=True, now=moment()
     )
     for _time in range(2):
-        settlement.record_answer(
-            organization_id=house.organization_id, payment_id=payment.pk, answer=answer, now=moment()
-        )
+        record_answer(organization_id=house.organization_id, payment_id=payment.pk, answer=answer, now=moment())
     rows = [(row.status, row.amount) for row in house.payments()]
     assert rows == [(Status.CANCELED, DUE), (Status.SUCCEEDED, DUE), (Status.SUCCEEDED, DUE)]
     with tenant_scope([house.organization_id]):
@@ -343,3 +342,11 @@ def test_a_sweep_does_not_wait_for_a_dead_processor_again_and_again(
     unresolved.resolve_unknown(now=later)
     asked = [debtor.payment().checked_at == later for debtor in (house, other)]
     assert sorted(asked) == [False, True], "the second is asked about by the next sweep"
+
+
+def test_real_ids_and_addresses_are_long(house: House) -> None:
+    payment = house.pay()
+    url = f"https://checkout.stripe.com/c/pay/cs_live_{'a' * 66}#{'b' * 1800}"
+    answer = Answer(status=ProcessorStatus.REQUIRES_ACTION, reference="x" * 255, action_url=url)
+    recorded = record_answer(organization_id=house.organization_id, payment_id=payment.pk, answer=answer, now=moment())
+    assert recorded.action_url == url
