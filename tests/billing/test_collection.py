@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from django.core.management import call_command
@@ -17,10 +18,13 @@ from billing.models import Invoice, Payment
 from billing.processors.interface import Answer
 from billing.processors.interface import Status as ProcessorStatus
 from billing.processors.selection import NoCardProcessor
+from billing.processors.stripe_processor import StripeProcessor
 from billing.settlement import record_answer
 from config.launch.places import CHECKOUT
 from ledger.models import CreditGrant
+from pricing.tokens import TokenUsage
 from tests.billing.collecting import DUE, House, at_once, meet_the_debtors, moment, open_invoice, submit, type_card
+from tests.sandbox.processes import StandIn
 
 Status = Payment.Status
 CHECKOUT_CALL = "POST /v1/checkout/sessions"
@@ -350,3 +354,56 @@ def test_real_ids_and_addresses_are_long(house: House) -> None:
     answer = Answer(status=ProcessorStatus.REQUIRES_ACTION, reference="x" * 255, action_url=url)
     recorded = record_answer(organization_id=house.organization_id, payment_id=payment.pk, answer=answer, now=moment())
     assert recorded.action_url == url
+
+
+# Our own side goes wrong
+
+
+@pytest.mark.parametrize("change", ["no key", "another key", "the line is cut"])
+def test_a_look_in_vain_changes_nothing(house: House, settings: Settings, change: str) -> None:
+    payment = house.pay()
+    type_card(payment.action_url)
+    if change == "the line is cut":
+        house.processor.order({"fault": "drop", "where": "GET /v1/checkout"})
+    else:
+        settings.STRIPE_SECRET_KEY = "" if change == "no key" else "sk_live_not_served"
+    look = {"organization_id": house.organization_id, "invoice_id": house.invoice.pk}
+    seen = collection.look_again(**look, now=moment())
+    assert seen is not None and seen.status == Status.REQUIRES_ACTION
+    assert house.payment().checked_at is not None
+    settings.STRIPE_SECRET_KEY = "sk_test_collecting"
+    collection.look_again(**look, now=moment())
+    assert (house.status(), house.taken()) == (Invoice.Status.PAID, DUE)
+
+
+def test_an_amount_that_differs_is_left_for_somebody_to_look(
+    house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payment = house.pay()
+    wrong = Answer(status=ProcessorStatus.SUCCEEDED, reference=payment.reference, amount=Decimal(1), currency="KRW")
+    monkeypatch.setattr(StripeProcessor, "look_up", lambda *_: wrong)
+    assert unresolved.resolve_unknown(now=moment() + timedelta(minutes=1)) == 0
+    assert "needs somebody to look" in caplog.text
+    assert (house.payment().status, house.status()) == (Status.REQUIRES_ACTION, Invoice.Status.OPEN)
+
+
+def test_too_little_for_a_card(db: None, stripe_settings: StandIn) -> None:
+    cast = meet_the_debtors()
+    exactly = TokenUsage(input_tokens=100_000_000 * 5050 // 7260, output_tokens=0)
+    house = House(cast, open_invoice(cast.acme, usage=exactly), stripe_settings)
+    assert 0 < house.invoice.amount_due < 100
+    with pytest.raises(collection.AmountNotPossible):
+        house.pay()
+    assert house.payments() == []
+    assert look_again_at(house) is None
+
+
+def look_again_at(house: House) -> Payment | None:
+    return collection.look_again(organization_id=house.organization_id, invoice_id=house.invoice.pk, now=moment())
+
+
+def test_a_click_on_a_page_that_was_paid_long_ago(house: House) -> None:
+    first = house.pay(now=moment() - timedelta(hours=1, minutes=55))
+    type_card(first.action_url)
+    assert house.pay().status == Status.SUCCEEDED
+    assert (house.status(), house.taken(), len(house.payments())) == (Invoice.Status.PAID, DUE, 1)

@@ -10,7 +10,7 @@ from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from accounts.tenancy import tenant_scope
-from billing import collection, unresolved, webhooks
+from billing import collection, tasks, unresolved, webhooks
 from billing.models import Invoice, Payment, ProcessorEvent
 from sandbox.payments.webhooks import sign
 from tests.billing.collecting import DUE, SECRET, House, at_once, deliver, moment, post, type_card
@@ -270,4 +270,15 @@ def test_the_customer_is_back_before_the_webhook(house: House) -> None:
     for event in house.events():
         deliver(event)
     work_off()
+    assert paid_once(house)
+
+
+def test_the_tasks_do_what_they_say(house: House) -> None:
+    type_card(house.pay().action_url)
+    [event] = house.events("session.completed")
+    deliver(event)
+    tasks.sweep_processor_events()
+    assert house.status() == Invoice.Status.OPEN, "it came just now; whoever was rung does it"
+    tasks.process_processor_event(event_id=ProcessorEvent.objects.get().pk)
+    tasks.resolve_unknown_payments()
     assert paid_once(house)
