@@ -12,11 +12,14 @@ import secrets
 import shutil
 import stat
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SHARED_FOLDERS = (Path("/var/cache/invoicedream"), Path("/var/tmp/invoicedream-root"))  # noqa: S108  (checked)
+FORGOTTEN = 24 * 3600
+"""Seconds after which nobody is coming back for the data of a test run."""
 
 
 class LaunchError(Exception):
@@ -93,7 +96,11 @@ def temporary_home() -> Path:
     """A new folder for servers that live as long as a test run; the caller removes it."""
     if server_account() is None:
         return Path(tempfile.mkdtemp(prefix="invoicedream-test-"))
-    home = Path(tempfile.mkdtemp(prefix="test-", dir=shared_folder()))
+    shared = shared_folder()
+    for forgotten in shared.glob("test-*"):
+        if time.time() - forgotten.stat().st_mtime > FORGOTTEN:
+            shutil.rmtree(forgotten, ignore_errors=True)
+    home = Path(tempfile.mkdtemp(prefix="test-", dir=shared))
     home.chmod(0o711)
     return home
 
