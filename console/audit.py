@@ -17,6 +17,14 @@ ACTIONS = {
     "operator.signed_in": _("Operator signed in"),
     "api_key.issued": _("API key issued"),
     "api_key.revoked": _("API key revoked"),
+    "api_key.rotated": _("API key rotated"),
+    "api_key.overlap_ended": _("Overlap of a rotated API key ended"),
+    "billing_profile.changed": _("Billing profile changed"),
+    "organization.changed": _("Organization changed"),
+    "payment.succeeded": _("Payment succeeded"),
+    "payment.failed": _("Payment failed"),
+    "spend_limit.set": _("Spend limit set"),
+    "spend_limit.removed": _("Spend limit removed"),
     "credit.granted": _("Credit given"),
     "cost_price.published": _("Cost price published"),
     "cost_price.delisted": _("Model delisted"),
@@ -26,6 +34,9 @@ ACTIONS = {
     "exchange_rate.published": _("Exchange rate published"),
     "invoice.voided": _("Invoice voided"),
     "invoice.reissued": _("Invoice issued anew"),
+    "catalog.seeded": _("Packaged price list taken in"),
+    "demo.begun": _("Demo begun"),
+    "demo.seeded": _("Demo seeded"),
 }
 """Deeds in words; one that is not named here is shown by its code."""
 

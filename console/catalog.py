@@ -230,7 +230,7 @@ def unit_prices(field: str, label: Any, *, currency: Any) -> Any:
         prices = parse_price_map(getattr(rate, field))
         rows = (
             (TOKEN_CLASSES[token_class], _text(token_class, price, currency(rate)))
-            for token_class, price in prices.items()
+            for token_class, price in ((known, prices[known]) for known in TokenClass if known in prices)
             if price or token_class in MAIN_CLASSES
         )
         return format_html_join("", '<span class="pair"><span>{}</span><span class="number">{}</span></span>', rows)

@@ -116,7 +116,7 @@ class TransferForm(DeedForm):
         label=_("Amount"), min_value=Decimal("0.01"), max_value=Decimal(10**12), max_digits=14, decimal_places=2
     )
     payer_name = forms.CharField(label=_("Payer, as on the statement"), max_length=100)
-    received_at = forms.DateTimeField(label=_("Received at"), widget=MomentInput)
+    received_at = forms.DateTimeField(label=_("Money received at"), widget=MomentInput)
     key = forms.CharField(
         label=_("Statement's own number"),
         max_length=60,
@@ -142,7 +142,7 @@ class RecordTransfer(InvoiceDeed):
             *self.facts(),
             (_("Amount received"), money(values["amount"], currency)),
             (_("Payer, as on the statement"), values["payer_name"]),
-            (_("Received at"), figure("table_time")(values["received_at"])),
+            (_("Money received at"), figure("table_time")(values["received_at"])),
             (_("Statement's own number"), values["key"]),
             (_("Outcome"), outcome),
         ]

@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import TaxTreatment
 from billing.models import Document, Invoice, InvoiceLine, OutboxMail, Payment
 from console.figures import count_column, figure, money_column, named, percent_column
 from console.money import CUSTOMER
@@ -116,7 +117,12 @@ class InvoiceAdmin(ReadOnlyAdmin):
                     "number",
                     CUSTOMER,
                     "status",
-                    linked("of_period", _("billing period"), lambda row: row.period),
+                    linked(
+                        "of_period",
+                        _("billing period"),
+                        lambda row: row.period,
+                        text=lambda period: figure("prose_month")(period.starts_at),
+                    ),
                     "issued_on",
                     "written_on",
                     "due_on",
@@ -136,7 +142,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
                     money_column("total", _("Total")),
                     money_column("credit_applied", _("Paid by credit")),
                     money_column("amount_due", _("Amount due")),
-                    "tax_treatment",
+                    named("treatment", _("Tax treatment"), lambda row: TaxTreatment(row.tax_treatment).label),
                     "currency",
                 )
             },
@@ -162,7 +168,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
         if obj.status == Invoice.Status.OPEN:
             links.append((_("Record a bank transfer"), reverse("admin:record_transfer", args=[obj.pk])))
         if obj.status == Invoice.Status.OPEN or (obj.status == Invoice.Status.PAID and obj.amount_due == 0):
-            links.append((_("Void"), reverse("admin:void_invoice", args=[obj.pk])))
+            links.append((_("Void the invoice"), reverse("admin:void_invoice", args=[obj.pk])))
         live = Invoice.objects.filter(period_id=obj.period_id).exclude(status=Invoice.Status.VOID)
         if obj.status == Invoice.Status.VOID and not live.exists():
             links.append((_("Invoice anew"), reverse("admin:reissue_invoice", args=[obj.pk])))

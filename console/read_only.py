@@ -2,18 +2,21 @@
 
 import json
 from collections.abc import Callable
+from datetime import date, datetime
 from functools import cache
 from typing import Any
 
 from django.contrib.admin import display
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import BooleanField, Model
+from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin, TabularInline
 
 from console.access import is_operator
+from console.figures import figure
 from console.names import name_of
 from console.words import FIELDS
 
@@ -42,7 +45,7 @@ class ReadOnlyAdmin(ReadOnly, ModelAdmin):
 
     actions = None
     list_per_page = 50
-    show_full_result_count = False
+    show_full_result_count = True
     list_fullwidth = True
     list_filter_sheet = False
     compressed_fields = True
@@ -104,27 +107,38 @@ def titled(model: type[Model], name: Any) -> Any:
     except FieldDoesNotExist:
         field = None
 
-    @display(
-        description=FIELDS[name], ordering=name if field else None, boolean=isinstance(field, BooleanField) or None
-    )
+    @display(description=FIELDS[name], ordering=name if field else None)
     def column(row: Any) -> Any:
         shown = getattr(row, f"get_{name}_display", None)
         value = shown() if shown else getattr(row, name)
+        if isinstance(value, bool):
+            return _("Yes") if value else "–"
         if isinstance(value, list):
             return ", ".join(str(item) for item in value) or "–"
+        if isinstance(value, datetime):
+            return figure("table_time")(value)
+        if isinstance(value, date):
+            return figure("table_date")(value)
         return value if value not in ("", None) else "–"
 
     column.__name__ = name
     return column
 
 
-def linked(name: str, label: Any, target: Callable[[Any], Any], *, order: str | None = None) -> Callable[[Any], Any]:
-    """A column that leads to the details of another row; empty where there is none."""
+def linked(
+    name: str,
+    label: Any,
+    target: Callable[[Any], Any],
+    *,
+    order: str | None = None,
+    text: Callable[[Any], Any] = name_of,
+) -> Callable[[Any], Any]:
+    """A column that leads to the details of another row, which it calls `text`; empty where there is none."""
 
     @display(description=label, ordering=order)
     def column(row: Model) -> Any:
         other = target(row)
-        return "–" if other is None else link_to(other)
+        return "–" if other is None else link_to(other, text(other))
 
     column.__name__ = name
     return column

@@ -52,7 +52,7 @@ class EventFilter(DeedForm):
         required=False,
         empty_label=_("All"),
     )
-    day = forms.DateField(label=_("Day"), required=False, widget=DayInput)
+    day = forms.DateField(label=_("Date"), required=False, widget=DayInput)
     model = forms.ModelChoiceField(
         label=_("language model"),
         queryset=LanguageModel.objects.order_by("slug"),

@@ -4,6 +4,7 @@ from typing import Any
 
 from django import template
 from django.db.models import Model
+from django.utils.text import capfirst
 
 from console.names import name_of
 
@@ -12,5 +13,5 @@ register = template.Library()
 
 @register.filter
 def row_name(title: Any) -> str:
-    """A title as it is; of a row, what it is called."""
-    return name_of(title) if isinstance(title, Model) else str(title)
+    """A title with a capital; of a row, what it is called, to the letter."""
+    return name_of(title) if isinstance(title, Model) else capfirst(str(title))
