@@ -73,8 +73,8 @@ WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "note_rounding": (
             "공급가액은 모든 항목을 더한 뒤 한 번만 반올림하여 항목별로 나누므로, "
             "항목 금액은 수량 × 단가와 {unit} 미만의 차이가 있을 수 있습니다.",
-            "The supply value is rounded once, after adding all items up, and shared out among them; so an amount may differ from "
-            "quantity × unit price by less than {unit}.",
+            "The supply value is rounded once and shared out among the items, so an amount may differ from quantity × unit price "
+            "by less than {unit}.",
         ),
         "note_invoice": (
             "이 청구서는 세금계산서나 현금영수증을 대신하지 않습니다.",

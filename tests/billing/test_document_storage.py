@@ -17,7 +17,7 @@ from pytest_django.fixtures import Settings
 
 from accounts.models import Organization
 from accounts.tenancy import tenant_scope
-from billing import document_files, documents, tasks, typesetting
+from billing import document_audit, document_files, documents, tasks, typesetting
 from billing.document_audit import documents_that_differ
 from billing.models import Document, Invoice, OutboxMail
 from config.launch.places import CHECKOUT
@@ -132,6 +132,14 @@ def test_other_bytes_than_were_noted_are_refused(invoice: Invoice, monkeypatch: 
         with pytest.raises(documents.DocumentDiffers, match=r"INV-000001\.pdf was noted as"):
             documents.open_document(invoice, now=LATER)
     assert not file_of(invoice).exists()
+
+
+def test_a_pdf_that_states_another_total_is_found(invoice: Invoice, monkeypatch: pytest.MonkeyPatch) -> None:
+    render(invoice)
+    assert documents_that_differ() == []
+    monkeypatch.setattr(document_audit, "total_keyword", lambda _invoice: "KRW 7261")
+    [fault] = documents_that_differ()
+    assert fault.endswith("states INV-000001, KRW 7260 instead of KRW 7261")
 
 
 def test_a_full_disk_leaves_neither_half_a_file_nor_a_row(invoice: Invoice) -> None:
