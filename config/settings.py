@@ -138,8 +138,16 @@ CELERY_BEAT_SCHEDULE = {
     "create-partitions": {"task": "metering.tasks.create_partitions", "schedule": 3600.0},
     "rate-unrated-usage": {"task": "metering.tasks.rate_unrated_usage", "schedule": 30.0},
     "question-expired-holds": {"task": "ledger.tasks.question_expired_holds", "schedule": 15.0},
-    "sweep-processor-events": {"task": "billing.tasks.sweep_processor_events", "schedule": 15.0},
-    "resolve-unknown-payments": {"task": "billing.tasks.resolve_unknown_payments", "schedule": 15.0},
+    "sweep-processor-events": {
+        "task": "billing.tasks.sweep_processor_events",
+        "schedule": 15.0,
+        "options": {"expires": 15.0},
+    },
+    "resolve-unknown-payments": {
+        "task": "billing.tasks.resolve_unknown_payments",
+        "schedule": 15.0,
+        "options": {"expires": 15.0},
+    },
     "sweep-documents": {"task": "billing.tasks.sweep_documents", "schedule": 60.0, "options": {"expires": 60.0}},
     "sweep-mail": {"task": "billing.tasks.sweep_mail", "schedule": 15.0, "options": {"expires": 15.0}},
 }
