@@ -26,7 +26,6 @@ def stand_ins(*, needs: Needs, chosen: Mapping[str, int], secrets: Mapping[str, 
     webhook = f"http://{reachable_host()}:{chosen['SITE_PORT']}/webhooks/stripe"
     payments = ["--webhook-url", webhook, "--webhook-secret", webhook_secret(secrets)]
     payments += ["--directory", str(var / "payments")]
-    payments += ["--webhook-url", f"http://127.0.0.1:{chosen['SITE_PORT']}/webhooks/stripe"]
     mailbox = ["--directory", str(var / "mailbox"), "--smtp-port", str(chosen["SMTP_PORT"])]
     wanted = [
         (needs.llm, "llm", "LLM_PORT", []),
