@@ -17,13 +17,13 @@ from pytest_django.fixtures import Settings
 
 from accounts.models import BillingProfile, Organization
 from accounts.tenancy import tenant_scope
-from billing import delivery, documents, invoicing, mails, outbox, tasks
+from billing import cycle, delivery, documents, invoicing, mails, outbox, tasks
 from billing.models import Invoice, OutboxMail
 from config.launch.places import CHECKOUT
 from config.launch.ports import free_port
-from tests.billing.collecting import AFTER, meet_the_debtors, open_invoice
+from tests.billing.collecting import AFTER, LOTS, OCTOBER, meet_the_debtors, open_invoice
 from tests.sandbox.processes import StandIn, stand_in
-from tests.stories import Cast
+from tests.stories import Cast, use
 
 LATER = AFTER + timedelta(hours=1)
 ACME, GLOBEX = "owner@acme.example", "owner@globex.example"
@@ -122,6 +122,23 @@ def test_the_invoice_arrives_with_its_pdf(cast: Cast, mailbox: StandIn) -> None:
     assert (sent.status, sent.sent_at, sent.attempts, sent.last_error) == ("sent", LATER, 1, "")
     assert deliver(mail) is None
     assert len(received(mailbox)) == 1
+
+
+@pytest.fixture
+def workers() -> Iterator[None]:
+    """Tasks that are rung for are done at once."""
+    configuration = tasks.close_period.app.conf
+    configuration.task_always_eager = True
+    yield
+    configuration.task_always_eager = False
+
+
+def test_closing_a_month_rings_for_the_pdf_and_the_mail(cast: Cast, mailbox: StandIn, workers: None) -> None:
+    use(cast.acme.organization, at=OCTOBER, usage=LOTS)
+    [period] = cycle.periods_of_month("2026-10", now=AFTER)
+    tasks.close_period.delay(organization_id=period.organization_id, period_id=period.period_id)
+    [letter] = received(mailbox, ACME)
+    assert [attachment["filename"] for attachment in letter["attachments"]] == ["INV-000001.pdf"]
 
 
 def test_english_customers_read_english(cast: Cast, mailbox: StandIn) -> None:
