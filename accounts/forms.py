@@ -5,6 +5,7 @@ Whoever comes with an invitation has an organization to go to, and is not asked 
 
 from typing import Any
 
+from allauth.account.adapter import get_adapter
 from allauth.account.forms import SignupForm as EmailSignupForm
 from allauth.core import context
 from django import forms
@@ -47,11 +48,15 @@ class SignupForm(EmailSignupForm):
         if self.invitation is not None:
             del self.fields["organization_name"]
             self.fields["email"].initial = self.invitation.email
+            self.fields["email"].disabled = True
+            self.fields["email"].help_text = _("The invitation is for this address.")
         for field in self.fields.values():
             field.widget.attrs.pop("placeholder", None)  # the label says it, and stays when one writes
 
     def save(self, request: HttpRequest) -> User:
         """The user, whose organization is opened once the address is confirmed, and the consents, in one transaction."""
+        if self.invitation is not None:  # the mail was read, so the address is theirs
+            get_adapter().stash_verified_email(request, self.invitation.email)
         with transaction.atomic():
             user: User = super().save(request)
             user.name = self.cleaned_data["name"]

@@ -1,6 +1,5 @@
 """`/invitations/<token>`: what an invitation is to, and joining – after signing in or up with the address that it was sent to."""
 
-from allauth.account.adapter import get_adapter
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -11,7 +10,7 @@ from django.views.decorators.http import require_http_methods
 
 from accounts import invitations
 from accounts.forms import INVITATION
-from accounts.models import User
+from accounts.models import Invitation, User
 from dashboard.access import speak_language_of
 
 
@@ -23,24 +22,28 @@ def join(request: HttpRequest, token: str) -> HttpResponse:
         speak_language_of(request)
     try:
         invitation = invitations.find_invitation(token, now=now)
+        if request.method == "POST" and request.user.is_authenticated:
+            invitations.accept(token=token, user=request.user, now=now)
+            request.session.pop(INVITATION, None)
+            messages.success(request, _("Welcome to %(name)s.") % {"name": invitation.organization.name})
+            return redirect("dashboard:overview", invitation.organization.slug)
     except invitations.InvitationGone:
         request.session.pop(INVITATION, None)
         return render(request, "dashboard/invitation_gone.html", status=404)
-    context = {"invitation": invitation, "path": request.path, "has_account": False}
+    except invitations.WrongPerson:
+        return _page(request, invitation, status=403)
     if not request.user.is_authenticated:
-        _remember(request, token, invitation.email)
-        context["has_account"] = User.objects.filter(email=invitation.email).exists()
-        return render(request, "dashboard/invitation.html", context)
-    context["fits"] = invitations.is_for(invitation, request.user)
-    if request.method == "POST" and context["fits"]:
-        membership = invitations.accept(token=token, user=request.user, now=now)
-        request.session.pop(INVITATION, None)
-        messages.success(request, _("Welcome to %(name)s.") % {"name": invitation.organization.name})
-        return redirect("dashboard:overview", membership.organization.slug)
-    return render(request, "dashboard/invitation.html", context, status=403 if request.method == "POST" else 200)
+        request.session[INVITATION] = token  # sign-up asks for no company then
+    return _page(request, invitation)
 
 
-def _remember(request: HttpRequest, token: str, email: str) -> None:
-    """For sign-up: it asks for no company then, and who opened the mail has shown that the address is theirs."""
-    request.session[INVITATION] = token
-    get_adapter().stash_verified_email(request, email)
+def _page(request: HttpRequest, invitation: Invitation, *, status: int = 200) -> HttpResponse:
+    """What stands between the reader and joining: nothing but a button, signing in or up, or another account."""
+    signed_in = request.user.is_authenticated
+    context = {
+        "invitation": invitation,
+        "path": request.path,
+        "fits": signed_in and invitations.is_for(invitation, request.user),
+        "has_account": not signed_in and User.objects.filter(email=invitation.email).exists(),
+    }
+    return render(request, "dashboard/invitation.html", context, status=status)

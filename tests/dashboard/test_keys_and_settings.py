@@ -90,16 +90,16 @@ def test_a_viewer_may_look_but_not_create_keys(cast: stories.Cast, browse: Brows
 
 
 def test_the_organization_is_renamed_by_those_who_may(owner: Client, cast: stories.Cast, browse: Browse) -> None:
-    assert owner.post("/o/acme/settings", {"name": "Acme Labs", "language": "en"})["Location"] == "/o/acme/settings"
+    assert owner.post("/o/acme/settings", {"name": "Acme Labs"})["Location"] == "/o/acme/settings"
     organization = Organization.objects.using("system").get(slug="acme")
-    assert (organization.name, organization.language) == ("Acme Labs", "en")
+    assert organization.name == "Acme Labs"
     entry = AuditEntry.objects.using("system").get(action="organization.changed")
-    assert (entry.actor, entry.detail) == (cast.acme.owner, {"name": "Acme Labs", "language": "en"})
-    assert owner.post("/o/acme/settings", {"name": "", "language": "en"}).status_code == 422
+    assert (entry.actor, entry.detail) == (cast.acme.owner, {"name": "Acme Labs"})
+    assert owner.post("/o/acme/settings", {"name": ""}).status_code == 422
 
     viewer = browse(stories.make_member(organization, Role.VIEWER, now=stories.NOON))
     assert "Owners and admins can change this." in text_of(viewer.get("/o/acme/settings"))
-    assert viewer.post("/o/acme/settings", {"name": "Mine", "language": "en"}).status_code == 403
+    assert viewer.post("/o/acme/settings", {"name": "Mine"}).status_code == 403
 
 
 def test_a_new_language_holds_at_once_and_on_other_devices(cast: stories.Cast, browse: Browse) -> None:

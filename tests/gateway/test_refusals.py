@@ -16,6 +16,7 @@ from accounts.models import Organization, Scope
 from accounts.tenancy import tenant_scope
 from catalog.models import CostTable, LanguageModel
 from catalog.publishing import delist
+from metering.limiting import set_limit
 from tests import stories
 from tests.gateway.running import House, wait_until
 
@@ -108,6 +109,24 @@ def test_credit_that_does_not_cover_the_worst_case(house: House) -> None:
     body = {"model": stories.DEVSTRAL, "messages": HELLO, "max_tokens": 20_000}
     assert refused(house, body, secret=small.secret)[0] == 402
     assert refused(house, body | {"max_tokens": 5_000, "n": 4}, secret=small.secret)[0] == 402
+
+
+def test_spend_limits_say_whose_they_are_and_where_to_change_them(house: House) -> None:
+    capped = stories.make_company("capped", now=timezone.now())
+    body = {"model": stories.DEVSTRAL, "messages": HELLO, "max_tokens": 20_000}
+    set_limit(organization=capped.organization, amount=Decimal(1), actor=None, now=timezone.now())
+    status, error = refused(house, body, secret=capped.secret)
+    assert (status, error["type"], error["code"]) == (402, "insufficient_quota", "insufficient_quota")
+    assert "monthly spend limit of your organization (₩1 with tax)" in error["message"]
+    assert "/o/capped/settings/limit" in error["message"]
+    set_limit(organization=capped.organization, api_key=capped.key, amount=Decimal(0), actor=None, now=timezone.now())
+    set_limit(organization=capped.organization, amount=Decimal(1000), actor=None, now=timezone.now())
+    status, error = refused(house, body | {"stream": True}, secret=capped.secret)
+    assert (status, error["code"]) == (402, "insufficient_quota")
+    assert f"/o/capped/keys/{capped.key.pk}/limit" in error["message"]
+    with pytest.raises(openai.APIStatusError) as refusal:
+        house.gateway.client(capped.secret).chat.completions.create(model=stories.DEVSTRAL, messages=HELLO)
+    assert refusal.value.status_code == 402
 
 
 @pytest.mark.parametrize(
