@@ -3,7 +3,9 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
+from itertools import groupby
 from uuid import UUID
 
 from django.contrib import messages
@@ -30,6 +32,7 @@ from dashboard.invoice_payment import payment_state
 from dashboard.rate_sources import source_name
 from dashboard.requests import asked_cursor
 from dashboard.time_ranges import address
+from pricing.exact import exact_sum
 from pricing.rating import RatedLine
 
 logger = logging.getLogger(__name__)
@@ -56,6 +59,21 @@ class LineRow:
 
 
 @dataclass(frozen=True, slots=True)
+class LineGroup:
+    """Neighbouring lines of one model and service month; `amount` is what they add up to, rounded as they are."""
+
+    rows: Sequence[LineRow]
+
+    @property
+    def first(self) -> PricedLine:
+        return self.rows[0].priced
+
+    @property
+    def amount(self) -> Decimal:
+        return exact_sum(row.priced.line.amount for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
 class ShareRow:
     """A request behind a line, with the name of its key."""
 
@@ -78,7 +96,6 @@ def invoice(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
     first_day, last_day = service_days(found)
     payments = invoice_queries.payments_of(found)
     left = outstanding(found)
-    lines = [LineRow(priced) for priced in invoice_queries.priced_lines(found)]
     context = {
         "section": "invoices",
         "invoice": found,
@@ -86,8 +103,11 @@ def invoice(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
         "first_day": first_day,
         "last_day": last_day,
         "is_overdue": invoice_queries.is_overdue(found, now=now),
-        "lines": lines,
-        "rates": [(rate, Decimal(rate["rate"]), source_name(rate["source"])) for rate in found.exchange_rates],
+        "groups": groups_of(invoice_queries.priced_lines(found)),
+        "rates": [
+            (rate, Decimal(rate["rate"]), source_name(rate["source"]), date.fromisoformat(rate["published_on"]))
+            for rate in found.exchange_rates
+        ],
         "outstanding": left,
         "paid_so_far": found.amount_due - left if found.status == Invoice.Status.OPEN else None,
         "may_pay": may(request, ROLES_THAT_PAY),
@@ -139,6 +159,11 @@ def pdf(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
     return HttpResponse(
         content, content_type="application/pdf", headers={"Content-Disposition": f'attachment; filename="{name}"'}
     )
+
+
+def groups_of(lines: Sequence[PricedLine]) -> list[LineGroup]:
+    groups = groupby(lines, key=lambda priced: (priced.line.model, priced.line.service_month))
+    return [LineGroup([LineRow(priced) for priced in group]) for _key, group in groups]
 
 
 def invoice_or_404(organization: Organization, invoice_id: UUID) -> Invoice:

@@ -74,13 +74,15 @@ def figures_of(organization: Organization, balance: Balance, *, now: datetime) -
     by_day = usage_by(organization=organization, start=start, end=end, group_by="day")
     *earlier, current = open_periods(organization=organization, now=now)
     events = events_of(organization=organization, start=start, end=end, limit=SHOWN_REQUESTS)
+    unpaid = unpaid_invoices(organization=organization)
     return {
         "now": now,
         "currency": organization.billing_currency,
         "total": by_day.total,
         "estimate": current,
         "so_far": exact_sum(line.amount for line in current.lines),
-        "unpaid": [(invoice, is_overdue(invoice, now=now)) for invoice in unpaid_invoices(organization=organization)],
+        "unpaid": [invoice for invoice in unpaid if not is_overdue(invoice, now=now)],
+        "overdue": [invoice for invoice in unpaid if is_overdue(invoice, now=now)],
         "earlier": [period for period in earlier if period.totals.total],
         "balance": balance,
         "available": available(balance),

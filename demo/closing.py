@@ -16,8 +16,8 @@ from demo.cast import ACME, GLOBEX, ZONE
 from ledger.models import BillingPeriod
 
 SELLER = {
-    "legal_name": "주식회사 인보이스랩 (데모용 가상 회사)",
-    "legal_name_en": "InvoiceDream Inc. (fictional, for the demo)",
+    "legal_name": "주식회사 인보이스랩 (가상)",
+    "legal_name_en": "InvoiceDream Inc. (fictional)",
     "registration_number": "124-81-00998",
     "representative": "홍길동",
     "address": "서울특별시 예시구 예시로 1 (데모용 가상 주소)",
