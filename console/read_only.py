@@ -6,7 +6,7 @@ from datetime import date, datetime
 from functools import cache
 from typing import Any
 
-from django.contrib.admin import display
+from django.contrib.admin import FieldListFilter, display
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 from django.http import HttpRequest
@@ -59,6 +59,9 @@ class ReadOnlyAdmin(ReadOnly, ModelAdmin):
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         return [titled(self.model, name) for name in self.list_display]
+
+    def get_list_filter(self, request: HttpRequest) -> list[Any]:
+        return [titled_filter(one) for one in self.list_filter]
 
     def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
         return [
@@ -123,6 +126,20 @@ def titled(model: type[Model], name: Any) -> Any:
 
     column.__name__ = name
     return column
+
+
+def titled_filter(wanted: Any) -> Any:
+    """The filter of a field, or of a field and a class, under the name that operators know the field by."""
+    if isinstance(wanted, type):
+        return wanted
+    name, kind = wanted if isinstance(wanted, tuple) else (wanted, FieldListFilter.create)
+
+    def make(*args: Any, **kwargs: Any) -> Any:
+        made = kind(*args, **kwargs)
+        made.title = FIELDS.get(name, made.title)
+        return made
+
+    return name, make
 
 
 def linked(
