@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-SECRETS = re.compile(r"(i[ds]k_live_\w{4})\w+|((?:Bearer|sk|whsec)[ _-])[\w.-]{8,}")
+SECRETS = re.compile(r"(i[ds]k_live_\w{4})\w+|(\b(?:Bearer |sk[_-]|whsec_))[\w.-]{8,}")
 STANDARD_FIELDS = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {
     "message",
     "asctime",

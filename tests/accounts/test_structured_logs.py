@@ -27,8 +27,12 @@ def test_a_console_line_reads_from_left_to_right() -> None:
 @pytest.mark.parametrize("kind", [API_PREFIX, SERVICE_PREFIX, "Bearer ", "sk_live_"])
 def test_secrets_are_shortened_wherever_they_stand(kind: str) -> None:
     secret = new_secret(kind)
-    for written in (line(f"refused {secret}"), line("refused", detail=secret), scrub(f"x{secret}")):
+    for written in (line(f"refused {secret}"), line("refused", detail=secret), scrub(f"key={secret}")):
         assert secret not in written
+
+
+def test_words_that_only_end_like_a_prefix_stay() -> None:
+    assert "Task billing.tasks.close_period" in line("Task billing.tasks.close_period succeeded")
 
 
 def test_what_may_hold_a_prompt_is_left_out() -> None:
