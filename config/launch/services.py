@@ -39,18 +39,23 @@ def stand_ins(*, needs: Needs, chosen: Mapping[str, int], secrets: Mapping[str, 
     ]
 
 
-def own_services(*, chosen: Mapping[str, int]) -> list[Service]:
-    """Our own processes. One worker each: this is one machine with two cores, and a browser beside it."""
+def web_services(*, chosen: Mapping[str, int]) -> list[Service]:
+    """What people and programs wait for. One worker each: this is one machine with two cores, and a browser beside it."""
     site, gateway, console = (chosen[f"{name}_PORT"] for name in ("SITE", "GATEWAY", "CONSOLE"))
     wsgi = ["--interface", "wsgi", "--blocking-threads", "4"]
-    celery = ["-A", "config", "--quiet"]
-    light = ["--pool", "threads", "--concurrency", "2", "--without-gossip", "--without-mingle", "--without-heartbeat"]
+    admin = "config.console_settings"
     return [
         _granian("site", [*wsgi, "config.wsgi:application"], port=site),
         _granian("gateway", ["--interface", "asgi", "config.gateway_asgi:app"], port=gateway, patience=20),
-        _granian(
-            "console", [*wsgi, "config.console_wsgi:application"], port=console, settings="config.console_settings"
-        ),
+        _granian("console", [*wsgi, "config.console_wsgi:application"], port=console, settings=admin),
+    ]
+
+
+def background_services() -> list[Service]:
+    """Started last: nobody waits for them, and they would take the processors from those that people wait for."""
+    celery = ["-A", "config", "--quiet"]
+    light = ["--pool", "threads", "--concurrency", "2", "--without-gossip", "--without-mingle", "--without-heartbeat"]
+    return [
         _python("worker", "celery", [*celery, "worker", *light, "--loglevel", "INFO"], stage=1, patience=20),
         _python("beat", "celery", [*celery, "beat", "--pidfile", "", "--loglevel", "INFO"], stage=1),
     ]

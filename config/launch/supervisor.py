@@ -57,6 +57,7 @@ class Supervisor:
             started = self.start_services()
             with step("Services"):
                 self.children.wait_ready(started)
+                self.launch(services.background_services())
             values, took = self.child_environment(), time.time() - self.started
             announce(demo=self.demo_facts(), values=values, seeded=self.is_demo(), took=took)
             self.children.watch()
@@ -122,7 +123,7 @@ class Supervisor:
         values = self.child_environment()
         lasting = (*self.values, *plan.REAL_SERVICES)
         environment.write_embedded({name: values[name] for name in lasting if name in values})
-        ours = services.own_services(chosen=self.ports)
+        ours = services.web_services(chosen=self.ports)
         started = self.launch(
             services.stand_ins(needs=self.needs, chosen=self.ports, secrets=self.secrets, var=self.var)
         )
