@@ -68,7 +68,7 @@ class Children:
         child.process, child.started, child.resume = child.start(), time.monotonic(), None
         self._registry.add(child.process)
 
-    def wait_ready(self, names: Sequence[str], *, within: float = 60.0) -> None:
+    def wait_ready(self, names: Sequence[str], *, within: float = 120.0) -> None:
         """Until all of them are ready. One that ends or stays silent is an error that shows the end of its log."""
         waiting = [child for child in self._children if child.name in names]
         deadline = time.monotonic() + within
