@@ -10,7 +10,11 @@ from allauth.account.models import EmailAddress
 from django.db import transaction
 
 from accounts.api_keys import issue_api_key
+from accounts.invitations import accept, invite, token_of
 from accounts.models import ApiKey, BillingProfile, Membership, Organization, Source, SourceOrganization, User
+from accounts.organizations import membership_in
+from accounts.profiles import update_profile
+from accounts.tenancy import tenant_scope
 from billing.onboarding import open_account
 from catalog.exchange_rates import publish_exchange_rate
 from catalog.markups import set_markup
@@ -43,6 +47,8 @@ def set_terms(*, first_month: date, now: datetime) -> None:
 def open_companies(*, now: datetime) -> None:
     """The companies as they were opened at `now`, an operator, and the foreign gateway that may report for them."""
     organizations = [_open_company(company, now=now) for company in COMPANIES]
+    for company, organization in zip(COMPANIES, organizations, strict=True):
+        _furnish(company, organization, now=now)
     with transaction.atomic(using="system"):
         operator = _user(OPERATOR, now=now)
         operator.is_staff = operator.is_superuser = True
@@ -64,24 +70,40 @@ def _open_company(company: Company, *, now: datetime) -> Organization:
             credit_line=CREDIT_LINE,
             trial_credit=Decimal(0),
         )
-        for person in company.people[1:]:
-            Membership.objects.using("system").create(
-                organization=organization, user=_user(person, now=now), role=person.role, created_at=now
-            )
-        BillingProfile.objects.using("system").filter(organization=organization).update(
-            legal_name=company.name,
-            registration_number=company.registration_number,
-            representative=company.representative,
-            address=company.address,
-            business_type=company.business_type,
-            business_item=company.business_item,
-            contact_name=company.owner.name,
-            contact_email=company.owner.email,
-        )
         for name in company.keys:
             if name != QUICKSTART:
                 issue_api_key(organization=organization, name=name, now=now, created_by=owner, using="system")
     return organization
+
+
+def _furnish(company: Company, organization: Organization, *, now: datetime) -> None:
+    """Billing details as the owner would enter them, unless somebody did; colleagues who were invited and came."""
+    owner = membership_in(_user(company.owner, now=now), company.slug)
+    assert owner is not None
+    if not BillingProfile.objects.using("system").get(organization=organization).legal_name:
+        details = {
+            "legal_name": company.name,
+            "registration_number": company.registration_number,
+            "representative": company.representative,
+            "address": company.address,
+            "business_type": company.business_type,
+            "business_item": company.business_item,
+            "contact_name": company.owner.name,
+            "contact_email": company.owner.email,
+        }
+        update_profile(organization=organization, changes=details, actor=owner.user, now=now)
+    known = Membership.objects.using("system").filter(organization=organization).values_list("user__email", flat=True)
+    for person in company.people[1:]:
+        if person.email not in known:
+            _join(person, owner, now=now)
+
+
+def _join(person: Person, inviter: Membership, *, now: datetime) -> None:
+    user, organization = _user(person, now=now), inviter.organization
+    with tenant_scope([organization.pk]):
+        invitation = invite(organization=organization, email=person.email, role=person.role, inviter=inviter, now=now)
+        token = token_of(invitation_id=invitation.pk, nonce=invitation.nonce)
+    accept(token=token, user=user, now=now)
 
 
 def _user(person: Person, *, now: datetime) -> User:
