@@ -1,11 +1,14 @@
 """The month ends: which periods are due, one job each. The work list is rows, so a lost message or a dead worker loses nothing."""
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from accounts.models import BillingProfile
 from ledger.models import BillingPeriod
+
+EARLIEST_ZONE = timedelta(hours=14)
+"""How far the earth's earliest time zone is ahead of UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +39,14 @@ def due_periods(*, now: datetime) -> list[DuePeriod]:
 def periods_of_month(month: str, *, now: datetime) -> list[DuePeriod]:
     """The open periods of `month` ("2026-10", in each organization's zone) that ended, grace time or not. Raises UnknownMonth."""
     first = _parse(month)
-    if first > (now + timedelta(hours=14)).date():
+    if datetime.combine(first, time(), UTC) - EARLIEST_ZONE > now:
         raise UnknownMonth(f"{month} is in the future")
     ended = [period for period in _ended(now=now) if _first_day(period) == first]
+    following = (first + timedelta(days=31)).replace(day=1)
+    if not ended and datetime.combine(following, time(), UTC) - EARLIEST_ZONE > now:
+        raise UnknownMonth(f"{month} has not ended yet, not even where days begin first")
     if not ended and any(_first_day(period) == first for period in _open()):
-        raise UnknownMonth(f"{month} has not ended yet")
+        raise UnknownMonth(f"{month} has not ended yet in the time zones of those who used something")
     return ended
 
 

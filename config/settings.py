@@ -138,6 +138,11 @@ CELERY_BEAT_SCHEDULE = {
     "create-partitions": {"task": "metering.tasks.create_partitions", "schedule": 3600.0},
     "rate-unrated-usage": {"task": "metering.tasks.rate_unrated_usage", "schedule": 30.0},
     "question-expired-holds": {"task": "ledger.tasks.question_expired_holds", "schedule": 15.0},
+    "close-due-periods": {
+        "task": "billing.tasks.close_due_periods",
+        "schedule": 60.0,
+        "options": {"expires": 60.0},
+    },
     "sweep-processor-events": {
         "task": "billing.tasks.sweep_processor_events",
         "schedule": 15.0,

@@ -185,7 +185,7 @@ def test_a_processor_that_does_not_answer_is_waited_for(
 def test_without_a_card_processor_one_transfers(invoice: Invoice, cast: stories.Cast, browse: Browse) -> None:
     client = browse(cast.acme.owner)
     page = text_of(client.get(path(invoice)))
-    assert "Pay by card" not in page and "Please name the reference with your transfer." in page
+    assert "Pay by card" not in page and "Please state the invoice number with your transfer." in page
     told = client.post(path(invoice, "/pay"), follow=True)
     assert "This invoice cannot be paid by card." in text_of(told)
 

@@ -2,14 +2,27 @@
 
 import time
 from argparse import ArgumentParser
+from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
+from celery import current_app
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 
 from billing import cycle, invoicing, sellers, tasks
+from billing.cycle import DuePeriod
 from billing.models import Invoice
 from ledger.models import BillingPeriod
+from pricing.totals import MINOR_UNITS
+
+GLANCE_SECONDS, STALLED_SECONDS, PING_SECONDS = 0.2, 5.0, 1.0
+NO_WORKER = (
+    "No worker answers. Start one with `celery -A config worker` (`make run` starts one); the jobs wait for it in the queue. "
+    "Waiting on; Ctrl-C stops only the waiting."
+)
+NO_INVOICE = "no usage, no invoice"
 
 
 class Command(BaseCommand):
@@ -31,45 +44,96 @@ class Command(BaseCommand):
             sellers.current_seller(now=now)
         except (cycle.UnknownMonth, sellers.NoSeller) as error:
             raise CommandError(str(error)) from None
-        if options["dry_run"]:
+        if not due:
+            self.stdout.write(f"Nothing to close: no organization has an open period in {options['period']}.")
+        elif options["dry_run"]:
             self._preview(due)
-            return
-        for period in due:
-            tasks.close_period.delay(organization_id=period.organization_id, period_id=period.period_id)
-        self._wait(due, timeout=options["timeout"])
-        self._report(due)
+        else:
+            self._ring(due)
+            self._wait(due, timeout=options["timeout"])
+            self._report(due)
 
-    def _preview(self, due: list[cycle.DuePeriod]) -> None:
+    def _preview(self, due: Sequence[DuePeriod]) -> None:
         for period in due:
             found = invoicing.preview(organization_id=period.organization_id, period_id=period.period_id)
-            totals = found.totals
-            self.stdout.write(
-                f"{period.organization_slug:<30} {len(found.lines):>4} lines"
-                f"  supply {totals.subtotal:>14,}  tax {totals.tax:>12,}  total {totals.total:>14,}"
-            )
-        self.stdout.write(f"{len(due)} organization(s) would be invoiced; nothing was written.")
+            self.stdout.write(f"{period.organization_slug:<30} {_preview_text(found)}")
+        self.stdout.write(f"{len(due)} period(s) would be closed; nothing was written.")
 
-    def _wait(self, due: list[cycle.DuePeriod], *, timeout: float) -> None:
-        deadline = time.monotonic() + timeout
-        ids = [period.period_id for period in due]
-        closed = 0
-        while closed < len(ids):
-            rows = BillingPeriod.objects.using("system").filter(pk__in=ids, status=BillingPeriod.Status.CLOSED)
-            closed = rows.count()
-            self.stdout.write(f"\rclosed {closed} of {len(ids)}", ending="")
-            self.stdout.flush()
-            if time.monotonic() > deadline:
-                raise CommandError(
-                    f"{len(ids) - closed} period(s) are not closed yet: is a worker running? Nothing is lost; run this again."
-                )
-            time.sleep(0.2 if closed < len(ids) else 0)
+    def _ring(self, due: Sequence[DuePeriod]) -> None:
+        try:
+            for period in due:
+                ids = {"organization_id": period.organization_id, "period_id": period.period_id}
+                tasks.close_period.apply_async(kwargs=ids, retry=False)
+        except OperationalError:
+            raise CommandError(
+                "The broker (REDIS_URL) cannot be reached, so no worker can be asked. Nothing is lost: run this again."
+            ) from None
+
+    def _wait(self, due: Sequence[DuePeriod], *, timeout: float) -> None:
+        started = progressed = time.monotonic()
+        shown, warned = -1, False
+        try:
+            while (closed := _closed(due)) < len(due):
+                now = time.monotonic()
+                if closed != shown:
+                    self._show(closed, len(due))
+                    shown, progressed = closed, now
+                if now - progressed > STALLED_SECONDS and not warned:
+                    warned = True
+                    if not current_app.control.ping(timeout=PING_SECONDS):
+                        self.stderr.write(f"\n{NO_WORKER}")
+                if now - started > timeout:
+                    raise CommandError(_unfinished(due))
+                time.sleep(GLANCE_SECONDS)
+        except KeyboardInterrupt:
+            raise CommandError(
+                "Waiting was stopped, the jobs go on. Run this again to see what became of them."
+            ) from None
+        self._show(len(due), len(due))
         self.stdout.write("")
 
-    def _report(self, due: list[cycle.DuePeriod]) -> None:
+    def _show(self, closed: int, of: int) -> None:
+        """One line that changes on a terminal; elsewhere a line for each change."""
+        on_terminal = self.stdout.isatty()
+        self.stdout.write(
+            f"{chr(13) if on_terminal else ''}closed {closed} of {of}", ending="" if on_terminal else None
+        )
+        self.stdout.flush()
+
+    def _report(self, due: Sequence[DuePeriod]) -> None:
         invoices = Invoice.objects.using("system").filter(period_id__in=[period.period_id for period in due])
-        for invoice in invoices.exclude(status=Invoice.Status.VOID).select_related("organization").order_by("number"):
-            self.stdout.write(
-                f"{invoice.number}  {invoice.organization.slug:<30} {invoice.total:>14,} {invoice.currency}"
-            )
-        if not due:
-            self.stdout.write("Nothing to close: every organization's period of that month is closed, or had no usage.")
+        of_period = {invoice.period_id: invoice for invoice in invoices.exclude(status=Invoice.Status.VOID)}
+        for period in due:
+            invoice = of_period.get(period.period_id)
+            what = NO_INVOICE
+            if invoice is not None:
+                what = f"{invoice.number:<14} {_money(invoice.total, invoice.currency):>14} {invoice.currency}  {invoice.status}"
+            self.stdout.write(f"{period.organization_slug:<30} {what}")
+
+
+def _preview_text(found: invoicing.Preview) -> str:
+    if not found.lines:
+        return NO_INVOICE
+    totals, currency = found.totals, found.lines[0].rate.currency
+    named = (("supply", totals.subtotal), ("tax", totals.tax), ("total", totals.total))
+    amounts = "  ".join(f"{name} {_money(amount, currency):>14}" for name, amount in named)
+    return f"{len(found.lines):>4} lines  {amounts} {currency}"
+
+
+def _closed(due: Sequence[DuePeriod]) -> int:
+    rows = BillingPeriod.objects.using("system").filter(pk__in=[period.period_id for period in due])
+    return rows.filter(status=BillingPeriod.Status.CLOSED).count()
+
+
+def _unfinished(due: Sequence[DuePeriod]) -> str:
+    rows = BillingPeriod.objects.using("system").filter(pk__in=[period.period_id for period in due])
+    left = set(rows.exclude(status=BillingPeriod.Status.CLOSED).values_list("pk", flat=True))
+    names = ", ".join(period.organization_slug for period in due if period.period_id in left)
+    return (
+        f"Not closed yet: {names}. Is a worker running, and what does its log say? Nothing is lost and nothing doubled: run this "
+        "again, or leave it to beat."
+    )
+
+
+def _money(amount: Decimal, currency: str) -> str:
+    return f"{amount:,.{MINOR_UNITS[currency]}f}"
