@@ -134,10 +134,6 @@ def test_ctrl_c_stops_only_the_waiting(cast: stories.Cast, redis_url: str) -> No
 
 
 def test_without_a_broker_nothing_is_asked(cast: stories.Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    from kombu.exceptions import OperationalError
-
-    from billing import tasks
-
     def nobody(**_options: object) -> None:
         raise OperationalError("refused")
 
