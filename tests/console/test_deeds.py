@@ -9,8 +9,9 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import AuditEntry, Organization
+from billing import document_files
 from billing.invoicing import close_period
-from billing.models import Invoice, Payment
+from billing.models import Document, Invoice, Payment
 from billing.sellers import set_seller
 from catalog.models import CostPrice, ExchangeRate, LanguageModel, MarkupRule
 from console.months import ZONE
@@ -303,4 +304,19 @@ class TestInvoices:
 
     def test_the_pdf_only_where_it_is_what_was_written(self, invoice: Invoice, operator: Client) -> None:
         address = reverse("admin:invoice_pdf", args=[invoice.pk])
+        assert operator.get(address).status_code == 404
+        content, path = b"%PDF-1.7 not really", document_files.relative_path(invoice.organization_id, invoice.number)
+        document_files.write(path, content)
+        Document.objects.create(
+            organization=invoice.organization,
+            invoice=invoice,
+            kind="invoice",
+            path=path,
+            sha256=document_files.digest(content),
+            size=len(content),
+            rendered_at=invoice.finalized_at,
+        )
+        answer = operator.get(address)
+        assert answer.content == content and answer["Content-Type"] == "application/pdf"
+        document_files.write(path, b"something else")
         assert operator.get(address).status_code == 404
