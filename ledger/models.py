@@ -130,7 +130,7 @@ class CreditGrant(models.Model):
 
     class Kind(models.TextChoices):
         PROMOTIONAL = "promotional", _("Promotional")
-        PAID = "paid", _("Paid")
+        PAID = "paid", _("Top-up")
 
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="credit_grants")
     kind = models.CharField(max_length=12, choices=Kind.choices)

@@ -127,7 +127,7 @@ class Migration(migrations.Migration):
             name="CreditGrant",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("kind", models.CharField(choices=[("promotional", "Promotional"), ("paid", "Paid")], max_length=12)),
+                ("kind", models.CharField(choices=[("promotional", "Promotional"), ("paid", "Top-up")], max_length=12)),
                 ("amount", models.DecimalField(decimal_places=20, max_digits=38)),
                 ("currency", models.CharField(choices=[("KRW", "KRW"), ("USD", "USD")], max_length=3)),
                 ("reason", models.CharField(max_length=200)),
