@@ -80,7 +80,7 @@ def test_valkey_asks_for_its_password_and_shows_it_to_nobody(tmp_path: Path) -> 
     wait_until(lambda: ports.answers(server.port), process)
     with redis.Redis.from_url(server.url()) as client:
         assert client.ping()
-    with redis.Redis(port=server.port) as client, pytest.raises(redis.AuthenticationError):
+    with redis.Redis(host="127.0.0.1", port=server.port) as client, pytest.raises(redis.AuthenticationError):
         client.ping()
     assert b"right" not in Path(f"/proc/{process.pid}/cmdline").read_bytes()
     process.terminate()
