@@ -47,9 +47,7 @@ LEARNABLE = tuple(
 """What may be filled in later on a model that was listed without it."""
 
 
-def list_models(
-    models: Iterable[ModelFacts], *, now: datetime, actor: User | None = None
-) -> dict[str, LanguageModel]:
+def list_models(models: Iterable[ModelFacts], *, now: datetime, actor: User | None = None) -> dict[str, LanguageModel]:
     """List the models that are new, fill in what was not known of the others, and return all of them by slug.
 
     A listed model keeps its cost table: which table it is sold from is the operator's decision.
