@@ -1,6 +1,7 @@
 """All areas of the console: importing them puts their lists, details and pages on the site."""
 
 from console import (
+    applied_rates,
     audit,
     catalog,
     credit_deed,
@@ -19,6 +20,7 @@ from console import (
 from console.site import site
 
 __all__ = [
+    "applied_rates",
     "audit",
     "catalog",
     "credit_deed",
