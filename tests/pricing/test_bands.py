@@ -230,3 +230,23 @@ class TestPriceSheet:
         applied = [str(i) for i, override in enumerate(sheet.overrides) if override.applies(prompt_tokens, moment)]
         assert band.name == ("+".join(applied) or "base")
         assert set(band.unit_costs) == set(TokenClass)
+
+
+class TestNamedBand:
+    SHEET = PriceSheet(
+        base=costs(input="1", output="2"),
+        overrides=(
+            Override(min_prompt_tokens=100, unit_costs=costs(input="3")),
+            Override(min_prompt_tokens=200, unit_costs=costs(input="5")),
+        ),
+    )
+
+    @pytest.mark.parametrize("prompt_tokens", [0, 101, 201])
+    def test_a_name_leads_back_to_its_band(self, prompt_tokens: int) -> None:
+        band = self.SHEET.band(prompt_tokens, ANY_TIME)
+        assert self.SHEET.named_band(band.name) == band
+
+    @pytest.mark.parametrize("name", ["2", "0+2", "-1", "other", ""])
+    def test_a_name_that_it_cannot_have_given_is_refused(self, name: str) -> None:
+        with pytest.raises(ValueError):
+            self.SHEET.named_band(name)
