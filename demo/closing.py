@@ -10,7 +10,7 @@ from accounts.models import BillingProfile, Organization
 from accounts.tenancy import tenant_scope
 from billing.bank_transfers import record_transfer
 from billing.invoicing import close_period
-from billing.models import Invoice, Seller
+from billing.models import Invoice, OutboxMail, Seller
 from billing.sellers import set_seller
 from demo.cast import ACME, GLOBEX, ZONE
 from ledger.models import BillingPeriod
@@ -39,8 +39,11 @@ GRACE_HOURS = 800
 CLOSED_AFTER, PAID_AFTER = timedelta(days=1, hours=9), timedelta(days=9)
 
 
-def close_first_month(*, first_day: date) -> int:
-    """Invoice the month that begins with `first_day`; Globex's invoice is paid, Acme's is not. Returns how many invoices."""
+def close_first_month(*, first_day: date, now: datetime) -> int:
+    """Invoice the month that begins with `first_day`; Globex's invoice is paid, Acme's is not. Returns how many invoices.
+
+    Only the mails go out `now`, when the system starts: none has been waiting since the month that it tells of.
+    """
     start = datetime.combine(first_day, time(), tzinfo=ZONE)
     if not Seller.objects.using("system").exists():
         set_seller(now=start, payment_days=PAYMENT_DAYS, **SELLER)
@@ -48,6 +51,7 @@ def close_first_month(*, first_day: date) -> int:
     for_globex = invoices[-1]
     if for_globex is not None and for_globex.status == Invoice.Status.OPEN:
         _pay(for_globex)
+    OutboxMail.objects.using("system").filter(status=OutboxMail.Status.WAITING).update(next_attempt_at=now)
     return sum(invoice is not None for invoice in invoices)
 
 

@@ -52,7 +52,7 @@ def seed_demo(*, now: datetime, write: Path, progress: Progress | None = None, s
         with progress.step("Demo: usage"):
             calls = record_history(anchor=anchor, scale=scale, progress=progress)
         with progress.step("Demo: invoices"):
-            progress.note(f"{close_first_month(first_day=start)} for {start:%Y-%m}")
+            progress.note(f"{close_first_month(first_day=start, now=now)} for {start:%Y-%m}")
         write_audit_entry(action=FINISHED, now=now, detail={"calls": calls}, using="system")
     return Outcome(calls=calls, access=write_access(path=write, installation=anchor.isoformat(), now=now))
 

@@ -96,6 +96,7 @@ def test_one_invoice_is_paid_and_the_other_waits_for_the_visitor(file: Path) -> 
     assert {period.organization_slug for period in cycle.periods_of_month("2026-10", now=NOON)} == {"acme", "globex"}
     kinds = OutboxMail.objects.using("system").order_by("kind").values_list("kind", flat=True)
     assert list(kinds) == ["invoice", "invoice", "receipt"]
+    assert set(OutboxMail.objects.using("system").values_list("next_attempt_at", flat=True)) == {NOON}, "none is late"
 
 
 def test_the_companies_can_be_billed_and_their_people_sign_in(file: Path) -> None:
