@@ -92,7 +92,7 @@ async def admit(
 
 
 async def reserve(hold: HoldRequest, *, writers: Writers) -> Refusal | None:
-    """Why the hold is refused; None if it is committed. Raises Unavailable if that is not known in time; a late hold is given back."""
+    """Why the hold is refused; None if it is committed. Raises Unavailable if that stays unknown; a late hold is given back."""
     try:
         future = writers.reserve.submit([hold])
     except WriterStopped:
