@@ -19,6 +19,7 @@ from ledger.limits import LimitReached, left
 from ledger.models import Balance, SpendLimit
 from metering.limiting import set_limit
 from metering.recording import record
+from metering.reports import Outcome, UsageReport
 from pricing.tokens import TokenUsage
 from tests import stories
 from tests.stories import NOON, use
@@ -68,7 +69,7 @@ def limit(company: stories.Company, amount: int, *, key: ApiKey | None = None, *
 
 def standing(company: stories.Company, *, key: ApiKey | None = None, now: datetime = NOON) -> SpendLimit:
     with tenant_scope([company.organization.pk]):
-        found = limit_of(company.organization, api_key_id=key and key.pk, now=now)
+        found = limit_of(company.organization, api_key_id=key.pk if key else None, now=now)
         assert found is not None
         assert found.organization.balance
         return found
@@ -80,7 +81,7 @@ def test_the_organizations_limit_refuses_what_might_pass_it(acme: stories.Compan
     assert [type(answer) for answer in answers] == [type(None), LimitReached, type(None), LimitReached]
     refusal = answers[1]
     assert isinstance(refusal, LimitReached)
-    assert (refusal.api_key_id, refusal.amount, refusal.window) == (None, 1000, "month")
+    assert (refusal.api_key_id, refusal.amount, refusal.window) == (None, Decimal(1000), "month")
     assert refusal.resets_at == datetime(2026, 11, 30, 15, tzinfo=UTC)
     assert (standing(acme).held, left(standing(acme))) == (1000, 0)
     call_command("audit")
@@ -238,7 +239,9 @@ def test_two_hundred_calls_at_once_never_pass_a_limit(cast: stories.Cast) -> Non
         limit(company, 1000)
         limit(company, 700, key=company.key)
     reserving = [GroupCommit(holds.reserve, name=f"reserve-{number}") for number in range(2)]
-    recording = [GroupCommit(lambda some: record(some, now=NOON), name=f"record-{number}") for number in range(2)]
+    recording: list[GroupCommit[UsageReport, Outcome]] = [
+        GroupCommit(lambda some: record(some, now=NOON), name=f"record-{number}") for number in range(2)
+    ]
     faults: list[BaseException] = []
     highest: list[Decimal] = []
 
@@ -285,8 +288,9 @@ def test_two_hundred_calls_at_once_never_pass_a_limit(cast: stories.Cast) -> Non
         thread.start()
     for thread in threads:
         thread.join()
-    for writer in (*reserving, *recording):
-        writer.stop()
+    for reserver, recorder in zip(reserving, recording, strict=True):
+        reserver.stop()
+        recorder.stop()
     assert faults == []
     assert min(highest) >= 0
     for company in companies:
