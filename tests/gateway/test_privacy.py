@@ -8,7 +8,7 @@ from psycopg import sql
 
 from tests import stories
 from tests.gateway.conftest import UPSTREAM_KEY
-from tests.gateway.running import House
+from tests.gateway.running import House, wait_until
 
 CANARY = "canary-7f3a91-카나리아"
 ANSWER = "I would look at the repository"
@@ -63,8 +63,8 @@ def test_one_line_a_request(house: House) -> None:
     answer = house.acme.chat.completions.with_raw_response.create(
         model=stories.DEVSTRAL, messages=[{"role": "user", "content": "안녕하세요"}]
     )
-    lines = house.gateway.log_lines("call")
-    assert len(lines) == before + 1
+    lines = wait_until(lambda: house.gateway.log_lines("call")[before:])  # written when the answer is out
+    assert len(lines) == 1
     line = lines[-1]
     assert line["request_id"] == answer.headers["x-request-id"]
     assert (line["organization"], line["model"], line["status"], line["fate"]) == (

@@ -5,11 +5,13 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import openai
+import pytest
 import requests
 
 from tests.scenarios.browsing import Browser
 from tests.scenarios.conftest import System
 
+pytestmark = pytest.mark.xdist_group("sign-up")
 PASSWORD = "correct horse battery staple"
 DEVSTRAL = "mistralai/devstral-small"
 
@@ -107,6 +109,7 @@ def test_whoever_has_no_credit_or_no_key_is_told_so(system: System) -> None:
         "model": "anthropic/claude-opus-4.5",
         "messages": [{"role": "user", "content": "hi"}],
         "max_tokens": 60_000,
+        "n": 4,
     }
     try:
         client.chat.completions.create(**expensive)  # type: ignore[call-overload]
