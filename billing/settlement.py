@@ -2,7 +2,7 @@
 
 States only move forward – unknown, requires_action, pending, then succeeded, failed or canceled – so answers and webhooks may come
 twice and in any order. Money that arrives for an invoice that no longer needs it is never lost: it becomes prepaid credit
-(docs/decisions/0010-overpayment-becomes-credit.md).
+(docs/decisions/0008-overpayment-becomes-credit.md).
 
 Locks are taken in the order invoice, payment, balance.
 """
