@@ -63,7 +63,7 @@ def use_virtual_environment() -> None:
 def supply_placeholders() -> None:
     """Settings name a database and a secret; commands that touch neither must still run."""
     for name, value in {
-        "SECRET_KEY": "unused",
+        "SECRET_KEY": "unused, because nothing is connected to",
         "DATABASE_URL": "postgres://127.0.0.1:1/none",
         "REDIS_URL": "redis://127.0.0.1:1/0",
     }.items():

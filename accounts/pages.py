@@ -27,7 +27,7 @@ class PageQuery(serializers.Serializer[Any]):
             position = json.loads(base64.urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4)))
         except (binascii.Error, ValueError):
             position = None
-        if not isinstance(position, list) or not all(isinstance(part, str | int) for part in position):
+        if not isinstance(position, list) or not position or not all(isinstance(part, str | int) for part in position):
             raise serializers.ValidationError("not a cursor of this list")
         return position
 

@@ -53,7 +53,7 @@ def _answer(error: Exception) -> Response | None:
             return Response(error_body("permission_denied", "You may not do this."), status=403)
         case RequestDataTooBig():
             return Response(error_body("too_large", "The request body is too large."), status=413)
-        case SuspiciousOperation() | UnreadablePostError():
+        case SuspiciousOperation() | UnreadablePostError() | RecursionError():
             return Response(error_body("bad_request", "The request cannot be read."), status=400)
         case price_book.UnknownModel():
             return Response(error_body("model_not_found", str(error), field="model"), status=404)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 env = environ.Env()
@@ -15,6 +16,10 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 # -- process ----------------------------------------------------------------------------------------------------------
 SECRET_KEY = env("SECRET_KEY")
+if len(SECRET_KEY) < 32:
+    raise ImproperlyConfigured(
+        "SECRET_KEY must have 32 characters or more: sessions and database passwords are derived from it."
+    )
 DEBUG = env.bool("DEBUG", default=False)
 DEMO = env.bool("DEMO", default=False)
 """True on the embedded demo only: plain HTTP cookies, demo banner, example rates."""
@@ -55,6 +60,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "dashboard.security_headers.RefuseNulMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "dashboard.security_headers.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -1,9 +1,10 @@
-"""The Content-Security-Policy of every answer: our own files only, nothing inline, no frames (DESIGN §8)."""
+"""What every answer says to browsers (Content-Security-Policy: our own files only, no frames), and what no address may hold."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any
 
+from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 
 POLICY: Mapping[str, Sequence[str]] = {
@@ -17,6 +18,18 @@ POLICY: Mapping[str, Sequence[str]] = {
 """`data:` is for the QR code of the second factor."""
 
 View = Callable[..., HttpResponse]
+
+
+class RefuseNulMiddleware:
+    """Answers 400 to an address with a NUL character: no column can hold one, so no page can be meant."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if "\x00" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
+            raise SuspiciousOperation("NUL in the address")
+        return self.get_response(request)
 
 
 class ContentSecurityPolicyMiddleware:

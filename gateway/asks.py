@@ -15,6 +15,11 @@ SEARCHES_AT_MOST = 10
 """What one call may search when it asks for the upstream's own search."""
 END_USER_LENGTH = 128
 TEXT_PARTS = frozenset({"text", "refusal", "thinking"})
+TEXT_KEYS = frozenset({
+    "role", "content", "name", "tool_calls", "tool_call_id", "function_call", "refusal", "cache_control",
+    "reasoning", "reasoning_content", "reasoning_details", "prefix",
+})  # fmt: skip
+"""What of a message is text of its own bytes; anything else may stand for media."""
 OUTPUT_CAPS = ("max_completion_tokens", "max_tokens")
 
 
@@ -42,6 +47,8 @@ def read_ask(body: dict[str, Any]) -> Ask:
     if not isinstance(model, str) or not model:
         raise InvalidRequest("You must name a model.", param="model")
     streamed = _flag(body, "stream")
+    if body.get("modalities") not in (None, ["text"]):
+        raise InvalidRequest("Only text is sold as output: 'modalities' must be [\"text\"].", param="modalities")
     images, others = _attachments(body.get("messages"))
     searching = _searches(body)
     return Ask(
@@ -104,12 +111,18 @@ def _wants_usage(body: dict[str, Any], *, streamed: bool) -> bool:
 
 
 def _attachments(messages: Any) -> tuple[int, int]:
-    """How many images, and how many other parts that are not text, the messages carry."""
+    """How many images, and how many other parts that are not text, the messages carry.
+
+    A shape that we do not know cannot be bounded, so it is refused: an upstream might read media out of it.
+    """
+    if messages is None:
+        return 0, 0
     images = others = 0
-    for message in messages if isinstance(messages, list) else ():
-        content = message.get("content") if isinstance(message, dict) else None
-        for part in content if isinstance(content, list) else ():
-            kind = part.get("type") if isinstance(part, dict) else None
+    for message in _objects(messages, "messages"):
+        others += any(value is not None for name, value in message.items() if name not in TEXT_KEYS)
+        content = message.get("content")
+        for part in () if content is None or isinstance(content, str) else _objects(content, "messages"):
+            kind = part.get("type")
             if kind == "image_url":
                 images += 1
             elif kind not in TEXT_PARTS:
@@ -122,9 +135,13 @@ def _searches(body: dict[str, Any]) -> bool:
     if body.get("plugins") or body.get("web_search_options") is not None:
         return True
     tools = body.get("tools")
-    return isinstance(tools, list) and any(
-        not isinstance(tool, dict) or tool.get("type") != "function" for tool in tools
-    )
+    return tools is not None and any(tool.get("type") != "function" for tool in _objects(tools, "tools"))
+
+
+def _objects(value: Any, name: str) -> list[dict[str, Any]]:
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise InvalidRequest(f"'{name}' must be a list of objects, as OpenAI's API has it.", param=name)
+    return value
 
 
 def _end_user(user: Any) -> str | None:

@@ -12,8 +12,10 @@ STRIPPED = frozenset({
     "fallbacks", "litellm_params", "mock_response", "model_list", "num_retries",
     # what belongs to our account upstream: its presets, traces, stored conversations
     "debug", "preset", "session_id", "store", "trace",
-    # another tier has another price than the one that is charged
-    "service_tier",
+    # another tier, or another provider, has another price than the one that is charged
+    "provider", "service_tier", "speed",
+    # other servers' names for the cap and the number of outputs, which would outdo what was reserved
+    "max_new_tokens", "n_predict", "num_predict", "num_return_sequences", "use_beam_search",
 })  # fmt: skip
 
 

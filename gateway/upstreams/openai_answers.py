@@ -117,5 +117,10 @@ def for_caller(data: bytes, *, with_usage: bool = True) -> bytes:
         return data  # a number that Python's floats cannot hold; rare enough to pass on as it came
 
 
+def printable(text: str) -> str:
+    """`text` without what no log and no column can hold: an upstream's ids are ASCII, whatever else it sends along."""
+    return "".join(character for character in text if " " <= character <= "~")
+
+
 def _text(value: Any, length: int) -> str:
-    return value.replace("\x00", "")[:length] if isinstance(value, str) else ""
+    return printable(value)[:length] if isinstance(value, str) else ""

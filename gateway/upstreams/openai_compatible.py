@@ -8,6 +8,7 @@ import msgspec
 
 from gateway.errors import GatewayError, UpstreamFailed
 from gateway.upstreams.base import AnswerCut, Limits, UpstreamRequest
+from gateway.upstreams.openai_answers import printable
 from gateway.upstreams.openai_errors import DOWN, error_of_status
 
 USER_AGENT = "InvoiceDream-gateway"
@@ -25,7 +26,7 @@ class OpenAIAnswer:
         self._response = response
         self._limits = limits
         self._deadline = deadline
-        self.generation_id = response.headers.get("X-Generation-Id", "").replace("\x00", "")[:200]
+        self.generation_id = printable(response.headers.get("X-Generation-Id", ""))[:200]
         self.is_stream = response.content_type == "text/event-stream"
 
     def is_complete(self) -> bool:

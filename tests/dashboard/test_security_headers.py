@@ -2,7 +2,7 @@
 
 import pytest
 from django.http import HttpRequest, HttpResponse
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 
 from dashboard.security_headers import ContentSecurityPolicyMiddleware, allow_sources
 from tests import stories
@@ -40,3 +40,10 @@ def test_errors_outside_of_views(db: None, browse: Browse) -> None:
     page = browse(language="ko").get("/nothing-here")
     assert page.status_code == 404
     assert "text/html" in page["Content-Type"]
+
+
+@pytest.mark.parametrize(
+    "address", ["/models?q=%00", "/models/%00", "/api/v1/models/%00", "/o/acme/requests?model=%00"]
+)
+def test_an_address_with_nul_is_a_bad_request(db: None, client: Client, address: str) -> None:
+    assert client.get(address).status_code == 400

@@ -226,3 +226,20 @@ def test_a_caller_who_leaves_in_the_middle_of_its_request(house: House) -> None:
         connection.sendall(head.encode() + json.dumps({"model": stories.DEVSTRAL})[:10].encode())
     time.sleep(0.2)
     assert house.gateway.call("GET", "/healthz")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("messages", {"role": "user", "content": "hi"}),
+        ("messages", [{"role": "user", "content": {"type": "image_url", "image_url": {"url": "https://x.example/y"}}}]),
+        ("messages", ["hi"]),
+        ("tools", {"type": "openrouter:web_search"}),
+        ("tools", ["function"]),
+        ("modalities", ["text", "image"]),
+    ],
+)
+def test_a_shape_that_could_hide_a_cost_is_refused(house: House, field: str, value: object) -> None:
+    body = {"model": stories.DEVSTRAL, "messages": [{"role": "user", "content": "hi"}]} | {field: value}
+    status, error = refused(house, json.dumps(body).encode())
+    assert (status, error["type"], error["param"]) == (400, "invalid_request_error", field)

@@ -271,8 +271,8 @@ def test_two_hundred_calls_at_once_never_pass_a_limit(cast: stories.Cast) -> Non
                 now=NOON,
             )
             limit(companies[turn % 2], 700, key=companies[turn % 2].key)
-            found = standing(companies[turn % 2], key=companies[turn % 2].key)
-            highest.append(left(found))
+            # The organization's limit only ever rises; a key's that was lifted may find more held than it allows.
+            highest.append(left(standing(companies[turn % 2])))
 
     def watched(work: object, *arguments: object) -> None:
         try:

@@ -1,0 +1,128 @@
+"""What the database itself refuses, whatever our code may try: each guard here was once removed, and its test failed."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, IntegrityError, connections
+
+from accounts.tenancy import tenant_scope
+from billing import cycle, invoicing
+from billing.models import Invoice
+from billing.sellers import set_seller
+from ledger import holds
+from ledger.event_ids import new_id
+from ledger.models import Hold
+from pricing.tokens import TokenUsage
+from tests import stories
+from tests.stories import NOON, SELLER, use
+
+BEFORE = NOON - timedelta(days=30)
+
+
+@pytest.fixture
+def cast(db: None) -> stories.Cast:
+    """acme and globex with an open invoice each."""
+    cast = stories.meet_the_cast(now=BEFORE)
+    set_seller(now=BEFORE, **SELLER)
+    for company in (cast.acme, cast.globex):
+        use(company.organization, at=BEFORE, usage=TokenUsage(input_tokens=100_000_000))
+    for period in cycle.periods_of_month("2026-10", now=NOON):
+        invoicing.close_period(organization_id=period.organization_id, period_id=period.period_id, now=NOON)
+    return cast
+
+
+def run(statement: str, *parameters: Any, who: list[int], using: str = "default") -> int:
+    with tenant_scope(who, using=using), connections[using].cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return int(cursor.rowcount)
+
+
+def invoice_of(company: stories.Company) -> Invoice:
+    return Invoice.objects.using("system").get(organization=company.organization)
+
+
+ADD_PAYMENT = """
+INSERT INTO billing_payment (id, organization_id, invoice_id, processor, amount, currency, status, idempotency_key, reference,
+    action_url, failure, payer_name, created_at)
+VALUES (gen_random_uuid(), %s, %s, 'test', 1, 'KRW', %s, gen_random_uuid(), '', '', '', '', now())
+"""
+
+
+def test_a_tenant_can_write_no_row_of_a_neighbour(cast: stories.Cast) -> None:
+    acme, globex = cast.acme.organization.pk, cast.globex.organization.pk
+    insert = (
+        "INSERT INTO ledger_creditgrant (organization_id, kind, amount, currency, reason, key, priority, granted_at)"
+        " VALUES (%s, 'paid', 1, 'KRW', '', 'planted', 1, now())"
+    )
+    with pytest.raises(DatabaseError, match="row-level security"):
+        run(insert, globex, who=[acme])
+    with pytest.raises(DatabaseError, match="row-level security"):
+        run("UPDATE accounts_apikey SET organization_id = %s", globex, who=[acme])
+
+
+def test_a_hold_is_captured_once_and_up_to_what_it_held(cast: stories.Cast) -> None:
+    fresh = stories.make_company("fresh", now=NOON)
+    organization_id = fresh.organization.pk
+    request = holds.HoldRequest(
+        organization_id=organization_id,
+        id=new_id(NOON),
+        created_at=NOON,
+        expires_at=NOON + timedelta(minutes=15),
+        api_key_id=fresh.key.pk,
+        model_id=1,
+        amount=Decimal(100),
+        request_id="req",
+        upstream="test",
+    )
+    assert holds.reserve([request]) == [None]
+    with tenant_scope([organization_id]):
+        assert holds.capture({(organization_id, request.id): Decimal(150)}, now=NOON)
+        assert not holds.capture({(organization_id, request.id): Decimal(50)}, now=NOON)
+        assert Hold.objects.get(id=request.id).captured == 100
+
+
+@pytest.mark.parametrize("settled", ["succeeded", "failed", "canceled"])
+def test_a_settled_payment_stays_settled(cast: stories.Cast, settled: str) -> None:
+    invoice = invoice_of(cast.acme)
+    who = [cast.acme.organization.pk]
+    run(ADD_PAYMENT, cast.acme.organization.pk, invoice.pk, settled, who=who)
+    for change in ("status = 'pending'", "amount = 2", "currency = 'USD'"):
+        with pytest.raises(DatabaseError, match="settled"):
+            run(f"UPDATE billing_payment SET {change}", who=who)
+
+
+def test_a_payment_pays_an_invoice_of_its_own_organization(cast: stories.Cast) -> None:
+    acme, globex = cast.acme.organization.pk, cast.globex.organization.pk
+    with pytest.raises(IntegrityError, match="payment_invoice_is_of_organization"):
+        run(ADD_PAYMENT, acme, invoice_of(cast.globex).pk, "pending", who=[acme, globex])
+
+
+def test_a_closed_period_neither_opens_again_nor_moves_nor_goes(cast: stories.Cast) -> None:
+    who = [cast.acme.organization.pk]
+    for statement in (
+        "UPDATE ledger_billingperiod SET status = 'open'",
+        "UPDATE ledger_billingperiod SET ends_at = ends_at + interval '1 day'",
+        "DELETE FROM ledger_billingperiod",
+    ):
+        with pytest.raises(DatabaseError, match="closed or would be moved"):
+            run(statement, who=who)
+
+
+def test_a_period_has_one_live_invoice(cast: stories.Cast) -> None:
+    invoice = invoice_of(cast.acme)
+    invoice.pk, invoice.number, invoice.sequence = None, "INV-X", 999
+    with pytest.raises(IntegrityError, match="one_live_invoice_per_period"):
+        invoice.save(using="system", force_insert=True)
+
+
+@pytest.mark.parametrize(
+    ("table", "month"),
+    [("accounts_user", "2026-11-01"), ("metering_usageevent", "0044-03-15"), ("metering_usageevent", "2999-01-01")],
+)
+def test_partitions_are_made_of_our_tables_for_months_that_can_occur(
+    cast: stories.Cast, table: str, month: str
+) -> None:
+    with pytest.raises(DatabaseError, match="no partition"):
+        run("SELECT create_month_partition(%s::regclass, %s)", table, month, who=[cast.acme.organization.pk])
