@@ -18,7 +18,7 @@ from ledger.models import BillingPeriod
 SELLER = {
     "legal_name": "주식회사 인보이스랩 (가상)",
     "legal_name_en": "InvoiceDream Inc. (fictional)",
-    "registration_number": "124-81-00998",
+    "registration_number": "999-81-00015",
     "representative": "홍길동",
     "address": "서울특별시 예시구 예시로 1 (데모용 가상 주소)",
     "address_en": "1 Yesi-ro, Yesi-gu, Seoul (fictional)",

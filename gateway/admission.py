@@ -147,7 +147,8 @@ def _quota_exceeded(refusal: Refusal, amount: Decimal, *, caller: Caller, prompt
         f"{cap} output tokens). Lower 'max_tokens', or"
     )
     if not isinstance(refusal, LimitReached):
-        return QuotaExceeded(f"Your remaining credit does not cover {call} add credit at {pages}.")
+        asking = f"ask {settings.SELLER['email']}" if settings.SELLER["email"] else "ask us"
+        return QuotaExceeded(f"Your remaining credit does not cover {call} {asking} for more. Your balance: {pages}.")
     whose, page = "your organization", "settings/limit"
     if refusal.api_key_id is not None:
         whose, page = "this API key", f"keys/{refusal.api_key_id}/limit"

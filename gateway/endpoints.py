@@ -84,7 +84,12 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
         allowed = getattr(error, "headers", None) or {}
         wrong = MethodNotAllowed(f"{request.method} is not allowed on this URL.", headers=allowed)
         return await answer_error(request, wrong)
-    return await answer_error(request, UnknownRoute("Unknown URL. The API's base URL ends with /v1."))
+    return await answer_error(
+        request,
+        UnknownRoute(
+            "There is no such endpoint. The base URL ends with /v1; it offers /chat/completions, /completions and /models."
+        ),
+    )
 
 
 async def answer_defect(request: Request, error: Exception) -> Response:

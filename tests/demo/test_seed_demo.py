@@ -102,7 +102,7 @@ def test_one_invoice_is_paid_and_the_other_waits_for_the_visitor(file: Path) -> 
 def test_the_companies_can_be_billed_and_their_people_sign_in(file: Path) -> None:
     facts = seed(file).access
     profile = BillingProfile.objects.using("system").get(organization__slug="acme")
-    assert (profile.legal_name, profile.registration_number) == ("에이크미 주식회사", "220-81-62517")
+    assert (profile.legal_name, profile.registration_number) == ("에이크미 주식회사", "999-81-00029")
     assert "가상" in profile.address
     for other in BillingProfile.objects.using("system"):
         assert is_valid_registration_number(other.registration_number)
