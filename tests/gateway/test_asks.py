@@ -58,8 +58,7 @@ def test_how_many_answers_are_generated(fields: dict[str, Any], answers: int) ->
         ({"messages": [{"content": [{"type": "text", "text": "x"}]}]}, False, 0, 0),
         ({"messages": [{"content": [{"type": "image_url", "image_url": {"url": "https://x/y.png"}}]}]}, True, 1, 0),
         ({"messages": [{"content": [{"type": "input_audio"}, {"type": "image_url"}]}]}, True, 1, 0),
-        ({"messages": [{"content": ["odd"]}]}, True, 0, 0),
-        ({"messages": "odd"}, False, 0, 0),
+        ({"messages": [{"role": "assistant", "content": None, "audio": {"id": "a"}}]}, True, 0, 0),
         ({"plugins": [{"id": "web"}]}, True, 0, 10),
         ({"web_search_options": {}}, True, 0, 10),
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, False, 0, 0),
@@ -69,6 +68,20 @@ def test_how_many_answers_are_generated(fields: dict[str, Any], answers: int) ->
 def test_media_and_searches(fields: dict[str, Any], media: bool, images: int, searches: int) -> None:
     ask = read_ask(body(**fields))
     assert (ask.has_media, ask.images, ask.searches) == (media, images, searches)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"messages": "odd"},
+        {"messages": [{"content": ["odd"]}]},
+        {"messages": [{"content": {"type": "image_url"}}]},
+        {"tools": {"type": "web_search"}},
+    ],
+)
+def test_a_shape_that_cannot_be_bounded_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest):
+        read_ask(body(**fields))
 
 
 def test_end_user_is_bounded_and_can_be_stored() -> None:
