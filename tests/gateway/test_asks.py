@@ -8,6 +8,7 @@ import pytest
 from catalog import price_book
 from catalog.price_snapshot import ModelEntry, PriceSnapshot
 from gateway.asks import read_ask
+from gateway.errors import InvalidRequest
 from gateway.reserving import output_cap
 from gateway.settlement import answering_model
 from gateway.upstreams.forwarded_bodies import STRIPPED, forwarded_body
