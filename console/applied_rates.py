@@ -13,7 +13,7 @@ from console.catalog import MAIN_CLASSES
 from console.figures import figure, named
 from console.read_only import ReadOnlyAdmin, linked
 from console.site import site
-from console.words import TOKEN_CLASSES
+from metering.token_labels import TOKEN_CLASSES
 from pricing.tokens import PIECE_CLASSES, TokenClass
 
 

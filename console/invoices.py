@@ -15,7 +15,7 @@ from console.figures import count_column, figure, money_column, named, percent_c
 from console.money import CUSTOMER
 from console.read_only import ReadOnlyAdmin, ReadOnlyInline, linked, raw_column, state_column
 from console.site import site
-from console.words import TOKEN_CLASSES
+from metering.token_labels import TOKEN_CLASSES
 from pricing.tokens import TokenClass
 
 TONES = {"open": "info", "paid": "success", "void": "plain", "uncollectible": "danger"}

@@ -22,11 +22,11 @@ from console.deeds import DayInput, DeedForm
 from console.months import day_bounds, last_months, month_named
 from console.site import site
 from console.takings import by_currency, takings_by_organization
-from console.words import TOKEN_CLASSES
 from ledger.event_ids import first_id_at
 from ledger.models import Hold, HoldStatus
 from metering.models import EventKind, Evidence, UnratedUsage, UsageEvent
 from metering.receipts import receipt_of
+from metering.token_labels import TOKEN_CLASSES
 from pricing.tokens import PIECE_CLASSES
 
 PER_PAGE = 50

@@ -1,32 +1,15 @@
 """How an amount came about, line by line: tokens × upstream cost × (1 + markup) × exchange rate (components/formula.html)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
 
 from catalog.rate_details import RateDetails
+from metering.token_labels import TOKEN_CLASSES
 from pricing.rating import RatedLine
 from pricing.tokens import PIECE_CLASSES, TokenClass
-
-LABELS: Mapping[TokenClass, Promise] = {
-    TokenClass.INPUT: _("Input tokens"),
-    TokenClass.CACHE_READ: _("Cached tokens"),
-    TokenClass.CACHE_WRITE: _("Cache writes"),
-    TokenClass.CACHE_WRITE_1H: _("Cache writes (1 hour)"),
-    TokenClass.OUTPUT: _("Output tokens"),
-    TokenClass.REASONING: _("Reasoning tokens"),
-    TokenClass.AUDIO_INPUT: _("Audio input tokens"),
-    TokenClass.AUDIO_CACHE_READ: _("Cached audio tokens"),
-    TokenClass.AUDIO_OUTPUT: _("Audio output tokens"),
-    TokenClass.IMAGE_INPUT: _("Image input tokens"),
-    TokenClass.IMAGE_OUTPUT: _("Image output tokens"),
-    TokenClass.IMAGES: _("Images"),
-    TokenClass.SEARCHES: _("Web searches"),
-    TokenClass.REQUESTS: _("Requests"),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +27,7 @@ class FormulaLine:
 
     @property
     def token_label(self) -> Promise:
-        return LABELS[self.token_class]
+        return TOKEN_CLASSES[self.token_class]
 
     @property
     def is_piece(self) -> bool:

@@ -27,11 +27,12 @@ from billing.processors import bank_transfer
 from billing.settlement import outstanding
 from billing.typesetting import FontsMissing, TypesettingFailed
 from dashboard.access import may, organization_page
-from dashboard.formulas import LABELS, FormulaLine, formula_lines
+from dashboard.formulas import FormulaLine, formula_lines
 from dashboard.invoice_payment import payment_state
 from dashboard.rate_sources import source_name
 from dashboard.requests import asked_cursor
 from dashboard.time_ranges import address
+from metering.token_labels import TOKEN_CLASSES
 from pricing.exact import exact_sum
 from pricing.rating import RatedLine
 
@@ -48,7 +49,7 @@ class LineRow:
 
     @property
     def token_label(self) -> Promise:
-        return LABELS[self.priced.token_class]
+        return TOKEN_CLASSES[self.priced.token_class]
 
     @property
     def formula(self) -> FormulaLine | None:

@@ -20,10 +20,11 @@ from billing.invoice_queries import is_overdue
 from billing.models import Invoice
 from billing.usage_lines import UsageLine
 from dashboard.access import organization_page
-from dashboard.formulas import LABELS, FormulaLine, formula_lines
+from dashboard.formulas import FormulaLine, formula_lines
 from dashboard.pages import page_links, page_of
 from ledger.balances import available
 from ledger.models import Balance, CreditGrant
+from metering.token_labels import TOKEN_CLASSES
 from pricing.exact import ONE, exact_product, exact_sum
 from pricing.rating import RatedLine
 
@@ -39,7 +40,7 @@ class DraftLine:
 
     @property
     def token_label(self) -> Promise:
-        return LABELS[self.line.token_class]
+        return TOKEN_CLASSES[self.line.token_class]
 
     @property
     def formula(self) -> FormulaLine:

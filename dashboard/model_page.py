@@ -20,9 +20,9 @@ from catalog.models import CostPrice, CostTable, LanguageModel
 from catalog.price_list import list_price
 from catalog.price_sheets import sheet_from_json
 from dashboard.estimate_form import asked_estimate, estimate_of
-from dashboard.formulas import LABELS
 from dashboard.model_facts import features_of, modalities_of, other_parameters
 from dashboard.offers import LISTED_TOKENS, Offer
+from metering.token_labels import TOKEN_CLASSES
 from pricing.bands import Override, PriceSheet
 from pricing.tokens import PIECE_CLASSES, TokenClass
 
@@ -40,7 +40,7 @@ class CostLine:
 
     @property
     def label(self) -> Any:
-        return LABELS[self.token_class]
+        return TOKEN_CLASSES[self.token_class]
 
     @property
     def is_piece(self) -> bool:

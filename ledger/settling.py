@@ -39,11 +39,6 @@ def cancel_receivable(*, organization_id: int, invoice_id: UUID, due: Decimal, c
     _note_use(organization_id, invoice_id, -credit, now)
 
 
-def claim_again(*, balance: Balance, invoice_id: UUID, total: Decimal, now: datetime) -> Decimal:
-    """Claim for usage that was invoiced before, by an invoice that was voided. Returns the credit that was used."""
-    return invoice_usage(balance=balance, invoice_id=invoice_id, charged=ZERO, total=total, now=now)
-
-
 def receive_payment(*, organization_id: int, amount: Decimal) -> None:
     """Money for an invoice came in."""
     Balance.objects.for_organization(organization_id).update(receivable=F("receivable") - amount)
