@@ -317,3 +317,27 @@ class AuditEntry(models.Model):
         verbose_name = _("audit entry")
         verbose_name_plural = _("audit log")
         indexes = [models.Index(fields=["organization", "-at"], name="audit_by_organization")]
+
+
+class Alarm(models.Model):
+    """Something an operator must know of and see to: open until what raised it finds it over."""
+
+    kind = models.CharField(_("kind"), max_length=40)
+    subject = models.CharField(_("subject"), max_length=200)
+    summary = models.CharField(_("summary"), max_length=500)
+    detail = models.JSONField(default=dict)
+    raised_at = models.DateTimeField(_("raised"))
+    last_seen_at = models.DateTimeField(_("last seen"))
+    cleared_at = models.DateTimeField(_("cleared"), null=True)
+
+    class Meta:
+        verbose_name = _("alarm")
+        verbose_name_plural = _("alarms")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "subject"], condition=models.Q(cleared_at=None), name="one_open_alarm_per_subject"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.subject}"
