@@ -1,4 +1,4 @@
-"""Issue, find, rotate and revoke the secrets that programs carry: `idk_live_…` (API keys) and `isk_live_…` (service keys).
+"""Issue, find, rotate and revoke the secrets that programs carry: `idk_live_…` (API keys); find `isk_live_…` (service keys).
 
 A secret is a prefix, 32 base-62 characters (190 random bits) and 6 characters of checksum, so that a mistyped key is
 refused without a look at the database. Only its SHA-256 digest is stored.
@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from django.db.models import Q
 
 from accounts.audit_log import write_audit_entry
-from accounts.models import ApiKey, Organization, Role, Scope, ServiceKey, Source, SourceOrganization, User
+from accounts.models import ApiKey, Organization, Role, Scope, ServiceKey, SourceOrganization, User
 
 ALPHABET = string.digits + string.ascii_letters
 RANDOM_LENGTH, CHECKSUM_LENGTH, SHOWN_LENGTH = 32, 6, 13
@@ -49,8 +49,9 @@ class KeyIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceIdentity:
-    """The source a valid service key belongs to, and the organizations (by slug) it may report for; None means all."""
+    """The source a valid service key belongs to, and the organizations it may report for; None means all."""
 
+    service_key_id: int
     source_id: int
     source_slug: str
     organization_ids: frozenset[int] | None
@@ -166,15 +167,6 @@ def end_overlap(*, key: ApiKey, now: datetime, actor: User | None) -> bool:
     return True
 
 
-def issue_service_key(*, source: Source, name: str, now: datetime) -> tuple[ServiceKey, str]:
-    """Make a key for a foreign gateway to push usage with."""
-    secret = new_secret(SERVICE_PREFIX)
-    key = ServiceKey.objects.using("system").create(
-        source=source, name=name, prefix=secret[:SHOWN_LENGTH], digest=digest(secret), created_at=now
-    )
-    return key, secret
-
-
 def identify_api_key(secret: str, *, now: datetime) -> KeyIdentity:
     """Whom `secret` speaks for. Raises InvalidKey. Looks in all organizations, hence as the `system` role."""
     if not is_well_formed(secret):
@@ -215,7 +207,9 @@ def identify_service_key(secret: str, *, now: datetime) -> ServiceIdentity:
     if not key.source.all_organizations:
         permissions = SourceOrganization.objects.using("system").filter(source=key.source)
         allowed = frozenset(permissions.values_list("organization_id", flat=True))
-    return ServiceIdentity(source_id=key.source.pk, source_slug=key.source.slug, organization_ids=allowed)
+    return ServiceIdentity(
+        service_key_id=key.pk, source_id=key.source.pk, source_slug=key.source.slug, organization_ids=allowed
+    )
 
 
 def _is_valid(key: ApiKey | ServiceKey, *, now: datetime) -> bool:

@@ -26,6 +26,7 @@ from accounts.api_keys import (
 )
 from accounts.models import User
 from accounts.organizations import membership_in, memberships_of
+from accounts.service_keys import note_use
 
 ORGANIZATION_HEADER = "X-Organization"
 
@@ -122,10 +123,12 @@ class ReporterAuthentication(BearerAuthentication):
         secret = bearer_secret(request)
         if secret is None or not secret.startswith(SERVICE_PREFIX):
             return ApiKeyAuthentication().authenticate(request)
+        now = timezone.now()
         try:
-            reporter = Reporter(identity=identify_service_key(secret, now=timezone.now()))
+            reporter = Reporter(identity=identify_service_key(secret, now=now))
         except InvalidKey:
             raise InvalidApiKey from None
+        note_use(key_id=reporter.identity.service_key_id, now=now)
         return reporter, reporter
 
 

@@ -281,6 +281,8 @@ class ServiceKey(SecretKey):
     """A source's key: may push usage events, nothing else."""
 
     source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="service_keys")
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    """To the minute."""
 
     class Meta:
         verbose_name = _("service key")

@@ -20,10 +20,10 @@ from accounts.api_keys import (
     identify_api_key,
     identify_service_key,
     issue_api_key,
-    issue_service_key,
     revoke_api_key,
 )
-from accounts.models import ApiKey, Organization, ServiceKey, Source, User
+from accounts.models import ApiKey, Organization, Source, User
+from accounts.service_keys import issue_service_key, revoke_service_key
 from accounts.tenancy import tenant_scope
 from demo.cast import ACME, FOREIGN_GATEWAY, GLOBEX, OPERATOR, QUICKSTART, Company
 
@@ -98,7 +98,8 @@ def _new_api_key(company: Company, *, now: datetime) -> str:
 
 def _new_service_key(*, now: datetime) -> str:
     source = Source.objects.using("system").get(slug=FOREIGN_GATEWAY[0])
-    ServiceKey.objects.using("system").filter(source=source, revoked_at=None).update(revoked_at=now)
+    for lost in source.service_keys.using("system").filter(revoked_at=None):
+        revoke_service_key(key_id=lost.pk, now=now, actor=None, reason="lost")
     _key, secret = issue_service_key(source=source, name="Demo", now=now)
     return secret
 

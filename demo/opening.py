@@ -11,9 +11,10 @@ from django.db import transaction
 
 from accounts.api_keys import issue_api_key
 from accounts.invitations import accept, invite, token_of
-from accounts.models import ApiKey, BillingProfile, Membership, Organization, Source, SourceOrganization, User
+from accounts.models import ApiKey, BillingProfile, Membership, Organization, Source, User
 from accounts.organizations import membership_in
 from accounts.profiles import update_profile
+from accounts.service_keys import add_source
 from accounts.tenancy import tenant_scope
 from billing.onboarding import open_account
 from catalog.exchange_rates import publish_exchange_rate
@@ -119,9 +120,8 @@ def _user(person: Person, *, now: datetime) -> User:
 
 def _allow_foreign_gateway(organizations: list[Organization], *, now: datetime) -> None:
     slug, name = FOREIGN_GATEWAY
-    source, _made = Source.objects.using("system").get_or_create(slug=slug, defaults={"name": name, "created_at": now})
-    for organization in organizations:
-        SourceOrganization.objects.using("system").get_or_create(source=source, organization=organization)
+    if not Source.objects.using("system").filter(slug=slug).exists():
+        add_source(slug=slug, name=name, organizations=organizations, now=now)
 
 
 def key_ids() -> dict[tuple[str, str], int]:

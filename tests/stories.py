@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from accounts.api_keys import issue_api_key, issue_service_key
-from accounts.models import ApiKey, Membership, Organization, Role, Scope, Source, SourceOrganization, User
+from accounts.api_keys import issue_api_key
+from accounts.models import ApiKey, Membership, Organization, Role, Scope, Source, User
+from accounts.service_keys import add_source, issue_service_key
 from accounts.tenancy import tenant_scope
 from billing.onboarding import open_account
 from catalog import price_book
@@ -205,11 +206,7 @@ def make_service_source(
     *, now: datetime, slug: str = "litellm", organizations: Sequence[Organization] | None = None
 ) -> tuple[Source, str]:
     """A foreign gateway that may report for these organizations (None: for all), and the secret of its key."""
-    source = Source.objects.using("system").create(
-        slug=slug, name=slug.title(), all_organizations=organizations is None, created_at=now
-    )
-    for organization in organizations or ():
-        SourceOrganization.objects.using("system").create(source=source, organization=organization)
+    source = add_source(slug=slug, name=slug.title(), organizations=organizations, now=now)
     _key, secret = issue_service_key(source=source, name="Test", now=now)
     return source, secret
 
