@@ -13,6 +13,8 @@ MAX_CHOICES = 128
 MAX_MODELS = 10
 SEARCHES_AT_MOST = 10
 """What one call may search when it asks for the upstream's own search."""
+CALLERS_TOOLS = frozenset({"function", "custom"})
+"""Tools that the caller runs; what the upstream runs by itself has other types."""
 END_USER_LENGTH = 128
 TEXT_PARTS = frozenset({"text", "refusal", "thinking"})
 TEXT_KEYS = frozenset({
@@ -135,7 +137,7 @@ def _searches(body: dict[str, Any]) -> bool:
     if body.get("plugins") or body.get("web_search_options") is not None:
         return True
     tools = body.get("tools")
-    return tools is not None and any(tool.get("type") != "function" for tool in _objects(tools, "tools"))
+    return tools is not None and any(tool.get("type") not in CALLERS_TOOLS for tool in _objects(tools, "tools"))
 
 
 def _objects(value: Any, name: str) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from gateway.asks import Ask
 from gateway.errors import InvalidRequest, ModelNotFound
 from gateway.keys import Caller
 from gateway.sold import is_sold, models_on_sale
-from pricing.rating import AmountTooLarge
+from pricing.rating import AmountTooLarge, MissingUnitPrice
 from pricing.tokens import TokenClass
 from pricing.worst_case import worst_case_amount
 
@@ -66,6 +66,11 @@ def worst_case(
         )
     except AmountTooLarge:
         raise InvalidRequest("The requested output is too large.", param="max_tokens") from None
+    except MissingUnitPrice:
+        raise InvalidRequest(
+            "This model has no price for web searches, so plugins, web_search_options and built-in tools cannot be used with it.",
+            param="plugins",
+        ) from None
 
 
 def highest_prices(model: ModelEntry, *, caller: Caller, now: datetime) -> Mapping[TokenClass, Decimal]:

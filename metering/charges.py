@@ -11,7 +11,7 @@ from django.db import connections
 from catalog import price_book
 from ledger.event_ids import new_id
 from metering.reports import UsageReport
-from pricing.rating import AmountTooLarge, rate
+from pricing.rating import AmountTooLarge, MissingUnitPrice, rate
 
 TERMS_QUERY = """
 SELECT organization.id, organization.billing_currency, organization.exchange_policy, organization.zone, balance.tax_rate
@@ -86,7 +86,7 @@ def price(
     for report, event_id in zip(reports, ids, strict=True):
         try:
             priced.append(_charge(report, event_id, terms[report.organization_id].pricing, now=now))
-        except (price_book.NoRate, AmountTooLarge) as missing:
+        except (price_book.NoRate, MissingUnitPrice, AmountTooLarge) as missing:
             digests = (report.key_digest(), report.payload_digest())
             priced.append(Waiting(report, event_id, *digests, reason=str(missing)))
     return priced

@@ -28,7 +28,9 @@ _FALLBACKS = (
     (TokenClass.IMAGE_INPUT, TokenClass.INPUT),
     (TokenClass.IMAGE_OUTPUT, TokenClass.OUTPUT),
 )
-_FREE_UNLESS_LISTED = (TokenClass.IMAGES, TokenClass.SEARCHES, TokenClass.REQUESTS)
+# The tokens of an attached image are in the prompt, and a call costs what its tokens cost. A search has nothing that stands
+# for it: unlisted, it has no price.
+_FREE_UNLESS_LISTED = (TokenClass.IMAGES, TokenClass.REQUESTS)
 
 
 class IncompletePrice(ValueError):
@@ -40,10 +42,11 @@ class InvalidCondition(ValueError):
 
 
 def complete(unit_costs: Mapping[TokenClass, Decimal]) -> dict[TokenClass, Decimal]:
-    """Give every token class a unit cost, so that no count is ever priced at nothing by omission.
+    """Give every kind of token a unit cost, so that no count is ever priced at nothing by omission.
 
     Cached and modal tokens fall back on their plain kind, cached audio on audio if that is listed, else on cache reads.
-    Images, searches and requests cost nothing unless listed. The order of the result is that of `TokenClass`.
+    Images and requests cost nothing unless listed; searches are left out unless listed, so that a usage with searches
+    waits, unrated. The order of the result is that of `TokenClass`.
     Raises `IncompletePrice`.
     """
     for required in (TokenClass.INPUT, TokenClass.OUTPUT):
@@ -56,7 +59,7 @@ def complete(unit_costs: Mapping[TokenClass, Decimal]) -> dict[TokenClass, Decim
         costs.setdefault(token_class, ZERO)
     cached_audio = TokenClass.AUDIO_INPUT if TokenClass.AUDIO_INPUT in unit_costs else TokenClass.CACHE_READ
     costs.setdefault(TokenClass.AUDIO_CACHE_READ, costs[cached_audio])
-    return {token_class: costs[token_class] for token_class in TokenClass}
+    return {token_class: costs[token_class] for token_class in TokenClass if token_class in costs}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +105,7 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """The complete unit costs of one combination of overrides; `name` is "base", or their indices: "0", "0+2"."""
+    """The completed unit costs of one combination of overrides; `name` is "base", or their indices: "0", "0+2"."""
 
     name: str
     unit_costs: Mapping[TokenClass, Decimal]
@@ -145,11 +148,17 @@ class PriceSheet:
     def highest_unit_costs(self) -> dict[TokenClass, Decimal]:
         """The most each class can cost under any combination of overrides: the prices of a worst case.
 
+        A class without a price in any of them has none here.
+
         Looking at each override alone is enough. What a combination charges for a class comes from one list: the last
         that names the class, or the substitute it falls back on; and that list, alone, charges the same.
         """
         bands = [self._combined(applied).unit_costs for applied in [(), *((i,) for i in range(len(self.overrides)))]]
-        return {token_class: max(costs[token_class] for costs in bands) for token_class in TokenClass}
+        return {
+            token_class: max(costs[token_class] for costs in bands if token_class in costs)
+            for token_class in TokenClass
+            if any(token_class in costs for costs in bands)
+        }
 
     def _combined(self, applied: tuple[int, ...]) -> Band:
         costs = dict(self.base)

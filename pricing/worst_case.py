@@ -6,7 +6,7 @@ A hold that is too small lets a limit be overspent, so every choice here errs up
 from collections.abc import Iterable, Mapping
 from decimal import ROUND_CEILING, Context, Decimal
 
-from pricing.exact import ONE, exact_product, exact_sum
+from pricing.exact import ONE, ZERO, exact_product, exact_sum
 from pricing.rating import AMOUNT_DECIMALS, MissingUnitPrice, fitting
 from pricing.tokens import COMPLETION_CLASSES, PROMPT_CLASSES, TokenClass
 
@@ -30,7 +30,8 @@ def worst_case_amount(
     body's JSON outweighs the tokens that a chat template adds. They and `media_tokens` (the model's maximum for what
     is attached) are priced as the dearest class of input, `max_output_tokens` as the dearest of output.
     `highest_unit_prices` come from `PriceSheet.highest_unit_costs`. If tax makes more than 20 decimals, the last is
-    rounded up. Raises `ValueError` for a negative count or tax rate, `MissingUnitPrice`, `AmountTooLarge`.
+    rounded up. Raises `ValueError` for a negative count or tax rate, `MissingUnitPrice` (searches of a model that lists no
+    price for them), `AmountTooLarge`.
     """
     for name, count in (
         ("prompt_bytes", prompt_bytes),
@@ -47,7 +48,7 @@ def worst_case_amount(
             exact_product(prompt_bytes + media_tokens, _dearest(PROMPT_CLASSES, highest_unit_prices)),
             exact_product(max_output_tokens, _dearest(COMPLETION_CLASSES, highest_unit_prices)),
             exact_product(images, _dearest([TokenClass.IMAGES], highest_unit_prices)),
-            exact_product(searches, _dearest([TokenClass.SEARCHES], highest_unit_prices)),
+            exact_product(searches, _dearest([TokenClass.SEARCHES], highest_unit_prices)) if searches else ZERO,
             _dearest([TokenClass.REQUESTS], highest_unit_prices),
         )
     )

@@ -70,7 +70,7 @@ def origin() -> str:
 def packaged_models(*, names: Mapping[str, str]) -> tuple[list[PackagedModel], dict[str, str]]:
     """All models that can be sold, and the reasons why the others (by id) cannot. `names` serves where the package has none."""
     sold, left_out = [], {}
-    for info in _infos():
+    for info in every_model():
         try:
             sold.append(_model(info, names.get(info.id) or info.name))
         except ValueError as reason:
@@ -78,7 +78,8 @@ def packaged_models(*, names: Mapping[str, str]) -> tuple[list[PackagedModel], d
     return sold, left_out
 
 
-def _infos() -> Iterator[ModelInfo]:
+def every_model() -> Iterator[ModelInfo]:
+    """All that the package knows of OpenRouter, sold here or not."""
     for provider in get_snapshot().providers:
         if provider.id == PROVIDER:
             yield from provider.models
@@ -108,7 +109,7 @@ def _price(slug: str, price: ConditionalPrice) -> PackagedPrice:
     if price.constraint is not None and not isinstance(price.constraint, StartDateConstraint):
         raise Unusable(f"a price with a condition that we do not know: {type(price.constraint).__name__}")
     is_free = slug.endswith(FREE)
-    pricing = _pricing(price.prices)
+    pricing = openrouter_pricing(price.prices)
     if not pricing and is_free:
         pricing = {"prompt": "0", "completion": "0"}
     sheet = parse_openrouter_pricing(pricing)
@@ -117,7 +118,7 @@ def _price(slug: str, price: ConditionalPrice) -> PackagedPrice:
     return PackagedPrice(since=price.constraint.start_date if price.constraint else None, pricing=pricing, sheet=sheet)
 
 
-def _pricing(price: ModelPrice) -> dict[str, object]:
+def openrouter_pricing(price: ModelPrice) -> dict[str, object]:
     """A `pricing` object of OpenRouter's: decimal text per unit, tiers as overrides, the highest last because later ones win."""
     base: dict[str, object] = {}
     overrides: dict[int, dict[str, object]] = {}

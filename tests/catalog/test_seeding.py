@@ -117,7 +117,6 @@ def test_every_price_of_the_table_is_charged_exactly(seeded: Seeded) -> None:
                 cache_write_tokens=dice.randrange(9_000),
                 output_tokens=dice.randrange(5_000, 60_000),
                 reasoning_tokens=dice.randrange(5_000),
-                searches=dice.randrange(3),
             )
             try:
                 quote = price_book.quote(

@@ -243,3 +243,13 @@ def test_a_shape_that_could_hide_a_cost_is_refused(house: House, field: str, val
     body = {"model": stories.DEVSTRAL, "messages": [{"role": "user", "content": "hi"}]} | {field: value}
     status, error = refused(house, json.dumps(body).encode())
     assert (status, error["type"], error["param"]) == (400, "invalid_request_error", field)
+
+
+@pytest.mark.parametrize(
+    "wish", [{"plugins": [{"id": "web"}]}, {"web_search_options": {}}, {"tools": [{"type": "web_search"}]}]
+)
+def test_a_search_is_not_made_on_a_model_that_has_no_price_for_it(house: House, wish: dict[str, Any]) -> None:
+    body = {"model": stories.DEVSTRAL, "messages": HELLO} | wish
+    status, error = refused(house, json.dumps(body).encode())
+    assert (status, error["param"]) == (400, "plugins")
+    assert "no price for web searches" in error["message"]

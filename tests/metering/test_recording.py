@@ -183,6 +183,14 @@ def test_a_price_that_starts_too_late_does_not_charge_what_came_before(cast: sto
         assert UnratedUsage.objects.count() == 1
 
 
+def test_a_search_that_has_no_price_waits_and_is_not_given_away(cast: stories.Cast) -> None:
+    searched = usage_report(cast.acme.organization, at=NOON, usage=TokenUsage(input_tokens=500, searches=3))
+    [outcome] = record([searched], now=NOON)
+    assert (outcome.status, outcome.amount) == (Status.ACCEPTED, None)
+    assert "no unit price for searches" in outcome.reason
+    assert unbilled(cast.acme) == 0
+
+
 def test_a_charge_beyond_all_measure_waits_alone(cast: stories.Cast) -> None:
     stories.make_model("acme/absurd", now=NOON, pricing={"prompt": "1000000", "completion": "1000000"})
     absurd = usage_report(

@@ -61,7 +61,11 @@ def test_nothing_is_negative(name: str) -> None:
 @pytest.mark.parametrize("token_class", list(TokenClass))
 def test_a_class_without_a_price_is_not_free(token_class: TokenClass) -> None:
     with pytest.raises(MissingUnitPrice, match=token_class):
-        worst(highest_unit_prices={name: price for name, price in PRICES.items() if name != token_class})
+        worst(searches=1, highest_unit_prices={name: price for name, price in PRICES.items() if name != token_class})
+
+
+def test_who_does_not_search_needs_no_price_for_it() -> None:
+    assert worst(highest_unit_prices={name: price for name, price in PRICES.items() if name != "searches"}) == 5
 
 
 def test_it_fits_its_column() -> None:
@@ -88,9 +92,11 @@ def test_no_call_within_its_bounds_costs_more(
     rates = {"markup": markup, "exchange_rate": Decimal("1393.5")}
     media_tokens = int(usage.prompt_tokens * media_share)
     tax_rate = Decimal("0.1")
+    searches = usage.searches if TokenClass.SEARCHES in sheet.base else None
     usage = TokenUsage(
-        **{field: getattr(usage, field) for field in TokenUsage.__slots__ if field != "requests"},
-        requests=min(abs(usage.requests), 1) if usage.total_tokens or usage.images or usage.searches else 1,
+        **{field: getattr(usage, field) for field in TokenUsage.__slots__ if field not in ("requests", "searches")},
+        searches=searches,
+        requests=min(abs(usage.requests), 1) if usage.total_tokens or usage.images or searches else 1,
     )
     held = worst_case_amount(
         prompt_bytes=usage.prompt_tokens - media_tokens,
