@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
@@ -27,7 +28,7 @@ from billing.models import Invoice, OutboxMail
 
 MAX_ATTEMPTS, MAX_REFUSALS = 10, 3
 """Ten attempts take about eight hours. An address that the server refuses for good is believed the third time."""
-SWEEP_SECONDS = 120.0
+SWEEP_SECONDS = 120.0 * settings.SWEEP_PACE
 
 log = logging.getLogger(__name__)
 

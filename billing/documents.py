@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import Exists, OuterRef
 
 from accounts.tenancy import tenant_scope
@@ -18,7 +19,7 @@ from billing.models import Document, Invoice, InvoiceLine
 from billing.typesetting import typeset
 
 INVOICE_TEMPLATE = "invoice.typ"
-GRACE = timedelta(minutes=1)
+GRACE = timedelta(minutes=1) * settings.SWEEP_PACE
 """How long the job that an invoice's closing rang for is left alone."""
 InvoiceKey = tuple[int, UUID]
 """(organization, invoice)"""

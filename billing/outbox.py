@@ -11,7 +11,7 @@ from accounts.invariants import LIMIT, Violations
 from accounts.tenancy import TenantQuerySet, tenant_scope
 from billing.models import Document, OutboxMail
 
-LEASE = timedelta(minutes=10)
+LEASE = timedelta(minutes=10) * settings.SWEEP_PACE
 """Longer than a sweep and the slowest conversation at its end."""
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=4)
 BATCH = 500

@@ -8,6 +8,7 @@ import logging
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 
@@ -32,7 +33,8 @@ PAGE_CERTAIN, CHARGE_CERTAIN = timedelta(minutes=2), timedelta(hours=25)
 answered, so a short wait is enough; a charge must outlive its last repetition by far."""
 LOST = timedelta(minutes=10)
 """How long a page that the processor has forgotten is waited for after its end."""
-FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=30), timedelta(hours=1)
+FIRST_PAUSE: timedelta = timedelta(seconds=30) * settings.SWEEP_PACE
+LONGEST_PAUSE = timedelta(hours=1)
 NEVER_ARRIVED = "never_arrived"
 MOST, MOST_IN_VAIN = 500, 5
 

@@ -8,6 +8,8 @@ import logging
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.conf import settings
+
 from accounts.tenancy import tenant_scope
 from billing.attempts import load_payment
 from billing.models import Payment, ProcessorEvent
@@ -18,7 +20,7 @@ from ledger.retrying import with_retries
 
 logger = logging.getLogger(__name__)
 NOTHING_TO_DO, NOT_OURS = "nothing to do", "no payment of ours"
-FIRST_PAUSE, MOST_DOUBLINGS = timedelta(seconds=10), 17
+FIRST_PAUSE, MOST_DOUBLINGS = timedelta(seconds=10) * settings.SWEEP_PACE, 17
 MOST, MOST_IN_VAIN = 500, 5
 
 

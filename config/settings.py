@@ -140,27 +140,27 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600}
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
+
+SWEEP_PACE = env.float("SWEEP_PACE", default=1.0)
+"""Factor on how often beat sweeps, and on how long a sweep leaves alone what somebody may still be at. Tests that have no
+time to wait set a small one."""
+
+
+def sweep(task: str, *, every: float) -> dict[str, Any]:
+    """Beat's entry for `task`, every so many seconds. One that nobody took is forgotten when the next is due."""
+    seconds = every * SWEEP_PACE
+    return {"task": task, "schedule": seconds, "options": {"expires": seconds}}
+
+
 CELERY_BEAT_SCHEDULE = {
-    "create-partitions": {"task": "metering.tasks.create_partitions", "schedule": 3600.0},
-    "rate-unrated-usage": {"task": "metering.tasks.rate_unrated_usage", "schedule": 30.0},
-    "question-expired-holds": {"task": "ledger.tasks.question_expired_holds", "schedule": 15.0},
-    "close-due-periods": {
-        "task": "billing.tasks.close_due_periods",
-        "schedule": 60.0,
-        "options": {"expires": 60.0},
-    },
-    "sweep-processor-events": {
-        "task": "billing.tasks.sweep_processor_events",
-        "schedule": 15.0,
-        "options": {"expires": 15.0},
-    },
-    "resolve-unknown-payments": {
-        "task": "billing.tasks.resolve_unknown_payments",
-        "schedule": 15.0,
-        "options": {"expires": 15.0},
-    },
-    "sweep-documents": {"task": "billing.tasks.sweep_documents", "schedule": 60.0, "options": {"expires": 60.0}},
-    "sweep-mail": {"task": "billing.tasks.sweep_mail", "schedule": 15.0, "options": {"expires": 15.0}},
+    "create-partitions": sweep("metering.tasks.create_partitions", every=3600),
+    "rate-unrated-usage": sweep("metering.tasks.rate_unrated_usage", every=30),
+    "question-expired-holds": sweep("ledger.tasks.question_expired_holds", every=15),
+    "close-due-periods": sweep("billing.tasks.close_due_periods", every=60),
+    "sweep-processor-events": sweep("billing.tasks.sweep_processor_events", every=15),
+    "resolve-unknown-payments": sweep("billing.tasks.resolve_unknown_payments", every=15),
+    "sweep-documents": sweep("billing.tasks.sweep_documents", every=60),
+    "sweep-mail": sweep("billing.tasks.sweep_mail", every=15),
 }
 
 # -- accounts ---------------------------------------------------------------------------------------------------------
