@@ -84,12 +84,12 @@ class CurrentEstimate(OrganizationAPIView):
         `earlier` holds periods that have ended and are not invoiced yet.
         """
         *earlier, current = estimates.open_periods(organization=self.organization, now=timezone.now())
-        zone = ZoneInfo(self.organization.zone)
+        zone, language = ZoneInfo(self.organization.zone), self.organization.language
         return Response(
             {
                 "currency": self.organization.billing_currency,
                 "waiting_for_price": waiting_events(organization=self.organization),
-                "current": period_json(current, zone),
-                "earlier": [period_json(period, zone) for period in earlier],
+                "current": period_json(current, zone, language=language),
+                "earlier": [period_json(period, zone, language=language) for period in earlier],
             }
         )

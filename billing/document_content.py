@@ -12,16 +12,20 @@ from zoneinfo import ZoneInfo
 from accounts.models import TaxTreatment
 from billing import document_texts as texts
 from billing.document_texts import word
+from billing.line_notes import LineKey, notes_of
 from billing.models import Invoice, InvoiceLine
+from catalog.rate_details import RateDetails
 from pricing.totals import MINOR_UNITS
 
 Rows = list[list[str]]
 DEFAULT_ZONE = "Asia/Seoul"
 
 
-def invoice_content(invoice: Invoice, lines: Sequence[InvoiceLine]) -> dict[str, Any]:
-    """The texts of `invoice` in its own language; `lines` in the order of their positions."""
+def invoice_content(invoice: Invoice, lines: Sequence[InvoiceLine], rates: Mapping[int, RateDetails]) -> dict[str, Any]:
+    """The texts of `invoice` in its own language; `lines` in the order of their positions, `rates` those that they name."""
     language = invoice.language
+    keys = [(line.service_month, line.applied_rate_id) for line in lines]
+    notes = notes_of(keys, rates, language=language, zone=ZoneInfo(invoice.period.zone))
     first, last = service_days(invoice)
     company = invoice.buyer["legal_name"] or invoice.buyer["organization"]
     return {
@@ -34,9 +38,9 @@ def invoice_content(invoice: Invoice, lines: Sequence[InvoiceLine]) -> dict[str,
         "opening": word("opening", language, month=texts.month(first, language)),
         "facts": _facts(invoice, first, last),
         "due": _due(invoice),
-        "parties": [_supplier(invoice), _buyer(invoice)],
+        "parties": [supplier(invoice.seller, language), _buyer(invoice)],
         "columns": [word(name, language) for name in ("item", "quantity", "unit_price", "amount")],
-        "groups": _groups(invoice, lines),
+        "groups": _groups(invoice, lines, notes),
         "totals": _totals(invoice),
         "payment": _payment(invoice),
         "exchange": _exchange(invoice),
@@ -91,8 +95,8 @@ def _due(invoice: Invoice) -> list[str]:
     return [*due, word("total", language), texts.money(invoice.total, invoice.currency)]
 
 
-def _supplier(invoice: Invoice) -> dict[str, Any]:
-    seller, language = invoice.seller, invoice.language
+def supplier(seller: Mapping[str, str], language: str) -> dict[str, Any]:
+    """The supplier's block, from what an invoice keeps of its seller."""
     rows = [
         ("registration_number", texts.registration_number(seller["registration_number"])),
         ("company", _named(seller, "legal_name", language)),
@@ -120,8 +124,8 @@ def _buyer(invoice: Invoice) -> dict[str, Any]:
     return {"title": word("buyer", language), "rows": _filled(rows, language)}
 
 
-def _groups(invoice: Invoice, lines: Iterable[InvoiceLine]) -> list[dict[str, Any]]:
-    """Neighbouring lines of the same model and service month under one heading."""
+def _groups(invoice: Invoice, lines: Iterable[InvoiceLine], notes: Mapping[LineKey, str]) -> list[dict[str, Any]]:
+    """Neighbouring lines of the same model and service month under one heading, what tells their prices apart behind each name."""
     language, currency = invoice.language, invoice.currency
     return [
         {
@@ -130,6 +134,7 @@ def _groups(invoice: Invoice, lines: Iterable[InvoiceLine]) -> list[dict[str, An
             "lines": [
                 [
                     texts.token_class(line.token_class, language),
+                    notes[line.service_month, line.applied_rate_id],
                     texts.quantity(line.quantity, line.token_class, language),
                     texts.unit_price(line.unit_price, line.token_class, currency, language),
                     texts.money(line.amount, currency),
@@ -159,13 +164,17 @@ def _totals(invoice: Invoice) -> Rows:
 
 def _payment(invoice: Invoice) -> dict[str, Any]:
     """Where the money goes, or that none is due."""
-    seller, language = invoice.seller, invoice.language
-    title = word("bank", language)
+    language = invoice.language
     if invoice.amount_due <= 0:
         return {"title": "", "rows": [word("nothing_due", language)], "note": ""}
+    return bank_account(invoice.seller, language)
+
+
+def bank_account(seller: Mapping[str, str], language: str) -> dict[str, Any]:
+    """Where customers transfer to."""
     account = f"{seller['bank_name']} {seller['bank_account']}"
     holder = word("bank_holder", language, holder=seller["bank_holder"])
-    return {"title": title, "rows": [account, holder], "note": word("bank_note", language)}
+    return {"title": word("bank", language), "rows": [account, holder], "note": word("bank_note", language)}
 
 
 def _exchange(invoice: Invoice) -> list[str]:

@@ -4,8 +4,8 @@ They stand here and not in the message catalogs, because a document must come ou
 rendered: a catalog is retranslated, an issued invoice is not. Terms follow the glossary of Korean billing.
 """
 
-from collections.abc import Mapping
-from datetime import date
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, time
 from decimal import Decimal
 from types import MappingProxyType
 
@@ -70,6 +70,21 @@ WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "1 {base} = {rate}{unit} ({source}, {date} 고시)",
             "1 {base} = {rate} {unit} ({source}, published {date})",
         ),
+        "prompt_above": ("프롬프트 {above} 토큰 초과", "prompts over {above} tokens"),
+        "prompt_up_to": ("프롬프트 {up_to} 토큰 이하", "prompts up to {up_to} tokens"),
+        "prompt_between": (
+            "프롬프트 {above} 토큰 초과 {up_to} 토큰 이하",
+            "prompts over {above} and up to {up_to} tokens",
+        ),
+        "hours": ("{start}–{end} (UTC)", "{start}–{end} UTC"),
+        "weekdays": ("{days}요일 (UTC)", "{days} (UTC)"),
+        "hours_on_weekdays": ("{days}요일 {start}–{end} (UTC)", "{days} {start}–{end} UTC"),
+        "base_price": ("기본 단가", "standard price"),
+        "price_since": ("단가 적용일 {moment}", "price effective {moment}"),
+        "markup": ("마진 {markup}", "markup {markup}"),
+        "markup_since": ("마진 {markup} (적용일 {moment})", "markup {markup} (effective {moment})"),
+        "at_exchange_rate": ("환율 {rate} ({date} 고시)", "at {rate} (published {date})"),
+        "rate_number": ("단가 번호 {number}", "rate no. {number}"),
         "note_rounding": (
             "공급가액은 모든 항목을 더한 뒤 한 번만 반올림하여 항목별로 나누므로, "
             "항목 금액은 수량 × 단가와 {unit} 미만의 차이가 있을 수 있습니다.",
@@ -177,6 +192,17 @@ def exchange_rate(rate: Mapping[str, str], language: str) -> str:
     )
 
 
+def moment(at: datetime, language: str) -> str:
+    """A local moment: the day, and the time unless it is midnight."""
+    return day(at, language) + (f" {at:%H:%M}" if at.time() != time() else "")
+
+
+def weekdays(days: Sequence[int], language: str) -> str:
+    """ISO weekdays: `월·화`, `Mon, Tue`."""
+    names = [in_language(_WEEKDAYS[day - 1], language) for day in days]
+    return in_language(("·", ", "), language).join(names)
+
+
 def day(moment: date, language: str) -> str:
     """`2026.11.22` in Korean, `2026-11-22` in English."""
     return moment.strftime(in_language(("%Y.%m.%d", "%Y-%m-%d"), language))
@@ -213,4 +239,7 @@ def _grouped(size: Decimal, *, decimals: int) -> str:
 _MONTHS = (
     "January", "February", "March", "April", "May", "June",
     "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
+_WEEKDAYS = (
+    ("월", "Mon"), ("화", "Tue"), ("수", "Wed"), ("목", "Thu"), ("금", "Fri"), ("토", "Sat"), ("일", "Sun"),
 )  # fmt: skip

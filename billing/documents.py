@@ -17,6 +17,7 @@ from billing import document_files
 from billing.document_content import invoice_content
 from billing.models import Document, Invoice, InvoiceLine
 from billing.typesetting import typeset
+from catalog.rate_details import details_of
 
 INVOICE_TEMPLATE = "invoice.typ"
 GRACE = timedelta(minutes=1) * settings.SWEEP_PACE
@@ -93,7 +94,8 @@ def _render(organization_id: int, invoice_id: UUID | str, *, now: datetime) -> t
     with tenant_scope([organization_id]):
         invoice = Invoice.objects.for_organization(organization_id).select_related("period").get(pk=invoice_id)
         lines = list(InvoiceLine.objects.for_organization(organization_id).filter(invoice=invoice).order_by("position"))
-    content = typeset(INVOICE_TEMPLATE, invoice_content(invoice, lines), made_at=invoice.finalized_at)
+        rates = details_of(line.applied_rate_id for line in lines)
+    content = typeset(INVOICE_TEMPLATE, invoice_content(invoice, lines, rates), made_at=invoice.finalized_at)
     return _store(invoice, content, now=now), content
 
 

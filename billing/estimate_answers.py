@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from rest_framework import serializers
 
 from billing.estimates import PeriodEstimate, WhatIf
-from billing.usage_lines import UsageLine
+from billing.usage_lines import UsageLine, notes_of_usage
 from catalog.rate_answers import AppliedRateAnswer, rate_json
 from pricing.plain_text import plain
 from pricing.totals import Totals
@@ -47,6 +47,9 @@ class PeriodLine(EstimateLine):
     applied_rate_id = serializers.IntegerField()
     service_month = serializers.CharField(
         allow_null=True, help_text="Of usage that came in after its month was closed."
+    )
+    note = serializers.CharField(
+        help_text="What tells its price from that of the model's other lines, in the organization's language."
     )
     rounded = serializers.CharField()
     formula = serializers.CharField()
@@ -93,15 +96,16 @@ def what_if_json(estimate: WhatIf) -> dict[str, Any]:
     }
 
 
-def period_json(estimate: PeriodEstimate, zone: ZoneInfo) -> dict[str, Any]:
+def period_json(estimate: PeriodEstimate, zone: ZoneInfo, *, language: str) -> dict[str, Any]:
     """`estimate` as PeriodAnswer."""
+    notes = notes_of_usage(estimate.lines, language=language, zone=zone)
     return totals_json(estimate.totals) | {
         "start": estimate.starts_at.astimezone(zone).isoformat(),
         "end": estimate.ends_at.astimezone(zone).isoformat(),
         "status": estimate.status,
         "lines": [
-            _line_json(line) | {"rounded": format(rounded, "f")}
-            for line, rounded in zip(estimate.lines, estimate.totals.lines, strict=True)
+            _line_json(line) | {"note": note, "rounded": format(rounded, "f")}
+            for line, note, rounded in zip(estimate.lines, notes, estimate.totals.lines, strict=True)
         ],
         "applied_rates": {str(line.applied_rate_id): rate_json(line.rate) for line in estimate.lines},
         "forecast": estimate.forecast and totals_json(estimate.forecast) | {"method": "linear"},

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from rest_framework import serializers
 
-from billing.invoice_queries import PricedLine, is_overdue
+from billing.invoice_queries import PricedLine, is_overdue, notes_of_lines
 from billing.models import Invoice
 from catalog.rate_answers import AppliedRateAnswer, rate_json
 from metering.usage_shapes import EventAnswer
@@ -56,6 +56,10 @@ class InvoiceLineAnswer(serializers.Serializer[Any]):
     token_class = serializers.CharField()
     service_month = serializers.CharField(
         allow_null=True, help_text="Of usage that came in after its month was closed."
+    )
+    note = serializers.CharField(
+        help_text="What tells its price from that of the model's other lines (long prompts, hours, a change), in the "
+        "invoice's language; empty where there is only one. `applied_rates[…].conditions` says it to programs."
     )
     quantity = serializers.IntegerField()
     unit_price = serializers.CharField(help_text="For one token or piece.")
@@ -140,6 +144,7 @@ def invoice_json(invoice: Invoice, *, now: datetime) -> dict[str, Any]:
 
 def detail_json(invoice: Invoice, lines: Sequence[PricedLine], *, now: datetime) -> dict[str, Any]:
     """An invoice with its lines as InvoiceDetailAnswer."""
+    notes = notes_of_lines(lines, language=invoice.language, zone=ZoneInfo(invoice.period.zone))
     return invoice_json(invoice, now=now) | {
         "tax_treatment": invoice.tax_treatment,
         "tax_rate": plain(invoice.tax_rate),
@@ -147,18 +152,19 @@ def detail_json(invoice: Invoice, lines: Sequence[PricedLine], *, now: datetime)
         "seller": invoice.seller,
         "buyer": invoice.buyer,
         "exchange_rates": invoice.exchange_rates,
-        "lines": [_line_json(line, invoice.currency) for line in lines],
+        "lines": [_line_json(line, note, invoice.currency) for line, note in zip(lines, notes, strict=True)],
         "applied_rates": {str(line.line.applied_rate_id): rate_json(line.rate) for line in lines},
     }
 
 
-def _line_json(priced: PricedLine, currency: str) -> dict[str, Any]:
+def _line_json(priced: PricedLine, note: str, currency: str) -> dict[str, Any]:
     line, per_million = priced.line, priced.price_per_million
     return {
         "position": line.position,
         "model": line.model,
         "token_class": line.token_class,
         "service_month": line.service_month and line.service_month.strftime("%Y-%m"),
+        "note": note,
         "quantity": priced.quantity,
         "unit_price": plain(line.unit_price),
         "unit_price_per_million": None if per_million is None else plain(per_million),

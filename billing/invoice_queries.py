@@ -17,6 +17,7 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Coalesce
 
 from accounts.models import Organization
+from billing.line_notes import notes_of
 from billing.models import Invoice, InvoiceLine, Payment
 from catalog.rate_details import RateDetails, details_of
 from ledger.event_ids import first_id_at, moment_of
@@ -110,6 +111,14 @@ def priced_lines(invoice: Invoice) -> list[PricedLine]:
     """The lines in the order of their positions, with their rates in one query."""
     lines = InvoiceLine.objects.for_organization(invoice.organization_id).filter(invoice=invoice)
     return _priced(lines.order_by("position"))
+
+
+def notes_of_lines(lines: Sequence[PricedLine], *, language: str, zone: ZoneInfo) -> list[str]:
+    """What tells the price of each of an invoice's lines from the model's other ones."""
+    keys = [(priced.line.service_month, priced.line.applied_rate_id) for priced in lines]
+    rates = {priced.line.applied_rate_id: priced.rate for priced in lines}
+    notes = notes_of(keys, rates, language=language, zone=zone)
+    return [notes[key] for key in keys]
 
 
 def find_line(invoice: Invoice, position: int) -> PricedLine | None:

@@ -14,6 +14,7 @@ from django.db.models import Case, F, Sum, Value, When
 from django.db.models.functions import TruncMonth
 
 from accounts.models import Organization
+from billing.line_notes import notes_of
 from catalog.rate_details import RateDetails, details_of
 from ledger.models import BillingPeriod
 from metering.models import UsageRollup
@@ -54,6 +55,13 @@ def usage_lines(*, organization: Organization, period: BillingPeriod) -> list[Us
     rates = details_of(row["rate_id"] for row in rows)
     lines = [line for row in rows for line in _lines(row, rates[row["rate_id"]], zone=ZoneInfo(period.zone))]
     return sorted(lines, key=_order)
+
+
+def notes_of_usage(lines: Sequence[UsageLine], *, language: str, zone: ZoneInfo) -> list[str]:
+    """What tells the price of each line from those of the model's other ones."""
+    keys = [(line.service_month, line.applied_rate_id) for line in lines]
+    notes = notes_of(keys, {line.applied_rate_id: line.rate for line in lines}, language=language, zone=zone)
+    return [notes[key] for key in keys]
 
 
 def billable_quantities(counts: Mapping[TokenClass, int]) -> list[tuple[TokenClass, int]]:

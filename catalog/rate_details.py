@@ -10,8 +10,9 @@ from decimal import Decimal
 
 from catalog.models import AppliedRate, CostPrice, ExchangeRate
 from catalog.price_book import Rate
-from catalog.price_sheets import parse_price_map
+from catalog.price_sheets import parse_price_map, sheet_from_json
 from catalog.price_snapshot import PublishedRate
+from pricing.band_conditions import BandConditions, conditions_of
 from pricing.exact import ONE
 from pricing.plain_text import plain
 from pricing.tokens import TokenClass
@@ -31,7 +32,8 @@ class RateDetails:
     """unit price = unit cost (USD) × (1 + markup) × exchange rate, per token class, exactly.
 
     `cost_price_id` is the version of the upstream price, in force since `price_since`; `band` tells which of its conditional
-    prices hold ("base", or the numbers of the overrides). No `exchange` means billing in dollars.
+    prices hold ("base", or the numbers of the overrides), `conditions` what that means. The markup holds since `markup_since`,
+    which a fresh quote leaves open. No `exchange` means billing in dollars.
     """
 
     model: str
@@ -40,8 +42,10 @@ class RateDetails:
     cost_price_id: int
     price_since: datetime
     band: str
+    conditions: BandConditions
     markup_rule_id: int
     markup: Decimal
+    markup_since: datetime | None
     exchange: ExchangeDetails | None
     currency: str
     unit_costs: Mapping[TokenClass, Decimal]
@@ -80,8 +84,10 @@ def _stored(row: AppliedRate) -> RateDetails:
         cost_price_id=price.pk,
         price_since=price.effective_from,
         band=row.band,
+        conditions=_conditions(price, row.band),
         markup_rule_id=row.markup_rule_id,
         markup=markup,
+        markup_since=row.markup_rule.effective_from,
         exchange=_exchange(row.exchange_rate),
         currency=row.currency,
         unit_costs=parse_price_map(row.unit_costs),
@@ -99,8 +105,10 @@ def details_of_quote(quoted: Rate) -> RateDetails:
         cost_price_id=quoted.cost_price_id,
         price_since=quoted.price_since,
         band=quoted.band,
+        conditions=_conditions(price, quoted.band),
         markup_rule_id=quoted.markup_rule_id,
         markup=quoted.markup,
+        markup_since=None,
         exchange=_exchange(quoted.exchange),
         currency=quoted.currency,
         unit_costs=quoted.unit_costs,
@@ -110,3 +118,9 @@ def details_of_quote(quoted: Rate) -> RateDetails:
 
 def _exchange(row: ExchangeRate | PublishedRate | None) -> ExchangeDetails | None:
     return None if row is None else ExchangeDetails(rate=row.rate, source=row.source, published_on=row.published_on)
+
+
+def _conditions(price: CostPrice, band: str) -> BandConditions:
+    if price.sheet is None:
+        raise ValueError(f"cost price {price.pk} is a tombstone and prices nothing")
+    return conditions_of(sheet_from_json(price.sheet), band)

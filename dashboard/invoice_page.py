@@ -7,14 +7,15 @@ from datetime import date
 from decimal import Decimal
 from itertools import groupby
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.functional import Promise
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from accounts.models import ApiKey, Organization
@@ -43,9 +44,10 @@ PROCESSORS = {bank_transfer.NAME: gettext_lazy("Bank transfer"), "stripe": gette
 
 @dataclass(frozen=True, slots=True)
 class LineRow:
-    """A line as the page shows it."""
+    """A line as the page shows it; `note` tells its price from that of the model's other lines."""
 
     priced: PricedLine
+    note: str
 
     @property
     def token_label(self) -> Promise:
@@ -104,7 +106,7 @@ def invoice(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
         "first_day": first_day,
         "last_day": last_day,
         "is_overdue": invoice_queries.is_overdue(found, now=now),
-        "groups": groups_of(invoice_queries.priced_lines(found)),
+        "groups": groups_of(rows_of(found)),
         "rates": [
             (rate, Decimal(rate["rate"]), source_name(rate["source"]), date.fromisoformat(rate["published_on"]))
             for rate in found.exchange_rates
@@ -125,17 +127,17 @@ def invoice(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
 def line(request: HttpRequest, invoice_id: UUID, position: int) -> HttpResponse:
     """The requests behind a line, from the newest on: a part of the invoice's page, or a page of its own without scripts."""
     found = invoice_or_404(request.organization, invoice_id)
-    priced = invoice_queries.find_line(found, position)
-    if priced is None:
+    row = next((row for row in rows_of(found) if row.priced.line.position == position), None)
+    if row is None:
         raise Http404(position)
     before = asked_cursor(request)
-    shares = invoice_queries.shares_of(invoice=found, priced=priced, limit=SHARES + 1, before=before)
+    shares = invoice_queries.shares_of(invoice=found, priced=row.priced, limit=SHARES + 1, before=before)
     shown, more = shares[:SHARES], len(shares) > SHARES
     context = {
         "section": "invoices",
         "invoice": found,
         "currency": found.currency,
-        "row": LineRow(priced),
+        "row": row,
         "shares": share_rows(request.organization, shown),
         "newest_url": "?" if before else "",
         "older_url": address(before=str(shown[-1].event.id)) if more else "",
@@ -162,9 +164,17 @@ def pdf(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
     )
 
 
-def groups_of(lines: Sequence[PricedLine]) -> list[LineGroup]:
-    groups = groupby(lines, key=lambda priced: (priced.line.model, priced.line.service_month))
-    return [LineGroup([LineRow(priced) for priced in group]) for _key, group in groups]
+def rows_of(invoice: Invoice) -> list[LineRow]:
+    """The invoice's lines, their notes in the language of the reader."""
+    lines = invoice_queries.priced_lines(invoice)
+    zone = ZoneInfo(invoice.period.zone)
+    notes = invoice_queries.notes_of_lines(lines, language=get_language() or "", zone=zone)
+    return [LineRow(priced, note) for priced, note in zip(lines, notes, strict=True)]
+
+
+def groups_of(rows: Sequence[LineRow]) -> list[LineGroup]:
+    groups = groupby(rows, key=lambda row: (row.priced.line.model, row.priced.line.service_month))
+    return [LineGroup(list(group)) for _key, group in groups]
 
 
 def invoice_or_404(organization: Organization, invoice_id: UUID) -> Invoice:

@@ -12,13 +12,14 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.functional import Promise
+from django.utils.translation import get_language
 from django.views.decorators.http import require_safe
 
 from billing.document_content import service_days
 from billing.estimates import PeriodEstimate, open_periods
 from billing.invoice_queries import is_overdue
 from billing.models import Invoice
-from billing.usage_lines import UsageLine
+from billing.usage_lines import UsageLine, notes_of_usage
 from dashboard.access import organization_page
 from dashboard.formulas import FormulaLine, formula_lines
 from dashboard.pages import page_links, page_of
@@ -33,10 +34,11 @@ SHOWN_GRANTS = 12
 
 @dataclass(frozen=True, slots=True)
 class DraftLine:
-    """A line of the period so far; `rounded` is its share of the rounded supply value."""
+    """A line of the period so far; `rounded` is its share of the rounded supply value, `note` tells it from its like."""
 
     line: UsageLine
     rounded: Decimal
+    note: str
 
     @property
     def token_label(self) -> Promise:
@@ -97,5 +99,7 @@ def row_of(invoice: Invoice, *, now: datetime) -> InvoiceRow:
 
 def draft_of(period: PeriodEstimate, *, zone: ZoneInfo) -> Draft:
     last_day = (period.ends_at - timedelta(microseconds=1)).astimezone(zone).date()
-    lines = [DraftLine(line, rounded) for line, rounded in zip(period.lines, period.totals.lines, strict=True)]
-    return Draft(period, last_day, lines)
+    notes = notes_of_usage(period.lines, language=get_language() or "", zone=zone)
+    return Draft(
+        period, last_day, [DraftLine(*row) for row in zip(period.lines, period.totals.lines, notes, strict=True)]
+    )

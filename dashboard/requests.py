@@ -6,9 +6,11 @@ from zoneinfo import ZoneInfo
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.translation import get_language
 from django.views.decorators.http import require_safe
 
 from accounts.models import ApiKey, Source
+from billing.line_notes import conditions_text
 from catalog.models import LanguageModel
 from dashboard.access import organization_page
 from dashboard.formulas import formula_lines
@@ -86,6 +88,7 @@ def receipt(request: HttpRequest, event_id: UUID) -> HttpResponse:
         "row": rows_of(organization, [event])[0],
         "event": event,
         "rate": found.rate,
+        "conditions": conditions_text(found.rate.conditions, get_language() or ""),
         "lines": formula_lines(found.lines, found.rate),
         "formula": found.formula,
         "exchange_source": found.rate.exchange and source_name(found.rate.exchange.source),

@@ -12,7 +12,9 @@ import pypdf
 from billing.document_content import invoice_content
 from billing.models import Invoice, InvoiceLine
 from billing.typesetting import typeset
+from catalog.rate_details import ExchangeDetails, RateDetails
 from ledger.models import BillingPeriod
+from pricing.band_conditions import BandConditions
 from pricing.totals import invoice_totals
 
 SELLER = {
@@ -95,6 +97,7 @@ def _line(number: int, *, currency: str, late: bool) -> InvoiceLine:
         quantity = Decimal(number)
     return InvoiceLine(
         position=number,
+        applied_rate_id=number // 3,
         model=f"vendor-{number // 3 % 7}/model-{number // 3}",
         token_class=token_class,
         service_month=date(2026, 9, 1) if late else None,
@@ -104,8 +107,29 @@ def _line(number: int, *, currency: str, late: bool) -> InvoiceLine:
     )
 
 
+def rate(model: str = "vendor/model", **fields: Any) -> RateDetails:
+    """A rate of `model`, ordinary but for what `fields` say."""
+    ordinary: dict[str, Any] = {
+        "model_name": "Model",
+        "cost_table": "OpenRouter",
+        "cost_price_id": 1,
+        "price_since": datetime(2026, 1, 1, tzinfo=UTC),
+        "band": "base",
+        "conditions": BandConditions(),
+        "markup_rule_id": 1,
+        "markup": Decimal("0.1000"),
+        "markup_since": datetime(2026, 1, 1, tzinfo=UTC),
+        "exchange": ExchangeDetails(rate=Decimal("1393.5000"), source="koreaexim", published_on=date(2026, 10, 30)),
+        "currency": "KRW",
+        "unit_costs": {},
+        "unit_prices": {},
+    }
+    return RateDetails(model=model, **(ordinary | fields))
+
+
 def content_of(invoice: Invoice) -> dict[str, Any]:
-    return invoice_content(invoice, invoice.drawn_lines)  # type: ignore[attr-defined]
+    lines = invoice.drawn_lines  # type: ignore[attr-defined]
+    return invoice_content(invoice, lines, {line.applied_rate_id: rate(line.model) for line in lines})
 
 
 def pdf_of(invoice: Invoice) -> bytes:

@@ -58,7 +58,7 @@ def test_what_an_invoice_must_name(language: str, words: list[str]) -> None:
 def test_the_lines_on_paper_add_up_to_the_sums_on_paper() -> None:
     invoice = paper(lines=200, credit_applied=5000)
     content = content_of(invoice)
-    amounts = [Decimal(row[3].lstrip("₩").replace(",", "")) for group in content["groups"] for row in group["lines"]]
+    amounts = [Decimal(row[4].lstrip("₩").replace(",", "")) for group in content["groups"] for row in group["lines"]]
     subtotal, tax, total, credit = (
         Decimal(amount.replace("₩", "").replace(",", "").replace("−", "-")) for _label, amount in content["totals"]
     )
@@ -82,7 +82,7 @@ def test_long_invoices_carry_head_and_number_on_every_page() -> None:
 def test_a_group_that_goes_on_repeats_its_heading() -> None:
     invoice = paper(lines=120)
     for line in invoice.drawn_lines:  # type: ignore[attr-defined]
-        line.model = "vendor/one-model"
+        line.model, line.applied_rate_id = "vendor/one-model", 1
     said = [page for page in pages(pdf_of(invoice)) if "입력토큰" in page]
     assert len(said) == 3
     assert [page.count("vendor/one-model") for page in said] == [1, 1, 1]

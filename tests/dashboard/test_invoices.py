@@ -110,6 +110,35 @@ def test_a_line_opens_to_its_requests_page_by_page(invoice: Invoice, cast: stori
     assert client.get(path(invoice, "/lines/2")).status_code == 404
 
 
+def test_two_prices_of_a_model_say_why_they_are_two(cast: stories.Cast, browse: Browse) -> None:
+    """Long prompts cost more: on the invoice, on the line's own page, in the running month, on the receipt."""
+    dearer = {"min_prompt_tokens": 200_000, "prompt": "0.000002", "completion": "0.000006"}
+    price = {"prompt": "0.000001", "completion": "0.000004", "overrides": [dearer]}
+    stories.make_model("acme-labs/long", now=stories.NOON, pricing=price)
+    set_seller(now=OCTOBER, **stories.SELLER)
+    organization = cast.acme.organization
+    for prompt in (200_000, 200_001):
+        usage = TokenUsage(input_tokens=prompt, output_tokens=1000)
+        for at in (OCTOBER, stories.NOON):
+            stories.use(organization, at=at, model="acme-labs/long", usage=usage)
+    with tenant_scope([organization.pk]):
+        period = BillingPeriod.objects.get(starts_at__lte=OCTOBER, ends_at__gt=OCTOBER)
+    invoice = invoicing.close_period(organization_id=organization.pk, period_id=period.pk, now=AFTER)
+    assert invoice is not None
+    for language, short, long in (
+        ("ko", "프롬프트 200,000 토큰 이하", "프롬프트 200,000 토큰 초과"),
+        ("en", "prompts up to 200,000 tokens", "prompts over 200,000 tokens"),
+    ):
+        client = browse(cast.acme.owner, language=language)
+        assert short in text_of(client.get(path(invoice, "/lines/1")))
+        assert long in text_of(client.get(path(invoice, "/lines/3")))
+        for address in (path(invoice), "/o/acme/invoices"):
+            page = text_of(client.get(address))
+            assert page.count(short) == page.count(long) == 2, "on the line of each class"
+        newest = client.get("/o/acme/requests").context["rows"][0].event
+        assert long in text_of(client.get(f"/o/acme/requests/{newest.id}"))
+
+
 def test_the_pdf_is_a_download(
     invoice: Invoice, cast: stories.Cast, browse: Browse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
