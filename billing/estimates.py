@@ -69,13 +69,7 @@ def public_buyer() -> Buyer:
 def buyer_of(organization: Organization) -> Buyer:
     """The organization's own terms. Needs its tenant scope."""
     balance = Balance.objects.for_organization(organization).get()
-    terms = price_book.Terms(
-        organization_id=organization.pk,
-        currency=organization.billing_currency,
-        exchange_policy=organization.exchange_policy,
-        zone=organization.zone,
-    )
-    return Buyer(terms=terms, tax_rate=balance.tax_rate)
+    return Buyer(terms=price_book.terms_of(organization), tax_rate=balance.tax_rate)
 
 
 def what_if(

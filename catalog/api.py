@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from accounts.api_views import PublicAPIView
 from accounts.pages import PageQuery, page
 from catalog.models import LanguageModel
-from catalog.price_list import SORTS, ListedModel, ListPrice, list_price, models_sold
+from catalog.price_list import SORTS, ListedModel, ListPrice, listed_model, models_sold
 from pricing.exact import exact_product
 from pricing.plain_text import plain
 from pricing.tokens import PIECE_CLASSES, TokenClass
@@ -141,4 +141,4 @@ class ModelDetail(PublicAPIView):
     )
     def get(self, request: Request, model_id: str) -> Response:
         model = get_object_or_404(LanguageModel, slug=model_id)
-        return Response(model_json(ListedModel(model=model, price=list_price(model, at=timezone.now()))))
+        return Response(model_json(listed_model(model, at=timezone.now())))

@@ -14,13 +14,14 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from django.conf import settings
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, connections
 
-from accounts.models import Currency, ExchangePolicy
+from accounts.models import Currency, ExchangePolicy, Organization
+from catalog.applied_rates import store_applied_rate
 from catalog.models import AppliedRate
 from catalog.price_sheets import price_map
-from catalog.price_snapshot import ModelEntry, PriceSnapshot, PublishedRate, load_snapshot
+from catalog.price_snapshot import ModelEntry, PriceSnapshot, load_snapshot
+from catalog.rate_history import PublishedRate, boundary_of
 from pricing.bands import Band, PriceSheet
 from pricing.exact import ONE
 from pricing.rating import unit_prices
@@ -33,8 +34,12 @@ SHORTEST_ZONE_STEP = 15 * 60
 MOST_SALES_REMEMBERED = 100_000
 
 VERSION_QUERY = """
-SELECT (SELECT max(id) FROM catalog_costprice), (SELECT max(id) FROM catalog_markuprule),
-       (SELECT max(id) FROM catalog_exchangerate), (SELECT max(updated_at) FROM catalog_languagemodel)
+SELECT (SELECT count(*) FROM catalog_costprice), (SELECT count(*) FROM catalog_markuprule),
+       (SELECT count(*) FROM catalog_exchangerate), (SELECT count(*) FROM catalog_languagemodel),
+       (SELECT sum(xmin::text::bigint) FROM catalog_languagemodel)
+"""
+"""Differs after every commit that changed what is remembered. The highest id would not do: a transaction that took a lower one
+may commit after a higher one was seen. The first three tables only grow; of the last, xmin names each row's last writer.
 """
 
 
@@ -71,6 +76,16 @@ class Terms:
 PUBLIC_TERMS = Terms(
     organization_id=None, currency=Currency.KRW, exchange_policy=ExchangePolicy.MONTHLY, zone="Asia/Seoul"
 )
+
+
+def terms_of(organization: Organization) -> Terms:
+    """The organization's own."""
+    return Terms(
+        organization_id=organization.pk,
+        currency=organization.billing_currency,
+        exchange_policy=organization.exchange_policy,
+        zone=organization.zone,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +210,21 @@ def find_model(slug: str) -> ModelEntry:
     return model
 
 
+def is_sold(model: ModelEntry, *, at: datetime) -> bool:
+    """Whether a price is in force. A router needs none of its own; a tombstone ends either."""
+    price = current().price(model, at)
+    return model.is_router if price is None else price.value is not None
+
+
+def applied_rate(*, organization: Organization | None, model: str, prompt_tokens: int, at: datetime) -> Rate:
+    """The rate at which `organization` (None: a visitor) would be charged for a call of `model` at `at`, with its provenance.
+
+    Answered from memory; `stored` gives the row that a charge refers to. Raises UnknownModel, NoPrice, NoMarkup, NoExchangeRate.
+    """
+    terms = PUBLIC_TERMS if organization is None else terms_of(organization)
+    return quote(terms=terms, model=find_model(model), prompt_tokens=prompt_tokens, at=at)
+
+
 def quote(*, terms: Terms, model: ModelEntry, prompt_tokens: int, at: datetime) -> Rate:
     """The rate of a call with `prompt_tokens` (caches included) at `at`. Raises NoPrice, NoMarkup, NoExchangeRate."""
     sale = _sale(terms, model, at)
@@ -234,6 +264,13 @@ def highest_unit_prices(*, terms: Terms, model: ModelEntry, at: datetime) -> Map
     return sale.highest
 
 
+def exchange_rate(*, terms: Terms, at: datetime) -> PublishedRate | None:
+    """What turns dollars into the currency of the terms at `at`; None where that is the dollar. Raises NoExchangeRate."""
+    if terms.currency == Currency.USD:
+        return None
+    return _exchange_rate(current(), terms, int(at.timestamp()) // SHORTEST_ZONE_STEP)
+
+
 def _sale(terms: Terms, model: ModelEntry, at: datetime) -> _Sale:
     """What is in force for a sale at `at`. Remembered per quarter of an hour, if nothing changes within it."""
     snapshot = current()
@@ -266,12 +303,15 @@ def stored(rate: Rate, *, now: datetime) -> int:
     """The id of the AppliedRate row of `rate`; a rate not yet stored is stored once, whoever asks at the same time."""
     known = _memory.stored_ids.get(rate.origin)
     if known is None:
-        known = _memory.stored_ids[rate.origin] = _store(rate, now)
+        known = store_applied_rate(applied_rate_row(rate, now=now))
+        if not connections["system"].in_atomic_block:  # else the row may yet be rolled back
+            _memory.stored_ids[rate.origin] = known
     return known
 
 
-def _store(rate: Rate, now: datetime) -> int:
-    row = AppliedRate(
+def applied_rate_row(rate: Rate, *, now: datetime) -> AppliedRate:
+    """`rate` as a row that is not stored yet."""
+    return AppliedRate(
         cost_price_id=rate.cost_price_id,
         band=rate.band,
         markup_rule_id=rate.markup_rule_id,
@@ -281,30 +321,18 @@ def _store(rate: Rate, now: datetime) -> int:
         unit_prices=price_map(rate.unit_prices),
         created_at=now,
     )
-    with transaction.atomic(using="system"):
-        AppliedRate.objects.using("system").bulk_create([row], ignore_conflicts=True)
-    return (
-        AppliedRate.objects.using("system")
-        .values_list("pk", flat=True)
-        .get(
-            cost_price_id=row.cost_price_id,
-            band=row.band,
-            markup_rule_id=row.markup_rule_id,
-            exchange_rate_id=row.exchange_rate_id,
-            currency=row.currency,
-        )
-    )
 
 
 def _exchange_rate(snapshot: PriceSnapshot, terms: Terms, quarter_hour: int) -> PublishedRate:
-    """The last rate published before the month or the day of a moment in the organization's zone (DESIGN §4.6)."""
+    """The rate that holds in the month or on the day of a moment in the organization's zone (DESIGN §4.6)."""
     local_day = datetime.fromtimestamp(quarter_hour * SHORTEST_ZONE_STEP, ZoneInfo(terms.zone)).date()
-    boundary = local_day.replace(day=1) if terms.exchange_policy == ExchangePolicy.MONTHLY else local_day
-    rate = snapshot.last_rate_before(boundary)
+    boundary = boundary_of(local_day, policy=terms.exchange_policy, zone=terms.zone)
+    rate = snapshot.rates.at(boundary)
     if rate is None:
-        raise NoExchangeRate(f"no exchange rate was published before {boundary.isoformat()}")
-    if (boundary - rate.published_on).days > settings.EXCHANGE_RATE_MAX_AGE_DAYS:
+        last = snapshot.rates.last_before(boundary.day)
         raise NoExchangeRate(
-            f"the last exchange rate before {boundary.isoformat()} is of {rate.published_on.isoformat()}"
+            f"the last exchange rate before {boundary.day.isoformat()} is of {last.published_on.isoformat()}"
+            if last
+            else f"no exchange rate was published before {boundary.day.isoformat()}"
         )
     return rate

@@ -32,14 +32,26 @@ class ListPrice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedModel:
-    """A model and its list price; None where it has none of its own, or is no longer sold."""
+    """A model and its list price; None where it has none of its own (a router), or is not sold."""
 
     model: LanguageModel
     price: ListPrice | None
+    is_sold: bool
 
-    @property
-    def is_sold(self) -> bool:
-        return self.price is not None or self.model.is_router
+
+def listed_model(model: LanguageModel, *, at: datetime) -> ListedModel:
+    """The model as the list has it at `at`."""
+    price = list_price(model, at=at)
+    return ListedModel(model=model, price=price, is_sold=price is not None or _is_sold_router(model, at))
+
+
+def _is_sold_router(model: LanguageModel, at: datetime) -> bool:
+    if not model.is_router:
+        return False
+    try:
+        return price_book.is_sold(price_book.find_model(model.slug), at=at)
+    except price_book.UnknownModel:
+        return False
 
 
 def list_price(model: LanguageModel, *, at: datetime) -> ListPrice | None:
@@ -87,6 +99,6 @@ def models_sold(*, at: datetime, search: str = "", provider: str = "", sort: str
         models = models.filter(Q(slug__icontains=word) | Q(name__icontains=word) | Q(provider__icontains=word))
     if provider:
         models = models.filter(provider_slug=provider)
-    listed = (ListedModel(model=model, price=list_price(model, at=at)) for model in models)
+    listed = (listed_model(model, at=at) for model in models)
     key: SortKey = SORTS[sort]
     return sorted((one for one in listed if one.is_sold), key=key)

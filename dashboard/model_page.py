@@ -17,11 +17,11 @@ from django.views.decorators.http import require_safe
 from billing.estimates import public_buyer
 from catalog import price_book
 from catalog.models import CostPrice, CostTable, LanguageModel
-from catalog.price_list import list_price
+from catalog.price_list import listed_model
 from catalog.price_sheets import sheet_from_json
 from dashboard.estimate_form import asked_estimate, estimate_of
 from dashboard.model_facts import features_of, modalities_of, other_parameters
-from dashboard.offers import LISTED_TOKENS, Offer
+from dashboard.offers import LISTED_TOKENS, offer_of
 from metering.token_labels import TOKEN_CLASSES
 from pricing.bands import Override, PriceSheet
 from pricing.tokens import PIECE_CLASSES, TokenClass
@@ -81,13 +81,14 @@ class PastPrice:
 def model_page(request: HttpRequest, page_slug: str) -> HttpResponse:
     model = get_object_or_404(LanguageModel.objects.select_related("cost_table"), page_slug=page_slug)
     now = timezone.now()
-    price = list_price(model, at=now)
+    listed = listed_model(model, at=now)
+    price = listed.price
     history = price_history(model, now=now)
     sheet = price and price_in_force(model, at=now)
     context = {
         "section": "models",
         "model": model,
-        "offer": Offer(model, price),
+        "offer": offer_of(listed),
         "description": description_of(model),
         "trail": trail_of(model),
         "modalities": modalities_of(model),

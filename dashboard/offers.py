@@ -23,6 +23,7 @@ class Offer:
 
     model: LanguageModel
     price: ListPrice | None
+    is_sold: bool
 
     @property
     def input_cost(self) -> Decimal | None:
@@ -61,12 +62,8 @@ class Offer:
     @property
     def is_variable(self) -> bool:
         """Has no price of its own, because it only passes requests on."""
-        return self.price is None and self.model.is_router
-
-    @property
-    def is_sold(self) -> bool:
-        return self.price is not None or self.model.is_router
+        return self.price is None and self.is_sold
 
 
 def offer_of(listed: ListedModel) -> Offer:
-    return Offer(listed.model, listed.price)
+    return Offer(listed.model, listed.price, listed.is_sold)

@@ -14,7 +14,7 @@ from catalog.price_snapshot import ModelEntry
 from gateway.asks import Ask
 from gateway.errors import InvalidRequest, ModelNotFound
 from gateway.keys import Caller
-from gateway.sold import is_sold, models_on_sale
+from gateway.sold import models_on_sale
 from pricing.rating import AmountTooLarge, MissingUnitPrice
 from pricing.tokens import TokenClass
 from pricing.worst_case import worst_case_amount
@@ -75,7 +75,7 @@ def worst_case(
 
 def highest_prices(model: ModelEntry, *, caller: Caller, now: datetime) -> Mapping[TokenClass, Decimal]:
     """Unit prices that no answer to `model` can exceed. A router has none of its own: any model may answer for it."""
-    if not is_sold(model, now=now):
+    if not price_book.is_sold(model, at=now):
         raise ModelNotFound(model.slug)
     if not model.is_router:
         try:

@@ -10,16 +10,10 @@ from gateway.errors import ModelNotFound
 from gateway.keys import Caller
 
 
-def is_sold(model: ModelEntry, *, now: datetime) -> bool:
-    """Whether a price is in force. A router needs none of its own; a tombstone ends either."""
-    price = price_book.current().price(model, now)
-    return model.is_router if price is None else price.value is not None
-
-
 def models_on_sale(*, now: datetime) -> Iterator[ModelEntry]:
     """Every model that can be called now, by name."""
     for _slug, model in sorted(price_book.current().models.items()):
-        if is_sold(model, now=now):
+        if price_book.is_sold(model, at=now):
             yield model
 
 
@@ -29,7 +23,7 @@ def find_sold(slug: str, *, caller: Caller, now: datetime) -> ModelEntry:
     A model that the key may not use looks like one that does not exist.
     """
     model = price_book.current().models.get(slug)
-    if model is None or not is_sold(model, now=now) or not may_use(model, caller=caller):
+    if model is None or not price_book.is_sold(model, at=now) or not may_use(model, caller=caller):
         raise ModelNotFound(slug)
     return model
 

@@ -5,7 +5,9 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 
+from catalog.models import CostPrice, LanguageModel
 from catalog.publishing import delist
+from gateway.sold import models_on_sale
 from tests import stories
 
 ROUTER = {"prompt": "-1", "completion": "-1"}
@@ -82,3 +84,19 @@ def test_what_is_unknown_is_null(sold: stories.Cast) -> None:
 def test_history_outlives_the_listing(sold: stories.Cast) -> None:
     gone = Client().get("/api/v1/models/gone/model").json()
     assert (gone["is_sold"], gone["pricing"]) == (False, None)
+
+
+def test_a_tombstone_takes_a_router_off_the_list_too(sold: stories.Cast) -> None:
+    router = LanguageModel.objects.get(slug="openrouter/auto")
+    CostPrice.objects.using("system").create(
+        cost_table=router.cost_table,
+        language_model=router,
+        sheet=None,
+        effective_from=stories.NOON,
+        origin="test",
+        created_at=stories.NOON,
+    )
+    stories.price_book.forget()
+    assert Client().get("/api/v1/models/openrouter/auto").json()["is_sold"] is False
+    assert "openrouter/auto" not in ids()
+    assert "openrouter/auto" not in {model.slug for model in models_on_sale(now=stories.NOON)}
