@@ -19,14 +19,13 @@ from billing.document_content import service_days
 from billing.estimates import PeriodEstimate, open_periods
 from billing.invoice_queries import is_overdue
 from billing.models import Invoice
+from billing.standing import standing_of
 from billing.usage_lines import UsageLine, notes_of_usage
 from dashboard.access import organization_page
 from dashboard.formulas import FormulaLine, formula_lines
 from dashboard.pages import page_links, page_of
-from ledger.balances import available
 from ledger.models import Balance, CreditGrant
 from metering.token_labels import TOKEN_CLASSES
-from pricing.exact import ONE, exact_product, exact_sum
 from pricing.rating import RatedLine
 
 SHOWN_GRANTS = 12
@@ -82,9 +81,8 @@ def invoices(request: HttpRequest) -> HttpResponse:
     context = {
         "section": "invoices",
         "currency": organization.billing_currency,
-        "balance": balance,
-        "unbilled_with_tax": exact_product(balance.unbilled, exact_sum((ONE, balance.tax_rate))),
-        "available": available(balance),
+        "tax_rate": balance.tax_rate,
+        "standing": standing_of(balance, periods),
         "drafts": [draft_of(period, zone=ZoneInfo(organization.zone)) for period in reversed(periods)],
         "invoices": [row_of(invoice, now=now) for invoice in page],
         "grants": grants[:SHOWN_GRANTS],

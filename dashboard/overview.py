@@ -18,6 +18,7 @@ from accounts.api_keys import ROLES_THAT_MANAGE_KEYS
 from accounts.models import ApiKey, Organization
 from billing.estimates import open_periods
 from billing.invoice_queries import is_overdue, unpaid_invoices
+from billing.standing import standing_of
 from dashboard.access import may, organization_page
 from dashboard.charts import Point
 from dashboard.request_rows import newest_event, rows_of
@@ -84,8 +85,8 @@ def figures_of(organization: Organization, balance: Balance, *, now: datetime) -
         "unpaid": [invoice for invoice in unpaid if not is_overdue(invoice, now=now)],
         "overdue": [invoice for invoice in unpaid if is_overdue(invoice, now=now)],
         "earlier": [period for period in earlier if period.totals.total],
-        "balance": balance,
-        "available": available(balance),
+        "standing": standing_of(balance, [*earlier, current]),
+        "may_spend": available(balance) > 0,
         "points": day_points(by_day, start, end, zone=ZoneInfo(organization.zone)),
         "models": usage_by(organization=organization, start=start, end=end, group_by="model").rows[:SHOWN_GROUPS],
         "keys": usage_by(organization=organization, start=start, end=end, group_by="api_key").rows[:SHOWN_GROUPS],

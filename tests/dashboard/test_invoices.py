@@ -56,7 +56,7 @@ class Stripe:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
         settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE = "sk_test_pages", "http://127.0.0.1:9"
-        self.status, self.calls = Status.REQUIRES_ACTION, 0
+        self.status, self.failure, self.calls = Status.REQUIRES_ACTION, "", 0
         name = "billing.processors.stripe_processor.StripeProcessor"
         monkeypatch.setattr(f"{name}.start_payment", lambda _self, attempt: self.answer())
         monkeypatch.setattr(f"{name}.look_up", lambda _self, attempt: self.answer())
@@ -67,7 +67,12 @@ class Stripe:
             return Answer(status=Status.FAILED, reference="cs_1", failure="expired")
         if self.status == Status.SUCCEEDED:
             return Answer(status=Status.SUCCEEDED, reference="cs_1", amount=Decimal(2260), currency="KRW")
-        return Answer(status=Status.REQUIRES_ACTION, reference="cs_1", action_url="https://pay.example/cs_1")
+        return Answer(
+            status=Status.REQUIRES_ACTION,
+            reference="cs_1",
+            action_url="https://pay.example/cs_1",
+            failure=self.failure,
+        )
 
 
 @pytest.fixture
@@ -82,6 +87,17 @@ def test_the_list(invoice: Invoice, cast: stories.Cast, browse: Browse) -> None:
     korean = text_of(browse(cast.acme.owner, language="ko").get("/o/acme/invoices"))
     assert "2026년 10월 INV-000001 2026.11.02 2026.11.04 ₩7,260 ₩2,260" in korean
     assert "No invoice yet" in text_of(browse(cast.globex.owner).get("/o/globex/invoices"))
+
+
+def test_what_is_not_invoiced_is_the_sum_of_what_invoices_will_say(cast: stories.Cast, browse: Browse) -> None:
+    """Each of two months is ₩0.6, so its invoice says ₩1; together they are ₩2 and not ₩1.32, on every page."""
+    for at in (OCTOBER, stories.NOON):
+        stories.use(cast.acme.organization, at=at, usage=TokenUsage(input_tokens=9091, output_tokens=0))
+    client = browse(cast.acme.owner)
+    page = text_of(client.get("/o/acme/invoices"))
+    assert page.count("Supply value ₩1 VAT (10%) ₩0 Total ₩1") == 2
+    assert "Credit ₩5,000 Used, not invoiced (estimate) − ₩2 Held for running calls − ₩0 Available ₩4,998" in page
+    assert "Available to spend ₩4,998" in text_of(client.get("/o/acme/"))
 
 
 def test_the_page_says_what_the_invoice_says(invoice: Invoice, cast: stories.Cast, browse: Browse) -> None:
@@ -194,6 +210,20 @@ def test_a_payment_that_fails_says_what_to_do(
     page = text_of(client.post(path(invoice, "/pay"), follow=True))
     assert "The payment service did not accept this payment." in page
     assert "The payment did not go through" in text_of(client.get(path(invoice, "?payment=done")))
+
+
+def test_a_declined_card_is_not_called_a_customer_who_is_waited_for(
+    invoice: Invoice, cast: stories.Cast, browse: Browse, stripe: Stripe, clock: time_machine.Traveller
+) -> None:
+    client = browse(cast.acme.owner)
+    client.post(path(invoice, "/pay"))
+    assert "Waiting for the customer" in text_of(client.get(path(invoice)))
+    stripe.failure = "generic_decline"
+    clock.shift(timedelta(seconds=5))
+    client.get(path(invoice, "/payment"), headers={"HX-Request": "true"})
+    back = text_of(client.get(path(invoice, "?payment=canceled")))
+    assert "The payment did not go through" in back and "Continue to payment" in back
+    assert "Declined The card was declined." in back and "Waiting for the customer" not in back
 
 
 def test_a_processor_that_does_not_answer_is_waited_for(

@@ -93,7 +93,7 @@ def test_held_amounts_open_to_their_calls(cast: stories.Cast, owner: Client) -> 
         upstream="sandbox",
     )
     assert reserve([request]) == [None]
-    assert "₩4,988 VAT included · ₩13 held" in text_of(owner.get("/o/acme/"))
+    assert "₩4,987 VAT included · ₩13 held" in text_of(owner.get("/o/acme/"))
     page = text_of(owner.get("/o/acme/holds"))
     assert "req_1 Devstral Small Test running ₩13" in page
 
