@@ -11,7 +11,7 @@ from decimal import Decimal
 from catalog.models import AppliedRate, CostPrice, ExchangeRate
 from catalog.price_book import Rate
 from catalog.price_sheets import parse_price_map, sheet_from_json
-from catalog.price_snapshot import PublishedRate
+from catalog.rate_history import PublishedRate
 from pricing.band_conditions import BandConditions, conditions_of
 from pricing.exact import ONE
 from pricing.plain_text import plain
