@@ -9,6 +9,7 @@ import time
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
+from accounts.audit_log import write_audit_entry
 from accounts.models import User
 from accounts.tenancy import tenant_scope
 from billing.attempts import PAGE_LIFE, attempt_of, begin, conclude, load_payment
@@ -66,11 +67,27 @@ def charge_invoice(*, organization_id: int, invoice_id: UUID, method_id: int, no
     return _call(processor, payment, now=now) if made else payment
 
 
-def cancel_attempt(*, organization_id: int, invoice_id: UUID, now: datetime) -> Payment | None:
-    """End the open attempt at an invoice, if there is one, say before voiding it. It may turn out to have succeeded."""
+def cancel_attempt(
+    *, organization_id: int, invoice_id: UUID, now: datetime, actor: User | None = None, reason: str = ""
+) -> Payment | None:
+    """End the open attempt at an invoice, if there is one, say before voiding it. It may turn out to have succeeded.
+
+    It comes back still open if the processor does not answer or cannot end it. That an operator asked for it is noted beforehand.
+    Raises AmountDiffers.
+    """
     payment = _open_payment(organization_id, invoice_id)
     if payment is None:
         return None
+    if actor is not None:
+        with tenant_scope([organization_id]):
+            write_audit_entry(
+                action="payment.cancel_asked",
+                target=payment.invoice.number,
+                organization=payment.invoice.organization,
+                actor=actor,
+                now=now,
+                detail={"payment": str(payment.pk), "status": payment.status, "reason": reason},
+            )
     return resolve_payment(organization_id=organization_id, payment_id=payment.pk, now=now, wanted=False)
 
 
@@ -85,6 +102,7 @@ def look_again(*, organization_id: int, invoice_id: UUID, now: datetime) -> Paym
 def _open_payment(organization_id: int, invoice_id: UUID) -> Payment | None:
     with tenant_scope([organization_id]):
         payments = Payment.objects.for_organization(organization_id).filter(invoice_id=invoice_id)
+        payments = payments.select_related("invoice__organization")
         return payments.filter(status__in=Payment.OPEN_STATUSES).first()
 
 

@@ -5,7 +5,7 @@ Figures and the names of amounts are those of the PDF (`document_texts`), so tha
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -20,10 +20,12 @@ from accounts.models import Invitation
 from billing import document_texts as texts
 from billing.document_content import service_days
 from billing.models import Invoice, OutboxMail, Payment
+from billing.payment_states import FAILURES
 from billing.site_addresses import invoice_page
 from pricing.exact import ZERO
 
 INVITATION_PAGE = "{site}/invitations/{token}"
+HIDDEN = "•" * 12
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _PROCESSORS = {"stripe": lambda: _("Card"), "bank_transfer": lambda: _("Bank transfer")}
 
@@ -50,10 +52,15 @@ class _Wording:
     after: list[str] = field(default_factory=list)
 
 
-def compose(mail: OutboxMail) -> Letter:
-    """Word the mail in its language, with its invoice as it stands now. Needs the organization's tenant scope."""
+def compose(mail: OutboxMail, *, without_token: bool = False) -> Letter:
+    """Word the mail in its language, with its invoice as it stands now. Needs the organization's tenant scope.
+
+    `without_token` is for anybody but the recipient: an invitation's link leads nowhere then.
+    """
     with translation.override(mail.language):
         wording = _WORDINGS[OutboxMail.Kind(mail.kind)](mail)
+        if without_token and mail.kind == OutboxMail.Kind.INVITATION:
+            wording = replace(wording, url=INVITATION_PAGE.format(site=settings.SITE_URL, token=HIDDEN))
         context = {
             "wording": wording,
             "recipient_name": one_line(mail.invoice.buyer["contact_name"]) if mail.invoice else "",
@@ -131,11 +138,7 @@ def _receipt(mail: OutboxMail) -> _Wording:
 
 def _payment_failed(mail: OutboxMail) -> _Wording:
     invoice, context = _of(mail), mail.context
-    reason = {
-        "insufficient_funds": _("The limit or balance of the card is not sufficient."),
-        "expired_card": _("The card has expired."),
-        "authentication_required": _("The card asks for its holder's confirmation."),
-    }.get(context.get("failure", ""), _("The card was declined."))
+    reason = FAILURES.get(context.get("failure", ""), _("The card was declined."))
     return _Wording(
         subject=_("Payment failed (%(number)s)") % {"number": invoice.number},
         lead=_(
@@ -144,7 +147,7 @@ def _payment_failed(mail: OutboxMail) -> _Wording:
         main=(_label(mail, "amount_due"), _money(invoice, Decimal(context.get("amount", invoice.amount_due)))),
         facts=[
             (_label(mail, "number"), invoice.number),
-            (_("Reason"), reason),
+            (_("Reason"), str(reason)),
             *_due_day(mail, invoice),
             *_account(mail, invoice),
         ],

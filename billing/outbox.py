@@ -7,9 +7,11 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
+from accounts.audit_log import write_audit_entry
 from accounts.invariants import LIMIT, Violations
+from accounts.models import User
 from accounts.tenancy import TenantQuerySet, tenant_scope
-from billing.models import Document, OutboxMail
+from billing.models import Document, Invoice, OutboxMail
 
 LEASE = timedelta(minutes=10) * settings.SWEEP_PACE
 """Longer than a sweep and the slowest conversation at its end."""
@@ -76,11 +78,39 @@ def note_outage(reason: str, *, now: datetime) -> None:
     )
 
 
-def send_again(*, organization_id: int, mail_id: UUID | str, now: datetime) -> bool:
-    """Put a mail that failed back in the queue, under the same Message-ID; False if it had not failed."""
+def send_again(*, organization_id: int, mail_id: UUID | str, reason: str, now: datetime, actor: User | None) -> bool:
+    """Put a mail that was given up back in the queue, under the same Message-ID; False if it had not been given up."""
     with tenant_scope([organization_id]):
-        mails = OutboxMail.objects.for_organization(organization_id).filter(pk=mail_id, status=Status.FAILED)
-        return bool(mails.update(status=Status.WAITING, attempts=0, next_attempt_at=now, last_error=""))
+        mails = OutboxMail.objects.for_organization(organization_id).filter(pk=mail_id)
+        given_up = mails.filter(status=Status.FAILED)
+        if not given_up.update(status=Status.WAITING, attempts=0, next_attempt_at=now, last_error=""):
+            return False
+        mail = mails.select_related("organization", "invoice").get()
+        write_audit_entry(
+            action="mail.sent_again",
+            target=mail.invoice.number if mail.invoice else mail.kind,
+            organization=mail.organization,
+            actor=actor,
+            now=now,
+            detail={"mail": str(mail.pk), "kind": mail.kind, "reason": reason},
+        )
+    return True
+
+
+def given_up() -> TenantQuerySet[OutboxMail]:
+    """The mails that nobody tries to send any more, of all tenants, but for those of invoices that were voided meanwhile."""
+    mails = OutboxMail.objects.using("system").filter(status=Status.FAILED)
+    return mails.exclude(kind=OutboxMail.Kind.INVOICE, invoice__status=Invoice.Status.VOID)
+
+
+def send_all_again(*, reason: str, now: datetime, actor: User | None, kind: str = "") -> int:
+    """Put all mails that were given up, or those of one kind, back in the queue. Returns how many, 500 at most."""
+    mails = given_up().filter(kind=kind) if kind else given_up()
+    keys = list(mails.order_by("created_at", "pk").values_list("organization_id", "pk")[:BATCH])
+    return sum(
+        send_again(organization_id=organization_id, mail_id=mail_id, reason=reason, now=now, actor=actor)
+        for organization_id, mail_id in keys
+    )
 
 
 def overdue_mails() -> Violations:

@@ -2,6 +2,11 @@
 
 from datetime import datetime
 
+from django.db import transaction
+
+from accounts.audit_log import write_audit_entry
+from accounts.models import User
+from accounts.registration_numbers import normalize_registration_number
 from billing.models import InvoiceSeries, Seller
 
 SNAPSHOT = (
@@ -20,6 +25,7 @@ SNAPSHOT = (
     "bank_account",
     "bank_holder",
 )
+DETAILS = (*SNAPSHOT, "payment_days")
 DEFAULT_PREFIX = "INV"
 
 
@@ -38,12 +44,43 @@ def current_seller(*, now: datetime) -> Seller:
     return seller
 
 
-def set_seller(*, now: datetime, series_prefix: str = DEFAULT_PREFIX, **details: str | int) -> Seller:
-    """Put new details in force from `now` on, and make the invoice series if there is none."""
-    seller = Seller.objects.using("system").create(since=now, **details)
-    if not InvoiceSeries.objects.using("system").exists():
-        InvoiceSeries.objects.using("system").create(prefix=series_prefix)
+def set_seller(
+    *,
+    now: datetime,
+    since: datetime | None = None,
+    series_prefix: str = DEFAULT_PREFIX,
+    actor: User | None = None,
+    **details: str | int,
+) -> Seller:
+    """Put new details in force from `since` on, by default `now`, and make the invoice series if there is none.
+
+    The very same details as are in force then change nothing, and that version is returned. Raises InvalidRegistrationNumber.
+    """
+    since = since or now
+    seller = Seller(since=since, **details)
+    seller.registration_number = normalize_registration_number(seller.registration_number)
+    with transaction.atomic(using="system"):
+        if not InvoiceSeries.objects.using("system").select_for_update().exists():
+            InvoiceSeries.objects.using("system").create(prefix=series_prefix)
+        before = version_at(since)
+        changed = [name for name in DETAILS if before is None or getattr(seller, name) != getattr(before, name)]
+        if before is not None and not changed:
+            return before
+        seller.save(using="system")
+        write_audit_entry(
+            action="seller.set",
+            target=seller.legal_name,
+            actor=actor,
+            now=now,
+            detail={"version": seller.pk, "since": since.isoformat(), "changed": changed},
+            using="system",
+        )
     return seller
+
+
+def version_at(moment: datetime) -> Seller | None:
+    """The details that hold at `moment`, as far as is known now; of two from the same moment on the later one."""
+    return Seller.objects.using("system").filter(since__lte=moment).order_by("-since", "-pk").first()
 
 
 def snapshot(seller: Seller) -> dict[str, str]:

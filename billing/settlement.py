@@ -86,9 +86,10 @@ def apply_answer(*, invoice: Invoice, payment: Payment, answer: Answer, now: dat
     if answer.status in (Status.FAILED, Status.CANCELED):
         _end(invoice, payment, answer, now)
     elif answer.status == Status.PENDING:
-        payment.status, payment.action_url = Payment.Status.PENDING, ""
+        payment.status, payment.action_url, payment.failure = Payment.Status.PENDING, "", ""
     elif answer.status == Status.REQUIRES_ACTION and payment.status != Payment.Status.PENDING:
         payment.status, payment.action_url = Payment.Status.REQUIRES_ACTION, answer.action_url
+        payment.failure = answer.failure[:200]
     payment.save()
     return payment
 
@@ -98,7 +99,8 @@ def settle(*, invoice: Invoice, payment: Payment, now: datetime, actor: User | N
     due = outstanding(invoice, besides=payment)
     applied = min(payment.amount, due)
     excess = payment.amount - applied
-    payment.status, payment.settled_at, payment.action_url = Payment.Status.SUCCEEDED, now, ""
+    payment.status, payment.settled_at = Payment.Status.SUCCEEDED, now
+    payment.action_url = payment.failure = ""
     payment.save()
     settling.lock_balance(payment.organization_id)
     if applied:

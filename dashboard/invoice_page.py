@@ -23,13 +23,14 @@ from billing import documents, invoice_queries
 from billing.document_content import service_days
 from billing.invoice_queries import PricedLine, Share
 from billing.models import Invoice, Payment
+from billing.payment_states import PaymentState, payment_state
 from billing.payments_api import ROLES_THAT_PAY
 from billing.processors import bank_transfer
 from billing.settlement import outstanding
 from billing.typesetting import FontsMissing, TypesettingFailed
 from dashboard.access import may, organization_page
 from dashboard.formulas import FormulaLine, formula_lines
-from dashboard.invoice_payment import payment_state
+from dashboard.invoice_payment import state_of_paying
 from dashboard.rate_sources import source_name
 from dashboard.requests import asked_cursor
 from dashboard.time_ranges import address
@@ -86,10 +87,11 @@ class ShareRow:
 
 @dataclass(frozen=True, slots=True)
 class PaymentRow:
-    """An attempt to pay, and how it was made."""
+    """An attempt to pay, how it was made, and what became of it."""
 
     payment: Payment
     way: str
+    state: PaymentState
 
 
 @organization_page()
@@ -115,9 +117,12 @@ def invoice(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
         "paid_so_far": found.amount_due - left if found.status == Invoice.Status.OPEN else None,
         "may_pay": may(request, ROLES_THAT_PAY),
         "payments": [
-            PaymentRow(payment, str(PROCESSORS.get(payment.processor, payment.processor))) for payment in payments
+            PaymentRow(
+                payment, str(PROCESSORS.get(payment.processor, payment.processor)), payment_state(payment, now=now)
+            )
+            for payment in payments
         ],
-        **payment_state(found, payments, back=request.GET.get("payment", "")),
+        **state_of_paying(found, payments, back=request.GET.get("payment", "")),
     }
     return render(request, "dashboard/invoice.html", context)
 

@@ -62,7 +62,7 @@ def progress(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
     return HttpResponseClientRefresh()
 
 
-def payment_state(invoice: Invoice, payments: Sequence[Payment], *, back: str) -> dict[str, Any]:
+def state_of_paying(invoice: Invoice, payments: Sequence[Payment], *, back: str) -> dict[str, Any]:
     """What the page says of paying: `notice` (paid, waiting, failed, left) and `state`, and what it offers. Needs the scope."""
     attempt = open_attempt(payments)
     return {
@@ -79,7 +79,7 @@ def open_attempt(payments: Sequence[Payment]) -> Payment | None:
 
 def state_of(invoice: Invoice, payments: Sequence[Payment]) -> str:
     """A short text that differs when the invoice or one of its payments got further."""
-    return "-".join([invoice.status, *(payment.status for payment in payments)])
+    return "-".join([invoice.status, *(f"{payment.status}{payment.failure and '!'}" for payment in payments)])
 
 
 def _notice(invoice: Invoice, payments: Sequence[Payment], attempt: Payment | None, back: str) -> str:
@@ -91,7 +91,9 @@ def _notice(invoice: Invoice, payments: Sequence[Payment], attempt: Payment | No
         return "waiting"
     if back == BACK and payments and payments[0].status == Payment.Status.FAILED:
         return "failed"
-    return "left" if back == LEFT else ""
+    if back == LEFT:
+        return "failed" if attempt is not None and attempt.failure else "left"
+    return ""
 
 
 def _card_takes(invoice: Invoice) -> bool:

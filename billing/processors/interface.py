@@ -96,7 +96,8 @@ class Attempt:
 class Answer:
     """Where an attempt stands. `amount` (major units) and `money_reference` say what moved, once it SUCCEEDED.
 
-    `action_url` is where the payer must go (REQUIRES_ACTION); `failure` the processor's code (DECLINED, FAILED).
+    `action_url` is where the payer must go (REQUIRES_ACTION); `failure` the processor's code (DECLINED, FAILED, and REQUIRES_ACTION
+    where a card was declined on the page, which waits for another).
     """
 
     status: Status

@@ -66,10 +66,13 @@ def of_session(session: Session) -> Answer:
             currency=currency,
             money_reference=intent.id if intent else session.id,
         )
+    declined = _failure(intent) if intent and intent.last_payment_error else ""
     if session.status == "open":
-        return Answer(status=Status.REQUIRES_ACTION, reference=session.id, action_url=session.url or "")
+        return Answer(
+            status=Status.REQUIRES_ACTION, reference=session.id, action_url=session.url or "", failure=declined
+        )
     if session.status == "expired":
-        return Answer(status=Status.CANCELED, reference=session.id)
+        return Answer(status=Status.CANCELED, reference=session.id, failure=declined)
     if intent and intent.status == "processing":
         return Answer(status=Status.PENDING, reference=session.id)
     over = intent is None or intent.status == "canceled"

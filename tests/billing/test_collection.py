@@ -12,6 +12,7 @@ import pytest
 from django.core.management import call_command
 from pytest_django.fixtures import Settings
 
+from accounts.models import AuditEntry
 from accounts.tenancy import tenant_scope
 from billing import collection, invoicing, unresolved
 from billing.models import Invoice, Payment
@@ -73,10 +74,11 @@ def test_a_refused_card_leaves_the_page_open_for_another(house: House) -> None:
     assert type_card(payment.action_url, "declines")[0] == 402
     assert unresolved.resolve_unknown(now=moment() + timedelta(minutes=1)) == 0
     assert (house.payment().status, house.status()) == (Status.REQUIRES_ACTION, Invoice.Status.OPEN)
-    assert house.mails() == []
+    assert (house.payment().failure, house.mails()) == ("generic_decline", [])
     type_card(payment.action_url, "succeeds")
     assert unresolved.resolve_unknown(now=moment() + timedelta(minutes=2)) == 1
     assert (house.payment().status, house.status(), house.taken()) == (Status.SUCCEEDED, Invoice.Status.PAID, DUE)
+    assert house.payment().failure == ""
     call_command("audit")
 
 
@@ -266,6 +268,21 @@ def test_an_invoice_that_is_being_paid_is_not_voided_until_the_attempt_ends(hous
     type_card(payment.action_url)
     assert house.taken() == 0
     call_command("audit")
+
+
+def test_a_page_on_which_a_card_was_declined_ends_as_declined(house: House) -> None:
+    type_card(house.pay().action_url, "insufficient_funds")
+    canceled = collection.cancel_attempt(
+        organization_id=house.organization_id,
+        invoice_id=house.invoice.pk,
+        now=moment(),
+        actor=house.cast.operator,
+        reason="Wrong buyer",
+    )
+    assert canceled is not None and (canceled.status, canceled.failure) == (Status.CANCELED, "insufficient_funds")
+    entry = AuditEntry.objects.using("system").get(action="payment.cancel_asked")
+    assert entry.actor_id == house.cast.operator.pk
+    assert entry.detail == {"payment": str(canceled.pk), "status": "requires_action", "reason": "Wrong buyer"}
 
 
 def test_canceling_an_attempt_that_succeeded_meanwhile_settles_it(house: House) -> None:

@@ -15,7 +15,7 @@ from django.db import connections
 from django.urls import resolve
 from pytest_django.fixtures import Settings
 
-from accounts.models import BillingProfile, Organization
+from accounts.models import AuditEntry, BillingProfile, Organization
 from accounts.tenancy import tenant_scope
 from billing import cycle, delivery, documents, invoicing, mails, outbox, tasks
 from billing.models import Invoice, OutboxMail
@@ -74,6 +74,12 @@ def mail_of(invoice: Invoice) -> OutboxMail:
 
 def deliver(mail: OutboxMail, *, now: datetime = LATER) -> str | None:
     return delivery.deliver(organization_id=mail.organization_id, mail_id=mail.pk, now=now)
+
+
+def again(mail: OutboxMail) -> bool:
+    return outbox.send_again(
+        organization_id=mail.organization_id, mail_id=mail.pk, reason="The address works now", now=LATER, actor=None
+    )
 
 
 def tell(invoice: Invoice, kind: OutboxMail.Kind, **context: str) -> OutboxMail:
@@ -191,10 +197,31 @@ def test_a_bad_address_holds_up_nobody(cast: Cast, mailbox: StandIn) -> None:
 
     mailbox.call("DELETE", "/sandbox/faults")
     mail = mail_of(bad)
-    assert outbox.send_again(organization_id=mail.organization_id, mail_id=mail.pk, now=LATER)
+    assert again(mail)
     assert delivery.deliver_waiting(now=LATER).sent == 1
     assert [letter["message_id"] for letter in received(mailbox, ACME)] == [mail.message_id]
-    assert not outbox.send_again(organization_id=mail.organization_id, mail_id=mail.pk, now=LATER)
+    assert not again(mail)
+    entry = AuditEntry.objects.using("system").get(action="mail.sent_again")
+    assert (entry.target, entry.organization_id) == (mail.invoice.number, mail.organization_id)
+    assert entry.detail == {"mail": str(mail.pk), "kind": "invoice", "reason": "The address works now"}
+    assert ACME not in str(entry.detail), "the log cannot forget"
+
+
+def test_all_that_was_given_up_is_sent_again_but_for_voided_invoices(cast: Cast, mailbox: StandIn) -> None:
+    void, good = documented(open_invoice(cast.acme)), documented(open_invoice(cast.globex))
+    receipt = tell(good, OutboxMail.Kind.RECEIPT, amount="1")
+    OutboxMail.objects.using("system").update(status=OutboxMail.Status.FAILED, attempts=10)
+    invoicing.void_invoice(
+        organization_id=void.organization_id, invoice_id=void.pk, reason="x", now=LATER, actor=cast.operator
+    )
+    told = {"reason": "The server is back", "now": LATER, "actor": cast.operator}
+    assert outbox.send_all_again(kind=OutboxMail.Kind.RECEIPT, **told) == 1
+    receipt.refresh_from_db(using="system")
+    assert (receipt.status, receipt.attempts) == ("waiting", 0)
+    assert (outbox.send_all_again(**told), outbox.send_all_again(**told)) == (1, 0)
+    assert (mail_of(good).status, mail_of(void).status) == ("waiting", "failed")
+    entries = AuditEntry.objects.using("system").filter(action="mail.sent_again")
+    assert {entry.actor_id for entry in entries} == {cast.operator.pk} and len(entries) == 2
 
 
 def test_a_passing_refusal_is_tried_ever_more_seldom_and_then_left_to_people(

@@ -123,6 +123,10 @@ def test_an_invitation_carries_a_token_that_the_outbox_does_not_know(db: None) -
         )
         mail = mails.enqueue_invitation(invitation, now=NOON)
         assert mails.enqueue_invitation(invitation, now=NOON).pk == mail.pk
+        seen = compose(mail, without_token=True)
+        assert "/invitations/••••" in seen.text and "초대" in seen.subject
+        token = urlsplit(compose(mail).text.split("/invitations/")[1].split()[0]).path
+        assert len(token) > 20 and token not in seen.text + seen.html
         said = compose(mail)
     assert (mail.recipient, mail.language) == ("lee@acme.example", "ko")
     assert said.subject == "[인보이스랩] Acme 조직 초대"
