@@ -4,12 +4,13 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
-from catalog.models import CostPrice, ExchangeRate, LanguageModel, MarkupRule
+from catalog.models import CostPrice, LanguageModel, MarkupRule
 from catalog.price_sheets import sheet_from_json
+from catalog.rate_history import RateHistory, load_rate_history
 from pricing.bands import PriceSheet
 
 Value = TypeVar("Value")
@@ -38,16 +39,6 @@ class ModelEntry:
     context_length: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedRate:
-    """An exchange rate and where it comes from."""
-
-    id: int
-    rate: Decimal
-    source: str
-    published_on: date
-
-
 Target = tuple[int | None, int | None, str]
 """Of a markup rule: organization, model, provider."""
 
@@ -65,8 +56,7 @@ class PriceSnapshot:
     models: Mapping[str, ModelEntry]
     prices: Mapping[tuple[int, int], Sequence[Dated[PriceSheet | None]]]
     markups: Mapping[Target, Sequence[Dated[Decimal | None]]]
-    rates: Sequence[PublishedRate]
-    """USD → KRW in order of publication; of one day, the last revision only."""
+    rates: RateHistory
 
     def price(self, model: ModelEntry, at: datetime) -> Dated[PriceSheet | None] | None:
         """The cost price in force, a tombstone (value None) included; None before the first."""
@@ -74,7 +64,7 @@ class PriceSnapshot:
 
     def markup(self, organization_id: int | None, model: ModelEntry, at: datetime) -> tuple[int, Decimal] | None:
         """Id and markup of the most specific rule in force: organization × model, organization, model, provider, all."""
-        for target in _targets(organization_id, model):
+        for target in targets_of(organization_id, model):
             rule = in_force(self.markups.get(target, ()), at)
             if rule is not None and rule.value is not None:
                 return rule.id, rule.value
@@ -83,7 +73,7 @@ class PriceSnapshot:
     def next_change(self, organization_id: int | None, model: ModelEntry, at: datetime) -> datetime:
         """The moment after `at` at which the model's price or a markup that may cover it changes; far away if none does."""
         histories: list[Sequence[Dated[Any]]] = [self.prices.get((model.cost_table_id, model.id), ())]
-        histories += [self.markups.get(target, ()) for target in _targets(organization_id, model)]
+        histories += [self.markups.get(target, ()) for target in targets_of(organization_id, model)]
         later = (bisect_right(history, at, key=lambda entry: entry.since) for history in histories)
         return min(
             (
@@ -94,15 +84,8 @@ class PriceSnapshot:
             default=NEVER,
         )
 
-    def last_rate_before(self, day: date) -> PublishedRate | None:
-        """The last exchange rate that was published before `day`."""
-        position = bisect_right(self.rates, day, key=lambda rate: rate.published_on)
-        while position and self.rates[position - 1].published_on >= day:
-            position -= 1
-        return self.rates[position - 1] if position else None
 
-
-def _targets(organization_id: int | None, model: ModelEntry) -> list[Target]:
+def targets_of(organization_id: int | None, model: ModelEntry) -> list[Target]:
     """The targets of markup rules that may cover a sale, the most specific first."""
     general: list[Target] = [(None, model.id, ""), (None, None, model.provider_slug), (None, None, "")]
     if organization_id is None:
@@ -135,15 +118,5 @@ def load_snapshot() -> PriceSnapshot:
         },
         prices=dict(prices),
         markups=dict(markups),
-        rates=_last_revisions(),
+        rates=load_rate_history(),
     )
-
-
-def _last_revisions() -> list[PublishedRate]:
-    rows = (
-        ExchangeRate.objects.using("system")
-        .filter(base="USD", quote="KRW")
-        .order_by("published_on", "created_at", "pk")
-    )
-    newest = {row.published_on: PublishedRate(row.pk, row.rate, row.source, row.published_on) for row in rows}
-    return list(newest.values())

@@ -287,7 +287,22 @@ VAT_RATE = Decimal("0.10")
 USAGE_MAX_AGE_DAYS = env.int("USAGE_MAX_AGE_DAYS", default=35)
 USAGE_MAX_AHEAD_SECONDS = env.int("USAGE_MAX_AHEAD_SECONDS", default=300)
 USAGE_MAX_BATCH = 10_000
+
+# -- exchange rates ---------------------------------------------------------------------------------------------------
+KOREAEXIM_API_KEY = env("KOREAEXIM_API_KEY", default="")
+KOREAEXIM_BASE_URL = env("KOREAEXIM_BASE_URL", default="https://oapi.koreaexim.go.kr")
+FRANKFURTER_BASE_URL = env("FRANKFURTER_BASE_URL", default="https://api.frankfurter.dev")
+EXCHANGE_RATE_SOURCES = env.list(
+    "EXCHANGE_RATE_SOURCES",
+    default=["koreaexim"] if KOREAEXIM_API_KEY else [] if DEMO else ["frankfurter"],
+)
+"""Who is asked, the preferred one first; the next only while those before it are late. What an operator enters counts more."""
 EXCHANGE_RATE_MAX_AGE_DAYS = env.int("EXCHANGE_RATE_MAX_AGE_DAYS", default=45)
+"""How old a rate may be when its month or day begins. Without one usage waits, unpriced."""
+EXCHANGE_RATE_LATE_DAYS = env.int("EXCHANGE_RATE_LATE_DAYS", default=5)
+"""After so many weekdays without a publication (the longest Korean holidays have five) the sources are late: an alarm."""
+EXCHANGE_RATE_MAX_JUMP = Decimal(env("EXCHANGE_RATE_MAX_JUMP", default="0.10"))
+"""A rate that differs by more from the one before it is not believed; an operator may enter it."""
 TERMS_VERSION = "2026-11-01"
 PRIVACY_VERSION = "2026-11-01"
 

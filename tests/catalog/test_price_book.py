@@ -9,6 +9,7 @@ from django.db import DatabaseError, connections
 
 from accounts.models import ExchangePolicy
 from catalog import price_book
+from catalog.applied_rates import store_applied_rate
 from catalog.exchange_rates import publish_exchange_rate
 from catalog.markups import set_markup
 from catalog.models import AppliedRate, CostPrice, ExchangeRate, LanguageModel, MarkupRule
@@ -177,7 +178,7 @@ def test_a_rate_is_stored_once_whoever_asks_first(acme: stories.Company) -> None
 
     def ask() -> None:
         start.wait()
-        ids.append(price_book._store(rate, NOON))
+        ids.append(store_applied_rate(price_book.applied_rate_row(rate, now=NOON)))
         connections.close_all()
 
     askers = [threading.Thread(target=ask) for _number in range(8)]
