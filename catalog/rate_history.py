@@ -87,7 +87,7 @@ class RateHistory:
 def load_rate_history() -> RateHistory:
     """Read all rates from USD to KRW."""
     rows = ExchangeRate.objects.using("system").filter(base="USD", quote="KRW")
-    by_weight = sorted(rows, key=lambda row: (row.published_on, preference(row), row.created_at, row.revision))
+    by_weight = sorted(rows, key=lambda row: (row.published_on, preference(row), row.created_at, row.pk))
     return RateHistory(
         PublishedRate(row.pk, row.rate, row.source, row.published_on, row.created_at) for row in by_weight
     )
