@@ -1,7 +1,6 @@
 """Token counts as OpenAI's family of servers reports them, made disjoint at the door (DESIGN §4.4).
 
-There, cached and audio tokens are part of the prompt, and reasoning, audio and image tokens part of the completion. Subsets that
-do not fit their total are capped at what is left of it, so that no token counts twice. What was not said stays unknown.
+There, cached and audio tokens are part of the prompt, and reasoning, audio and image tokens part of the completion.
 """
 
 from collections.abc import Mapping
@@ -9,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from gateway.upstreams.base import ReportedUsage
+from pricing.disjoint import disjoint_counts
 from pricing.exact import ZERO
 from pricing.tokens import MAX_COUNT, TokenUsage
 
@@ -42,20 +42,17 @@ def read_usage(reported: Any) -> ReportedUsage | None:
     cached = prompt_details.get(
         "cached_tokens", reported.get("prompt_cache_hit_tokens")
     )  # the latter is DeepSeek's name
-    cache_read, left = _take(_count(cached), prompt)
-    cache_write, left = _take(_count(prompt_details.get("cache_write_tokens")), left)
-    audio_input, text_input = _take(_count(prompt_details.get("audio_tokens")), left)
-    audio_output, left = _take(_count(completion_details.get("audio_tokens")), completion)
-    image_output, text_output = _take(_count(completion_details.get("image_tokens")), left)
     counts = TokenUsage(
-        input_tokens=text_input,
-        cache_read_tokens=cache_read,
-        cache_write_tokens=cache_write,
-        audio_input_tokens=audio_input,
-        output_tokens=text_output,
-        reasoning_tokens=None if reasoning is None else min(reasoning, text_output),
-        audio_output_tokens=audio_output,
-        image_output_tokens=image_output,
+        **disjoint_counts(
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            cache_read_tokens=_count(cached),
+            cache_write_tokens=_count(prompt_details.get("cache_write_tokens")),
+            audio_input_tokens=_count(prompt_details.get("audio_tokens")),
+            reasoning_tokens=reasoning,
+            audio_output_tokens=_count(completion_details.get("audio_tokens")),
+            image_output_tokens=_count(completion_details.get("image_tokens")),
+        ),
         searches=_searches(reported),
     )
     return ReportedUsage(counts=counts, cost=_cost(reported.get("cost")))
@@ -67,14 +64,6 @@ def _searches(reported: Mapping[str, Any]) -> int | None:
         if searches is not None:
             return min(searches, MAX_COUNT)
     return None
-
-
-def _take(part: int | None, left: int) -> tuple[int | None, int]:
-    """A subset, capped at what is left of its total, and what is left after it."""
-    if part is None:
-        return None, left
-    taken = min(part, left)
-    return taken, left - taken
 
 
 def _object(reported: Mapping[str, Any], name: str) -> Mapping[str, Any]:
