@@ -1,9 +1,8 @@
-"""The what-if estimate on public pages, answered without scripts: `?input_tokens=500,000&output_tokens=500,000`.
+"""The what-if estimate on public pages, answered without scripts: `?input_tokens=500,000&output_tokens=0.5M`.
 
 With scripts, static/js/estimate.js asks POST /api/v1/estimates instead; both are `billing.estimates.what_if` for the same buyer.
 """
 
-import re
 from datetime import datetime
 from typing import Any
 
@@ -18,27 +17,32 @@ from catalog.models import LanguageModel
 from dashboard.formulas import formula_lines
 from dashboard.offers import LISTED_TOKENS
 from dashboard.rate_sources import source_name
+from dashboard.token_counts import NoTokenCount, token_count
 from pricing.tokens import TokenClass
 
-MOST_TOKENS = 10**12 - 1
-"""As many digits as the field takes, and no more than the API accepts."""
-
-
-def asked_tokens(request: HttpRequest, name: str) -> int:
-    """A count from the address; thousands may be grouped. What is no count is the price list's."""
-    text = re.sub(r"[,.\s]", "", request.GET.get(name, ""))
-    return min(int(text), MOST_TOKENS) if text.isascii() and text.isdigit() and len(text) <= 20 else LISTED_TOKENS
+FIELDS = ("input_tokens", "output_tokens")
+LONGEST_ECHO = 40
+"""Of a text that cannot be read, so much is shown again."""
 
 
 def asked_estimate(request: HttpRequest, model: LanguageModel, *, at: datetime) -> dict[str, Any] | None:
-    """The estimate of the volumes that the address names, for the reader."""
-    return estimate_of(
-        model,
-        input_tokens=asked_tokens(request, "input_tokens"),
-        output_tokens=asked_tokens(request, "output_tokens"),
-        buyer=buyer_of_reader(request),
-        at=at,
-    )
+    """The estimate of the volumes that the address names, for the reader.
+
+    `texts` is what its fields show, `errors` what cannot be read of them; the price list's volume stands for that.
+    """
+    counts: dict[str, int] = dict.fromkeys(FIELDS, LISTED_TOKENS)
+    errors: dict[str, str] = {}
+    for name in FIELDS:
+        if name in request.GET:
+            try:
+                counts[name] = token_count(request.GET[name])
+            except NoTokenCount as problem:
+                errors[name] = str(problem)
+    estimate = estimate_of(model, **counts, buyer=buyer_of_reader(request), at=at)
+    if estimate is None:
+        return None
+    texts = {name: request.GET[name][:LONGEST_ECHO] if name in errors else f"{counts[name]:,}" for name in FIELDS}
+    return estimate | {"texts": texts, "errors": errors}
 
 
 def buyer_of_reader(request: HttpRequest) -> Buyer:

@@ -8,7 +8,7 @@
   const DECADE = 100; // slider steps for a factor of ten
   const DIGITS = { KRW: 0, JPY: 0 };
 
-  const count = (field) => Number(field.value.replace(/\D/g, "")) || 0;
+  const count = (field) => globalThis.tokenCount(field.value);
 
   const twoFigures = (number) => {
     const unit = 10 ** Math.max(Math.floor(Math.log10(number)) - 1, 0);
@@ -58,12 +58,35 @@
     let timer = 0;
     let pending = new AbortController();
 
+    const fields = [...form.querySelectorAll("[data-error-for]")].map((place) => [
+      document.getElementById(place.dataset.errorFor),
+      place,
+    ]);
+    const result = form.querySelector(".estimate-result");
+
+    // Whether every field holds a count; one that does not says so.
+    const readable = () => {
+      for (const [field, place] of fields) {
+        const wrong = Number.isNaN(count(field));
+        place.hidden = !wrong;
+        place.textContent = wrong ? form.dataset.unreadable : "";
+        if (wrong) field.setAttribute("aria-invalid", "true");
+        else field.removeAttribute("aria-invalid");
+      }
+      return fields.every(([field]) => !Number.isNaN(count(field)));
+    };
+
     const refresh = async () => {
       pending.abort();
       pending = new AbortController();
+      if (!readable()) {
+        result.hidden = true;
+        return;
+      }
       try {
         show(form, await ask(form, pending.signal));
         error.hidden = true;
+        result.hidden = false;
       } catch (problem) {
         if (problem.name === "AbortError") return;
         error.textContent = form.dataset.failed;
@@ -79,7 +102,7 @@
     const sliders = [...form.querySelectorAll("[data-slider-for]")];
     const place = (slider) => {
       const field = document.getElementById(slider.dataset.sliderFor);
-      slider.value = String(Math.round(Math.log10(Math.max(count(field), LEAST) / LEAST) * DECADE));
+      slider.value = String(Math.round(Math.log10(Math.max(count(field) || 0, LEAST) / LEAST) * DECADE));
       slider.setAttribute("aria-valuetext", field.value);
     };
 
@@ -93,6 +116,12 @@
         sliders.forEach(place);
       }
       soon();
+    });
+    // What was typed with a unit is shown as the number that it was read as.
+    form.addEventListener("change", (event) => {
+      const typed = fields.find(([field]) => field === event.target);
+      if (typed && event.target.value.trim() && !Number.isNaN(count(event.target)))
+        event.target.value = count(event.target).toLocaleString("en");
     });
     form.addEventListener("submit", (event) => {
       event.preventDefault();

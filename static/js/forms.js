@@ -26,14 +26,16 @@
     if (field && field.form) field.form.requestSubmit();
   });
 
+  // Before anybody else hears of the input, so that everybody reads the grouped number.
   document.addEventListener("input", (event) => {
     const field = event.target.closest("[data-grouped]");
-    if (!field) return;
+    // Only what is digits alone is grouped: what else was typed ("0.5M") is somebody's to read, not ours to change.
+    if (!field || /[^\d,\s]/.test(field.value)) return;
     const digitsAfter = field.value.slice(field.selectionEnd).replace(/\D/g, "").length;
     const digits = field.value.replace(/\D/g, "").replace(/^0+(?=\d)/, "");
     field.value = digits.replace(/\B(?=(\d{3})+$)/g, ",");
     let caret = field.value.length;
     for (let seen = 0; caret > 0 && seen < digitsAfter; caret -= 1) if (/\d/.test(field.value[caret - 1])) seen += 1;
     field.setSelectionRange(caret, caret);
-  });
+  }, true);
 })();

@@ -1,5 +1,6 @@
 """What is sold, at what price: the list and a model's page, for anybody, in Korean and English."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -45,6 +46,21 @@ def test_facts_features_and_snippets(browse: Browse) -> None:
     for call in ("client.chat.completions.create(", "await client.chat.completions.create(", "/v1 /chat/completions"):
         assert call in page
     assert page.count("안녕하세요") == 3
+
+
+def test_a_volume_that_cannot_be_read_is_told_and_not_guessed(browse: Browse) -> None:
+    """ "1.5" is not 15 and "1e3" is not 13."""
+    page = browse().get("/models/mistralai-devstral-small?input_tokens=1.5&output_tokens=1e3")
+    assert text_of(page).count("Tokens are counted in whole numbers, such as 500,000, 0.5M or 50만.") == 1
+    assert text_of(page).count("Please enter a number of tokens, such as 500,000, 0.5M or 50만.") == 1
+    body = page.content.decode()
+    assert 'value="1.5"' in body and 'value="1e3"' in body
+    assert re.search(r'class="estimate-result"[^>]* hidden>', body), "no amount that belongs to other volumes"
+    korean = text_of(browse(language="ko").get("/?output_tokens=abc"))
+    assert "토큰 수를 읽을 수 없습니다. 500,000, 0.5M 또는 50만과 같이 입력해 주십시오." in korean
+    page = browse().get("/models/mistralai-devstral-small?input_tokens=0.5M&output_tokens=50만")
+    assert page.context["estimate"]["texts"] == {"input_tokens": "500,000", "output_tokens": "500,000"}
+    assert page.context["estimate"]["total"] == 72
 
 
 def test_an_estimate_without_scripts(browse: Browse) -> None:
