@@ -11,6 +11,7 @@ from accounts.api_views import ApiView, PublicAPIView
 from billing import api as billing_api
 from billing import invoices_api, payments_api
 from catalog import api as catalog_api
+from catalog import prices_api
 from metering import api as metering_api
 
 
@@ -40,6 +41,7 @@ version_1 = [
     path("usage/events", metering_api.UsageEvents.as_view(), name="api-usage-events"),
     path("usage/events/<uuid:event_id>", metering_api.UsageEventDetail.as_view(), name="api-usage-event"),
     path("models", catalog_api.ModelList.as_view(), name="api-models"),
+    path("models/<path:model_id>/prices", prices_api.ModelPrices.as_view(), name="api-model-prices"),
     path("models/<path:model_id>", catalog_api.ModelDetail.as_view(), name="api-model"),
     path("estimates", billing_api.Estimates.as_view(), name="api-estimates"),
     path("estimates/current", billing_api.CurrentEstimate.as_view(), name="api-current-estimate"),

@@ -122,6 +122,7 @@ EXPECTATIONS: Mapping[str, Expectation] = {
     "api/v1/usage/events/<uuid:event_id>": api(GET=EVERYBODY),
     "api/v1/models": public(),
     "api/v1/models/<path:model_id>": public(),
+    "api/v1/models/<path:model_id>/prices": public(),
     "api/v1/estimates": public("POST"),
     "api/v1/estimates/current": api(GET=EVERYBODY),
     "api/v1/invoices": api(GET=EVERYBODY),
