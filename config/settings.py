@@ -308,14 +308,14 @@ PRIVACY_VERSION = "2026-11-01"
 
 # -- the seller: what the law wants on the site, and what an invoice names as its supplier ------------------------------
 SELLER = {
-    "name": env("SELLER_NAME", default="인보이스랩 (가상 회사)" if DEMO else ""),
-    "representative": env("SELLER_REPRESENTATIVE", default="홍길동 (예시)" if DEMO else ""),
-    "registration_number": env("SELLER_REGISTRATION_NUMBER", default="999-81-00015 (예시)" if DEMO else ""),
+    "name": env("SELLER_NAME", default="주식회사 인보이스랩 (가상)" if DEMO else ""),
+    "representative": env("SELLER_REPRESENTATIVE", default="홍길동" if DEMO else ""),
+    "registration_number": env("SELLER_REGISTRATION_NUMBER", default="999-81-00015" if DEMO else ""),
     "mail_order_number": env("SELLER_MAIL_ORDER_NUMBER", default="제2026-예시-0000호" if DEMO else ""),
-    "address": env("SELLER_ADDRESS", default="서울특별시 예시구 예시로 1" if DEMO else ""),
+    "address": env("SELLER_ADDRESS", default="서울특별시 예시구 예시로 1 (데모용 가상 주소)" if DEMO else ""),
     "phone": env("SELLER_PHONE", default="02-000-0000" if DEMO else ""),
-    "email": env("SELLER_EMAIL", default="help@invoicedream.example" if DEMO else ""),
-    "privacy_officer": env("SELLER_PRIVACY_OFFICER", default="홍길동 (예시)" if DEMO else ""),
+    "email": env("SELLER_EMAIL", default="billing@invoicedream.example" if DEMO else ""),
+    "privacy_officer": env("SELLER_PRIVACY_OFFICER", default="홍길동" if DEMO else ""),
 }
 """Lines that are not set are left out. The demo's are examples that nobody could mistake for a company."""
 

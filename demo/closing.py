@@ -4,7 +4,10 @@ The month before the running one stays open, so that a visitor can close it: its
 Every step looks for what it would make, so an interrupted seeding goes on where it stopped.
 """
 
+from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
+
+from django.conf import settings
 
 from accounts.models import BillingProfile, Organization
 from accounts.tenancy import tenant_scope
@@ -15,28 +18,33 @@ from billing.sellers import set_seller
 from demo.cast import ACME, GLOBEX, ZONE
 from ledger.models import BillingPeriod
 
-SELLER = {
-    "legal_name": "주식회사 인보이스랩 (가상)",
-    "legal_name_en": "InvoiceDream Inc. (fictional)",
-    "registration_number": "999-81-00015",
-    "representative": "홍길동",
-    "address": "서울특별시 예시구 예시로 1 (데모용 가상 주소)",
-    "address_en": "1 Yesi-ro, Yesi-gu, Seoul (fictional)",
-    "business_type": "정보통신업",
-    "business_item": "LLM API 제공",
-    "mail_order_number": "제2026-예시-0000호",
-    "email": "billing@invoicedream.example",
-    "phone": "02-000-0000",
-    "bank_name": "예시은행",
-    "bank_account": "000-000000-00-000",
-    "bank_holder": "주식회사 인보이스랩",
-}
-"""Made up; the registration number is a public example that passes the check sum."""
-PAYMENT_DAYS = 60
-"""So long that on every day of the running month the unpaid invoice is not overdue yet."""
 GRACE_HOURS = 800
 """More than a month has: beat leaves the month before the running one to the visitor."""
 CLOSED_AFTER, PAID_AFTER = timedelta(days=1, hours=9), timedelta(days=9)
+
+
+def seller() -> dict[str, str]:
+    """Who the demo's invoices are from: whom the foot of every page names (`settings.SELLER`), with what only documents say.
+
+    Made up; the registration number is a public example that passes the check sum. Payment is due after the product's usual days.
+    """
+    shown: Mapping[str, str] = settings.SELLER
+    return {
+        "legal_name": shown["name"],
+        "legal_name_en": "InvoiceDream Inc. (fictional)",
+        "registration_number": shown["registration_number"],
+        "representative": shown["representative"],
+        "address": shown["address"],
+        "address_en": "1 Yesi-ro, Yesi-gu, Seoul (fictional)",
+        "business_type": "정보통신업",
+        "business_item": "LLM API 제공",
+        "mail_order_number": shown["mail_order_number"],
+        "email": shown["email"],
+        "phone": shown["phone"],
+        "bank_name": "예시은행",
+        "bank_account": "000-000000-00-000",
+        "bank_holder": shown["name"],
+    }
 
 
 def close_first_month(*, first_day: date, now: datetime) -> int:
@@ -46,7 +54,7 @@ def close_first_month(*, first_day: date, now: datetime) -> int:
     """
     start = datetime.combine(first_day, time(), tzinfo=ZONE)
     if not Seller.objects.using("system").exists():
-        set_seller(now=start, payment_days=PAYMENT_DAYS, **SELLER)
+        set_seller(now=start, **seller())
     invoices = [_close(slug, start) for slug in (ACME.slug, GLOBEX.slug)]
     for_globex = invoices[-1]
     if for_globex is not None and for_globex.status == Invoice.Status.OPEN:

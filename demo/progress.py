@@ -29,6 +29,10 @@ class Progress:
         yield
         self._finish(f"  {name:<28}{time.monotonic() - started:5.1f} s  {self._note}")
 
+    def say(self, text: str) -> None:
+        """Something that belongs to no step, as it is."""
+        self._say(text)
+
     def note(self, text: str) -> None:
         """What the line of the running step ends with."""
         self._note = text

@@ -80,12 +80,21 @@ def test_the_books_are_in_order_and_the_oldest_month_is_closed(file: Path) -> No
         assert 0 < balance.unbilled * Decimal("1.1") < balance.credit_line
 
 
-def test_one_invoice_is_paid_and_the_other_waits_for_the_visitor(file: Path) -> None:
+def test_one_invoice_is_paid_and_the_other_waits_for_the_visitor(file: Path, settings: Settings) -> None:
+    shown = {name: text or "1" for name, text in settings.SELLER.items()} | {
+        "name": "주식회사 바닥글",
+        "registration_number": "999-81-00015",
+        "phone": "02-111-1111",
+    }
+    settings.SELLER = shown
     seed(file)
     invoices = {invoice.organization.slug: invoice for invoice in Invoice.objects.using("system").all()}
     acme, globex = invoices["acme"], invoices["globex"]
     assert (acme.status, globex.status) == (Invoice.Status.OPEN, Invoice.Status.PAID)
-    assert (acme.issued_on, acme.due_on > NOON.date()) == (date(2026, 10, 2), True)
+    assert (acme.issued_on, acme.due_on) == (date(2026, 10, 2), date(2026, 10, 16)), "the usual fourteen days"
+    assert (acme.seller["legal_name"], acme.seller["phone"]) == (shown["name"], shown["phone"]), (
+        "as every page names us"
+    )
     assert acme.amount_due == acme.total > 0
     assert acme.exact_subtotal == sum(
         line.exact_amount for line in InvoiceLine.objects.using("system").filter(invoice=acme)
@@ -266,3 +275,17 @@ def is_valid_registration_number(number: str) -> bool:
     digits = [int(sign) for sign in number if sign.isdigit()]
     total = sum(digit * weight for digit, weight in zip(digits, (1, 3, 7, 1, 3, 7, 1, 3, 5), strict=False))
     return len(digits) == 10 and (10 - (total + digits[8] * 5 // 10) % 10) % 10 == digits[9]
+
+
+def test_data_of_another_edition_is_left_alone_and_told(
+    file: Path, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    settings.DEMO = True
+    seed(file)
+    before = events().count()
+    assert not seed(file).outdated
+    monkeypatch.setattr("demo.seeding.EDITION", 99)
+    output = StringIO()
+    call_command("seed_demo", write=file, stdout=output)
+    assert "made by another edition" in output.getvalue() and "make reset" in output.getvalue()
+    assert seed(file).outdated and events().count() == before
