@@ -11,7 +11,8 @@ from sandbox.mailbox.store import Store
 from sandbox.process import log
 
 MAX_MAIL_BYTES = 25 * 1024 * 1024
-FAULTS = ("refuse-recipient", "temporary-451", "drop-after-data")
+FAULTS = ("refuse-recipient", "temporary-451", "drop-after-data", "slow-after-data")
+SLOW_SECONDS = 2.0
 
 
 class Receiver:
@@ -40,6 +41,8 @@ class Receiver:
             assert isinstance(server.transport, asyncio.Transport)
             server.transport.abort()
             raise asyncio.CancelledError
+        if slow := self._queue.take("slow-after-data", where=" ".join(recipients)):
+            await asyncio.sleep(slow.seconds(SLOW_SECONDS))
         return f"250 OK kept as {kept.id}"
 
     async def handle_exception(self, error: Exception) -> str:

@@ -1,6 +1,8 @@
 """The mailbox stand-in: mails go in through smtplib and come out as JSON and as pages."""
 
 import smtplib
+import threading
+import time
 from collections.abc import Iterator
 from email.message import EmailMessage
 from pathlib import Path
@@ -151,6 +153,16 @@ def test_drop_after_data_keeps_the_mail(mailbox):
         send(mailbox, letter())
     send(mailbox, letter())
     assert [m["message_id"] for m in mailbox.get("/api/messages")["messages"]] == ["<invoice-1@example.com>"] * 2
+
+
+def test_slow_after_data_keeps_the_mail_before_it_says_so(mailbox):
+    mailbox.order("slow-after-data:0.5")
+    sending = threading.Thread(target=send, args=(mailbox, letter()))
+    sending.start()
+    while not mailbox.get("/api/messages")["messages"]:
+        time.sleep(0.01)
+    assert sending.is_alive()
+    sending.join()
 
 
 @pytest.mark.parametrize(
