@@ -2,6 +2,7 @@
 
 import os
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from uuid import UUID
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -14,9 +15,21 @@ def _milliseconds(at: datetime) -> int:
 
 def new_id(at: datetime) -> UUID:
     """A random UUIDv7 of the moment `at` (RFC 9562: 48 bits of milliseconds, version, 12 random bits, variant, 62 random bits)."""
-    random = int.from_bytes(os.urandom(10))
-    high = (_milliseconds(at) << 16) | 0x7000 | (random >> 68)
-    low = (0b10 << 62) | (random & ((1 << 62) - 1))
+    return _version_7(_milliseconds(at), os.urandom(10))
+
+
+def derived_id(event_id: UUID, purpose: str) -> UUID:
+    """The one UUIDv7 that follows from `event_id` for `purpose`: the same moment, and a hash where others are random.
+
+    A row that may be there once for each event gets such an id: its primary key is what refuses the second.
+    """
+    return _version_7(event_id.int >> 80, blake2b(event_id.bytes + purpose.encode(), digest_size=10).digest())
+
+
+def _version_7(milliseconds: int, rest: bytes) -> UUID:
+    bits = int.from_bytes(rest)
+    high = (milliseconds << 16) | 0x7000 | (bits >> 68)
+    low = (0b10 << 62) | (bits & ((1 << 62) - 1))
     return UUID(int=(high << 64) | low)
 
 

@@ -14,6 +14,10 @@ SELECT organization_id, id, starts_at, ends_at FROM ledger_billingperiod
 WHERE organization_id = ANY(%s) AND ends_at > %s AND status = 'open'
 ORDER BY organization_id, starts_at FOR SHARE
 """
+LOCK_IF_OPEN = """
+SELECT id FROM ledger_billingperiod WHERE organization_id = ANY(%s) AND id = ANY(%s) AND status = 'open'
+ORDER BY organization_id, starts_at FOR SHARE
+"""
 ADD_PERIOD = """
 INSERT INTO ledger_billingperiod (organization_id, starts_at, ends_at, zone, status) VALUES (%s, %s, %s, %s, 'open')
 ON CONFLICT DO NOTHING
@@ -58,6 +62,17 @@ def lock_periods_for_charges(
         _add_periods([*missing, *((organization_id, now) for organization_id, _at in missing)], zones)
         chosen = _choose(wanted, _lock_open(wanted))
     return chosen
+
+
+def lock_if_open(period_ids: Iterable[tuple[int, int]]) -> set[int]:
+    """Which of these periods, named as (organization, id), take charges; they stay share-locked until the transaction ends."""
+    named = set(period_ids)
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            LOCK_IF_OPEN,
+            [sorted({organization_id for organization_id, _id in named}), sorted({number for _id, number in named})],
+        )
+        return {number for (number,) in cursor.fetchall()}
 
 
 def _lock_open(wanted: Sequence[tuple[int, datetime]]) -> dict[int, list[OpenPeriod]]:

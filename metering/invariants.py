@@ -1,26 +1,34 @@
 """Invariants of metering: every event keyed once, priced exactly, rolled up completely, owed."""
 
 from accounts.invariants import by_sql
-from metering.rollups import SUMMED
+from metering.rollups import COUNTS, SUMMED
 from pricing.tokens import FIELD_OF, TokenClass
 
 QUANTITIES = {token_class.value: FIELD_OF[token_class] for token_class in TokenClass} | {
-    "output": "coalesce(output_tokens, 0) - coalesce(reasoning_tokens, 0)"
+    "output": "(coalesce(output_tokens, 0) - coalesce(reasoning_tokens, 0))"
 }
 """Billable quantity of each token class as SQL: reasoning is inside output, so it is taken out of it."""
 
 PRODUCTS = " + ".join(
-    f"coalesce({quantity}, 0) * (rate.{{map}} ->> '{token_class}')::numeric"
+    f"CASE WHEN coalesce({quantity}, 0) = 0 THEN 0 ELSE {quantity} * (rate.{{map}} ->> '{token_class}')::numeric END"
     for token_class, quantity in QUANTITIES.items()
 )
+"""Their sum is NULL where something was used that the rate does not price."""
+
+
+def _same(event: str) -> str:
+    """What an event and its corrections have in common."""
+    names = ("occurred_at", "api_key_id", "source_id", "model_id", "evidence", "key", "request_id", "end_user", "tags")
+    return ", ".join(f"{event}.{name}" for name in names)
+
 
 INVARIANTS = (
     by_sql(
         "8a",
-        "every event and waiting event has its key",
+        "every reported event and waiting event has its key",
         """
         SELECT item.organization_id, item.source_id, item.key FROM (
-            SELECT organization_id, source_id, key, id FROM metering_usageevent
+            SELECT organization_id, source_id, key, id FROM metering_usageevent WHERE kind = 1 AND replaces_id IS NULL
             UNION ALL SELECT organization_id, source_id, key, event_id FROM metering_unratedusage
         ) AS item LEFT JOIN metering_eventkey AS claimed
             ON claimed.organization_id = item.organization_id AND claimed.event_id = item.id AND claimed.key_digest
@@ -46,8 +54,39 @@ INVARIANTS = (
         f"""
         SELECT event.organization_id, event.id, event.amount, event.cost FROM metering_usageevent AS event
         LEFT JOIN catalog_appliedrate AS rate ON rate.id = event.applied_rate_id
-        WHERE rate.id IS NULL OR event.amount <> {PRODUCTS.format(map="unit_prices")}
-            OR event.cost <> {PRODUCTS.format(map="unit_costs")}
+        WHERE rate.id IS NULL OR event.amount IS DISTINCT FROM ({PRODUCTS.format(map="unit_prices")})
+            OR event.cost IS DISTINCT FROM ({PRODUCTS.format(map="unit_costs")})
+        """,
+    ),
+    by_sql(
+        "9c",
+        "a reversal is the exact negative of the event it takes back, and the only one",
+        f"""
+        SELECT reversal.organization_id, reversal.id FROM metering_usageevent AS reversal
+        LEFT JOIN metering_usageevent AS event ON event.kind = 1
+            AND event.organization_id = reversal.organization_id AND event.id = reversal.reverses_id
+        WHERE reversal.kind = 2 AND (event.id IS NULL OR
+            (reversal.applied_rate_id, {", ".join(f"-reversal.{name}" for name in (*SUMMED, "reported_cost"))}, {_same("reversal")})
+            IS DISTINCT FROM
+            (event.applied_rate_id, {", ".join(f"event.{name}" for name in (*SUMMED, "reported_cost"))}, {_same("event")}))
+        UNION ALL SELECT organization_id, reverses_id FROM metering_usageevent WHERE kind = 2
+        GROUP BY 1, 2 HAVING count(*) > 1
+        """,
+    ),
+    by_sql(
+        "9d",
+        "what replaces an event has its counts, that event is reversed, and it is replaced once",
+        f"""
+        SELECT replacement.organization_id, replacement.id FROM metering_usageevent AS replacement
+        LEFT JOIN metering_usageevent AS event ON event.kind = 1
+            AND event.organization_id = replacement.organization_id AND event.id = replacement.replaces_id
+        LEFT JOIN metering_usageevent AS reversal ON reversal.kind = 2
+            AND reversal.organization_id = event.organization_id AND reversal.reverses_id = event.id
+        WHERE replacement.replaces_id IS NOT NULL AND (reversal.id IS NULL OR
+            ({", ".join(f"replacement.{name}" for name in COUNTS)}, {_same("replacement")})
+            IS DISTINCT FROM ({", ".join(f"event.{name}" for name in COUNTS)}, {_same("event")}))
+        UNION ALL SELECT organization_id, replaces_id FROM metering_usageevent WHERE replaces_id IS NOT NULL
+        GROUP BY 1, 2 HAVING count(*) > 1
         """,
     ),
     by_sql(

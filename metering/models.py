@@ -48,7 +48,11 @@ class TokenCounts(models.Model):
 
 
 class UsageEvent(TokenCounts):
-    """What happened and what it costs, in one immutable row. `cost` is USD at the cost table, `amount` the charge before tax."""
+    """What happened and what it costs, in one immutable row. `cost` is USD at the cost table, `amount` the charge before tax.
+
+    A reversal is the exact negative of another event, at the same moment; what replaces that one repeats its counts at another
+    rate. Both carry its key; see `reversing`.
+    """
 
     pk = models.CompositePrimaryKey("organization_id", "id")
     organization_id = models.BigIntegerField()
@@ -69,6 +73,11 @@ class UsageEvent(TokenCounts):
     latency_ms = models.IntegerField(null=True)
     first_token_ms = models.IntegerField(null=True)
     reverses_id = models.UUIDField(null=True)
+    """Of a reversal: the event that it takes back."""
+    replaces_id = models.UUIDField(null=True)
+    """Of an event that was charged anew: the one that was reversed for it."""
+    actor_id = models.BigIntegerField(null=True)
+    """Of both: who had it corrected; NULL is the system. `reason` says why."""
     cost = money_field()
     amount = money_field()
     reported_cost = money_field(null=True)

@@ -10,11 +10,15 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 
 from accounts.invariants import all_invariants
+from accounts.tenancy import tenant_scope
 from billing import cycle, documents, invoicing
 from billing.sellers import set_seller
 from ledger import holds
 from ledger.event_ids import new_id
+from metering.correction_rows import Recharge
 from metering.limiting import set_limit
+from metering.models import UsageEvent
+from metering.reversing import Correction, reverse
 from tests import environment, stories
 from tests.stories import NOON, SELLER, use
 
@@ -30,6 +34,8 @@ BREAKAGES = {
     "8a": "DELETE FROM metering_eventkey",
     "8b": "DELETE FROM metering_usageevent",
     "9a": "UPDATE metering_usageevent SET amount = amount + 0.00000000000000000001",
+    "9c": "UPDATE metering_usageevent SET output_tokens = output_tokens - 1 WHERE kind = 2",
+    "9d": "UPDATE metering_usageevent SET output_tokens = output_tokens + 1 WHERE replaces_id IS NOT NULL",
     "9b": """UPDATE catalog_appliedrate SET unit_prices = jsonb_set(unit_prices, '{input}', '"1"')""",
     "10": """ALTER TABLE catalog_costprice DROP CONSTRAINT one_cost_price_per_moment;
              INSERT INTO catalog_costprice (cost_table_id, language_model_id, effective_from, sheet, raw, origin, created_at)
@@ -87,7 +93,16 @@ def books(db: None) -> stories.Cast:
     )
     assert holds.reserve([request]) == [None]
     set_limit(organization=cast.acme.organization, amount=Decimal(1000), actor=None, now=NOON)
+    correct_a_charge(cast.globex)
     return cast
+
+
+def correct_a_charge(company: stories.Company) -> None:
+    """One of its charges is reversed and made anew, as it was."""
+    with tenant_scope([company.organization.pk]):
+        event = UsageEvent.objects.filter(occurred_at=NOON).get()
+        recharge = Recharge(applied_rate_id=event.applied_rate_id, cost=event.cost, amount=event.amount)
+        reverse([Correction(event=event, recharge=recharge)], reason="by mistake", actor=None, now=NOON)
 
 
 def break_books(statements: str) -> None:
