@@ -37,8 +37,12 @@ class ModelFacts:
 
     @property
     def page_slug(self) -> str:
-        """The id as the last part of its page's address."""
-        return self.slug.replace("/", "-").replace(":", "-")
+        return page_slug_of(self.slug)
+
+
+def page_slug_of(slug: str) -> str:
+    """The id as the last part of its page's address."""
+    return slug.replace("/", "-").replace(":", "-")
 
 
 LEARNABLE = tuple(

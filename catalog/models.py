@@ -44,6 +44,8 @@ class LanguageModel(models.Model):
     supported_parameters = ArrayField(models.CharField(max_length=50), default=list, blank=True)
     is_router = models.BooleanField(default=False)
     released_on = models.DateField(null=True, blank=True)
+    own_fields = ArrayField(models.CharField(max_length=50), default=list, blank=True)
+    """Names of the fields above that an operator wrote: no feed changes them."""
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -86,6 +88,92 @@ class CostPrice(models.Model):
                 fields=["cost_table", "language_model", "effective_from"], name="one_cost_price_per_moment"
             ),
         ]
+
+
+class PriceFeed(models.Model):
+    """Where a cost table's prices come from by themselves, and how the last import went. Importers lock this row."""
+
+    class Outcome(models.TextChoices):
+        IMPORTED = "imported", _("Imported")
+        UNCHANGED = "unchanged", _("Unchanged")
+        REFUSED = "refused", _("Refused")
+        UNREACHABLE = "unreachable", _("Unreachable")
+
+    cost_table = models.OneToOneField(CostTable, on_delete=models.PROTECT, primary_key=True, related_name="feed")
+    outcome = models.CharField(_("outcome"), max_length=20, choices=Outcome.choices, blank=True)
+    reason = models.CharField(_("reason"), max_length=500, blank=True)
+    counts = models.JSONField(default=dict)
+    """What the last good import found, by name: models, new, changed, unchanged, quarantined, missing …"""
+    origin = models.CharField(max_length=100, blank=True)
+    tried_at = models.DateTimeField(null=True)
+    imported_at = models.DateTimeField(null=True)
+    changed_at = models.DateTimeField(null=True)
+    url = models.CharField(max_length=500, blank=True)
+    """Of the answer that `etag` and `last_modified` are about."""
+    etag = models.CharField(max_length=200, blank=True)
+    last_modified = models.CharField(max_length=100, blank=True)
+
+    class Meta:
+        verbose_name = _("price feed")
+        verbose_name_plural = _("price feeds")
+
+    def __str__(self) -> str:
+        return self.cost_table.name
+
+
+class QuarantinedPrice(models.Model):
+    """A price of a feed that an operator has to judge. Until then, and if refused, what was in force stays in force.
+
+    `raw` is what the feed says (None: the model is not in it any more), `sheet` how it would be rated (None: it could not
+    be), `before` the sheet in force when it was noticed. Only the judgement is ever written into a row.
+    """
+
+    class Doubt(models.TextChoices):
+        ZERO = "zero", _("Reads 0")
+        JUMP = "jump", _("Changes too much")
+        NEGATIVE = "negative", _("Negative")
+        UNREADABLE = "unreadable", _("No number")
+        ROUTER = "router", _("Router or not")
+        UNPRICED_MEDIA = "unpriced_media", _("Answers in pictures or sound without a price of their own")
+        BY_HAND = "by_hand", _("Differs from a price entered by hand")
+        DELISTED = "delisted", _("No longer listed")
+        RELISTED = "relisted", _("Listed again")
+
+    class Status(models.TextChoices):
+        OPEN = "open", _("Waiting")
+        APPROVED = "approved", _("Approved")
+        REFUSED = "refused", _("Refused")
+        WITHDRAWN = "withdrawn", _("Withdrawn by the feed")
+
+    cost_table = models.ForeignKey(CostTable, on_delete=models.PROTECT, related_name="quarantine")
+    slug = models.CharField(_("model ID"), max_length=200)
+    language_model = models.ForeignKey(LanguageModel, on_delete=models.PROTECT, null=True, related_name="quarantine")
+    doubt = models.CharField(_("doubt"), max_length=20, choices=Doubt.choices)
+    raw = models.JSONField(null=True)
+    sheet = models.JSONField(null=True)
+    before = models.JSONField(null=True)
+    facts = models.JSONField(default=dict)
+    """Of a model that is not listed yet: what the feed knows of it."""
+    origin = models.CharField(max_length=100)
+    status = models.CharField(_("status"), max_length=20, choices=Status.choices, default=Status.OPEN)
+    noticed_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    """When the feed stopped saying so, or the price was approved: a refusal holds until then."""
+    decided_at = models.DateTimeField(null=True)
+    decided_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    reason = models.CharField(_("reason"), max_length=200, blank=True)
+
+    class Meta:
+        verbose_name = _("quarantined price")
+        verbose_name_plural = _("quarantined prices")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["cost_table", "slug"], condition=Q(ended_at=None), name="one_standing_doubt_per_model"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
 
 
 class MarkupRule(models.Model):

@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -14,6 +14,11 @@ from accounts.models import User
 from catalog.models import CostPrice, CostTable, LanguageModel
 from catalog.price_sheets import sheet_to_json
 from pricing.bands import PriceSheet
+
+LEAD = timedelta(seconds=10)
+"""Every process has seen a change of the tables by then, so all of them price by it from the same moment on."""
+BY_HAND = "console"
+"""The origin of a price that an operator entered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

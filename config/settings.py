@@ -161,6 +161,7 @@ CELERY_BEAT_SCHEDULE = {
     "resolve-unknown-payments": sweep("billing.tasks.resolve_unknown_payments", every=15),
     "sweep-documents": sweep("billing.tasks.sweep_documents", every=60),
     "sweep-mail": sweep("billing.tasks.sweep_mail", every=15),
+    "import-prices": sweep("catalog.tasks.import_prices", every=60),
 }
 
 # -- accounts ---------------------------------------------------------------------------------------------------------
@@ -324,6 +325,29 @@ OPENROUTER_API_KEY = env("OPENROUTER_API_KEY", default="")
 OPENROUTER_BASE_URL = env("OPENROUTER_BASE_URL", default="https://openrouter.ai/api/v1")
 UPSTREAM_BASE_URL = env("UPSTREAM_BASE_URL", default="")
 UPSTREAM_API_KEY = env("UPSTREAM_API_KEY", default=OPENROUTER_API_KEY)
+
+# -- the price list: OpenRouter's, or that of the upstream that stands in for it --------------------------------------
+_LISTING_URL = OPENROUTER_BASE_URL if OPENROUTER_API_KEY else UPSTREAM_BASE_URL
+_OWN_PRICE_FEED_URL = f"{_LISTING_URL.rstrip('/')}/models?output_modalities=all" if _LISTING_URL else ""
+PRICE_FEED_URL = env("PRICE_FEED_URL", default=_OWN_PRICE_FEED_URL)
+"""A list in OpenRouter's shape. Empty: none is fetched, and prices come from files and the console."""
+PRICE_FEED_API_KEY = env(
+    "PRICE_FEED_API_KEY",
+    default=(OPENROUTER_API_KEY or UPSTREAM_API_KEY) if PRICE_FEED_URL == _OWN_PRICE_FEED_URL else "",
+)
+PRICE_FEED_TABLE = env("PRICE_FEED_TABLE", default="openrouter")
+"""The cost table that it fills."""
+PRICE_FEED_SECONDS = env.int("PRICE_FEED_SECONDS", default=3600)
+PRICE_FEED_TIMEOUT = env.float("PRICE_FEED_TIMEOUT", default=30.0)
+PRICE_FEED_ATTEMPTS = env.int("PRICE_FEED_ATTEMPTS", default=3)
+PRICE_FEED_PAUSE = env.float("PRICE_FEED_PAUSE", default=2.0)
+"""Seconds before the second attempt, doubled before each further one."""
+PRICE_JUMP_LIMIT = Decimal(env("PRICE_JUMP_LIMIT", default="0.5"))
+"""A price that changes by a larger share, either way, waits for an operator."""
+PRICE_FEED_MOST_MISSING = Decimal(env("PRICE_FEED_MOST_MISSING", default="0.25"))
+"""A list that lacks a larger share of the models in force is refused: it has probably been cut off."""
+
+# -- the gateway ------------------------------------------------------------------------------------------------------
 HOLD_SECONDS = env.int("HOLD_SECONDS", default=900)
 """How long a running call may keep its hold before the sweeper asks what became of it."""
 GATEWAY_MAX_BODY_BYTES = env.int("GATEWAY_MAX_BODY_BYTES", default=10 * 1024 * 1024)

@@ -6,11 +6,10 @@ from zoneinfo import ZoneInfo
 from django.utils.translation import gettext
 
 from catalog.models import CostPrice, LanguageModel
+from catalog.publishing import LEAD
 from console.deeds import Refused
 from metering.models import UnratedUsage
 
-LEAD = timedelta(seconds=10)
-"""Every process has seen a change of the tables by then, so all of them price by it from the same moment on."""
 SEOUL = ZoneInfo("Asia/Seoul")
 
 

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from catalog import price_book
 from catalog.models import CostPrice, LanguageModel
 from catalog.price_sheets import sheet_from_json
-from catalog.publishing import delist, publish_cost_price
+from catalog.publishing import BY_HAND, delist, publish_cost_price
 from console.dates import earliest_price, start_of
 from console.deeds import Deed, DeedForm, MomentInput, Refused, Row, add_deed
 from console.figures import figure
@@ -21,7 +21,6 @@ from pricing.bands import PriceSheet
 from pricing.openrouter_pricing import InvalidPrice, parse_openrouter_pricing
 from pricing.plain_text import plain
 
-ORIGIN = "console"
 MILLION = Decimal(1_000_000)
 KEYS = {
     "input": ("prompt", _("Input")),
@@ -109,7 +108,7 @@ class EnterPrice(Deed):
             sheet=sheet,
             effective_from=since,
             raw=raw,
-            origin=ORIGIN,
+            origin=BY_HAND,
             now=now,
             actor=self.request.user,
         )
@@ -192,7 +191,7 @@ class Delist(Deed):
             cost_table=self.model.cost_table,
             language_model=self.model,
             effective_from=start_of(values["effective_from"], now=now),
-            origin=ORIGIN,
+            origin=BY_HAND,
             now=now,
             actor=self.request.user,
         )

@@ -54,6 +54,10 @@ class InvalidPrice(ValueError):
         self.key = key
 
 
+class NegativePrice(InvalidPrice):
+    """A number, but one below 0 that does not mean a router."""
+
+
 def parse_openrouter_pricing(pricing: Mapping[str, object]) -> PriceSheet | None:
     """Read a `pricing` object; `None` for a router or alias, whose prompt or completion price reads -1.
 
@@ -99,7 +103,7 @@ def _unit_cost(key: str, price: object, net_share: Decimal) -> Decimal:
         raise InvalidPrice(key, f"a price is a string, not {type(price).__name__}")
     gross = _number(key, price)
     if gross.is_signed():
-        raise InvalidPrice(key, f"{price} is negative")
+        raise NegativePrice(key, f"{price} is negative")
     if gross > MAX_UNIT_COST:
         raise InvalidPrice(key, f"{price} is more than {MAX_UNIT_COST} USD a unit")
     net = exact_product(gross, net_share)
