@@ -1,90 +1,34 @@
 """`/models/<page_slug>`: what one model is, can do and costs, how to call it, and what it used to cost."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.utils import dates, timezone
+from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from billing.estimates import public_buyer
 from catalog import price_book
-from catalog.models import CostPrice, CostTable, LanguageModel
-from catalog.price_list import listed_model
-from catalog.price_sheets import sheet_from_json
+from catalog.models import LanguageModel
+from catalog.price_list import ListedModel, listed_model
+from catalog.price_snapshot import ModelEntry
 from dashboard.estimate_form import asked_estimate, estimate_of
 from dashboard.model_facts import features_of, modalities_of, other_parameters
+from dashboard.model_prices import MAIN_CLASSES, condition_text, price_lines, provenance_of
 from dashboard.offers import LISTED_TOKENS, offer_of
-from metering.token_labels import TOKEN_CLASSES
-from pricing.bands import Override, PriceSheet
-from pricing.tokens import PIECE_CLASSES, TokenClass
-
-HISTORY_ROWS = 100
-MAIN_CLASSES = (TokenClass.INPUT, TokenClass.OUTPUT)
-"""Shown large; the other prices of a sheet stand below."""
-
-
-@dataclass(frozen=True, slots=True)
-class CostLine:
-    """One price of the upstream's list: USD for a token, or (images, searches, requests) for one piece."""
-
-    token_class: TokenClass
-    cost: Decimal
-
-    @property
-    def label(self) -> Any:
-        return TOKEN_CLASSES[self.token_class]
-
-    @property
-    def is_piece(self) -> bool:
-        return self.token_class in PIECE_CLASSES
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """When other prices hold, in words, and which."""
-
-    text: str
-    lines: list[CostLine]
-
-
-@dataclass(frozen=True, slots=True)
-class PastPrice:
-    """A version of an upstream's price, in force from `since` until its next one; without costs the model was off its list."""
-
-    table: CostTable
-    since: datetime
-    until: datetime | None
-    costs: dict[TokenClass, Decimal]
-
-    @property
-    def input_cost(self) -> Decimal | None:
-        return self.costs.get(TokenClass.INPUT)
-
-    @property
-    def output_cost(self) -> Decimal | None:
-        return self.costs.get(TokenClass.OUTPUT)
-
-    @property
-    def cached_cost(self) -> Decimal | None:
-        return self.costs.get(TokenClass.CACHE_READ)
+from dashboard.price_steps import history_part, tombstone_of
+from dashboard.readers import keep_private, reader_of
 
 
 @require_safe
 def model_page(request: HttpRequest, page_slug: str) -> HttpResponse:
     model = get_object_or_404(LanguageModel.objects.select_related("cost_table"), page_slug=page_slug)
-    now = timezone.now()
+    now, reader = timezone.now(), reader_of(request)
     listed = listed_model(model, at=now)
-    price = listed.price
-    history = price_history(model, now=now)
-    sheet = price and price_in_force(model, at=now)
     context = {
         "section": "models",
         "model": model,
@@ -94,16 +38,17 @@ def model_page(request: HttpRequest, page_slug: str) -> HttpResponse:
         "modalities": modalities_of(model),
         "features": features_of(model),
         "other_parameters": other_parameters(model),
-        "other_costs": other_costs(sheet) if sheet else [],
-        "conditions": conditions(sheet) if sheet else [],
-        "history": history,
-        "ended_on": ended_on(model, history),
+        "reader": reader,
         "listed": estimate_of(
             model, input_tokens=LISTED_TOKENS, output_tokens=LISTED_TOKENS, buyer=public_buyer(), at=now
         ),
         "estimate": asked_estimate(request, model, at=now),
     }
-    return render(request, "site/model.html", context)
+    with timezone.override(reader.zone):
+        entry = entry_of(model)
+        if entry is not None:
+            context |= prices_part(listed, entry, at=now) | history_part(request, entry, reader, now=now)
+        return keep_private(render(request, "site/model.html", context), reader)
 
 
 @require_safe
@@ -126,60 +71,26 @@ def trail_of(model: LanguageModel) -> list[tuple[str, str | None]]:
     return [(_("Models"), models), (model.provider, f"{models}?provider={model.provider_slug}"), (model.name, None)]
 
 
-def price_history(model: LanguageModel, *, now: datetime) -> list[PastPrice]:
-    """The newest first, of every price list that the model was ever sold from; prices of the future are not announced."""
-    rows = CostPrice.objects.filter(language_model=model, effective_from__lte=now).select_related("cost_table")
-    successors: dict[int, datetime] = {}
-    history = []
-    for row in rows.order_by("-effective_from", "-pk")[:HISTORY_ROWS]:
-        costs = dict(sheet_from_json(row.sheet).base) if row.sheet else {}
-        until = successors.get(row.cost_table_id)
-        history.append(PastPrice(row.cost_table, row.effective_from, until, costs))
-        successors[row.cost_table_id] = row.effective_from
-    return history
+def entry_of(model: LanguageModel) -> ModelEntry | None:
+    """The model in the price book; None for the moment in which it is not there yet."""
+    try:
+        return price_book.find_model(model.slug)
+    except price_book.UnknownModel:
+        return None
 
 
-def ended_on(model: LanguageModel, history: Sequence[PastPrice]) -> datetime | None:
-    """Since when the model is off the list that it was sold from last."""
-    own = next((past for past in history if past.table.pk == model.cost_table_id), None)
-    return own.since if own and not own.costs else None
-
-
-def price_in_force(model: LanguageModel, *, at: datetime) -> PriceSheet | None:
-    dated = price_book.current().price(price_book.find_model(model.slug), at)
-    return dated.value if dated else None
-
-
-def cost_lines(costs: Mapping[TokenClass, Decimal]) -> list[CostLine]:
-    """In the order of TokenClass; a piece that costs nothing is no price."""
-    return [
-        CostLine(token_class, costs[token_class])
-        for token_class in TokenClass
-        if token_class in costs and (costs[token_class] or token_class not in PIECE_CLASSES)
-    ]
-
-
-def other_costs(sheet: PriceSheet) -> list[CostLine]:
-    """What the price list names besides input and output: cached tokens, images, searches …"""
-    return [line for line in cost_lines(sheet.base) if line.token_class not in MAIN_CLASSES]
-
-
-def conditions(sheet: PriceSheet) -> list[Condition]:
-    return [Condition(condition_text(override), cost_lines(override.unit_costs)) for override in sheet.overrides]
-
-
-def condition_text(override: Override) -> str:
-    """`Prompts over 200,000 tokens · 16:30–00:30 UTC`."""
-    parts = []
-    if override.min_prompt_tokens is not None:
-        parts.append(_("Prompts over %(count)s tokens") % {"count": f"{override.min_prompt_tokens:,}"})
-    if override.utc_start is not None and override.utc_end is not None:
-        parts.append(f"{clock(override.utc_start)}–{clock(override.utc_end)} UTC")
-    if override.utc_days is not None:
-        parts.append(", ".join(str(dates.WEEKDAYS_ABBR[day - 1]) for day in sorted(override.utc_days)))
-    return " · ".join(parts)
-
-
-def clock(minute: int) -> str:
-    """A minute of the day as `16:30`."""
-    return f"{minute // 60:02}:{minute % 60:02}"
+def prices_part(listed: ListedModel, entry: ModelEntry, *, at: datetime) -> dict[str, Any]:
+    """The upstream's price list beside input and output, where the list price comes from, or since when it is gone."""
+    if listed.price is None:
+        return {"ended_on": tombstone_of(entry, at=at)}
+    dated = price_book.current().price(entry, at)
+    sheet = dated and dated.value
+    return {
+        "provenance": provenance_of(listed.model, listed.price.rate, price_book.PUBLIC_TERMS),
+        "other_costs": [line for line in price_lines(sheet.base) if line.token_class not in MAIN_CLASSES]
+        if sheet
+        else [],
+        "conditions": [(condition_text(each), price_lines(each.unit_costs)) for each in sheet.overrides]
+        if sheet
+        else [],
+    }

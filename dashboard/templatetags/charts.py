@@ -1,14 +1,16 @@
 """Charts as inline SVG with a table beside them. `{% bar_chart days title=_("Spend by day") unit="money" %}`"""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
 from django import template
-from django.utils.translation import gettext
+from django.utils import timezone
+from django.utils.translation import get_language, gettext
 
-from dashboard import charts
+from dashboard import charts, step_charts
 from dashboard.templatetags import figures
 
 register = template.Library()
@@ -105,3 +107,38 @@ def area_chart(
         "short": short,
         "label_heading": label_heading or gettext("Date"),
     }
+
+
+@register.inclusion_tag("components/step_chart.html")
+def step_chart(
+    steps: Sequence[step_charts.Step], end: datetime, title: str, series: Sequence[str], currency: str, table: str = ""
+) -> dict[str, Any]:
+    """What held since when, until `end`: prices for 1M tokens. The table with the id `table` says the same."""
+    write = partial(figures.price_text, currency=currency)
+    axis = step_charts.Axis(steps, end)
+    top = charts.top_of(step_charts.largest_of(steps))
+    now = [f"{name} {write(value)}" for name, value in zip(series, steps[-1].values, strict=True)]
+    return {
+        "title": title,
+        "summary": gettext("%(count)s changes; now: %(now)s") % {"count": len(steps) - 1, "now": ", ".join(now)},
+        "legend": [(f"line-{number}", name) for number, name in enumerate(series, start=1)],
+        "width": str(step_charts.WIDTH),
+        "height": str(charts.HEIGHT),
+        "grid": [str(charts.HEIGHT * part // charts.INTERVALS) for part in range(charts.INTERVALS)],
+        "ticks": charts.ticks(top, write),
+        "labels": axis.labels(month_or_day(steps[0].since, end)),
+        "lines": [
+            (f"line-{number}", step_charts.step_path(steps, number - 1, axis=axis, top=top))
+            for number in range(len(series), 0, -1)
+        ],
+        "strips": step_charts.strips(steps, axis=axis, series=series, write=write),
+        "table": table,
+    }
+
+
+def month_or_day(start: datetime, end: datetime) -> Callable[[datetime], str]:
+    """How moments of a long or a short range are written under it."""
+    if (end - start).days < 120:
+        return figures.table_date
+    form = "%Y.%m" if get_language() == "ko" else "%Y-%m"
+    return lambda moment: timezone.localtime(moment).strftime(form)

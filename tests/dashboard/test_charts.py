@@ -1,6 +1,7 @@
 """Charts: geometry that fits its frame, a table that says the same, and nothing that a strict CSP would block."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from dashboard import charts
 from dashboard.charts import Point
+from dashboard.step_charts import WIDTH, Axis, Step, largest_of, step_path, strips
 
 AMOUNTS = st.decimals(min_value=0, max_value=10**12, places=6)
 
@@ -67,3 +69,31 @@ def test_no_data_is_no_error_and_no_style_is_inline(tag: str) -> None:
         html = render(f'{{% {tag} rows title="Requests" unit="count" %}}', rows=rows)
         assert "style=" not in html and "<style" not in html
         assert "<figure" in html
+
+
+def test_a_step_chart_breaks_off_where_nothing_held() -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    steps = [
+        Step(start, (Decimal(4), Decimal(8)), "January"),
+        Step(start + timedelta(days=25), (None, Decimal(8)), "off the list"),
+        Step(start + timedelta(days=50), (Decimal(2), Decimal(8)), "later"),
+    ]
+    source = '{% step_chart steps end title="Price" series=names currency="KRW" table="prices" %}'
+    html = render(source, steps=steps, end=start + timedelta(days=100), names=["Input", "Output"])
+    assert 'class="chart-line line-1" d="M0 500H600M1200 750H2400"' in html
+    assert 'class="chart-line line-2" d="M0 0H600V0H1200V0H2400"' in html
+    assert "<title>off the list\nInput –\nOutput ₩8</title>" in html
+    assert 'aria-label="Price: 2 changes; now: Input ₩2, Output ₩8" aria-describedby="prices"' in html
+    assert "style=" not in html
+
+
+@given(st.lists(st.tuples(st.integers(1, 10**9), AMOUNTS), min_size=1, max_size=40, unique_by=lambda pair: pair[0]))
+def test_steps_stay_inside_the_frame(held: list[tuple[int, Decimal]]) -> None:
+    epoch = datetime(2026, 1, 1, tzinfo=UTC)
+    steps = [Step(epoch + timedelta(seconds=at), (value,), "") for at, value in sorted(held)]
+    axis = Axis(steps, epoch + timedelta(seconds=10**9 + 1))
+    top = charts.top_of(largest_of(steps))
+    numbers = [int(number) for number in re.findall(r"[0-9]+", step_path(steps, 0, axis=axis, top=top))]
+    assert all(0 <= number <= max(WIDTH, charts.HEIGHT) for number in numbers)
+    for strip in strips(steps, axis=axis, series=("a",), write=str):
+        assert int(strip.x) >= 0 and int(strip.x) + int(strip.width) <= WIDTH + 1

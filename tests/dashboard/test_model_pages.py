@@ -2,14 +2,17 @@
 
 import re
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 import time_machine
 from django.db import connections
+from django.http import HttpResponse
 from django.test.utils import CaptureQueriesContext
 
 from catalog import price_book
-from catalog.models import CostTable, LanguageModel
+from catalog.markups import set_markup
+from catalog.models import CostPrice, CostTable, LanguageModel
 from catalog.publishing import delist, publish_cost_price
 from pricing.openrouter_pricing import parse_openrouter_pricing
 from tests import stories
@@ -70,6 +73,11 @@ def test_an_estimate_without_scripts(browse: Browse) -> None:
         assert "Supply value ₩66" in text_of(browse().get(PAGE, {"input_tokens": nonsense}))
 
 
+def history_of(answer: HttpResponse) -> str:
+    """The table of the price history."""
+    return text_of(answer).partition("Price, input Price, output ")[2]
+
+
 def test_price_history_and_conditions(browse: Browse) -> None:
     model = stories.make_model(
         "google/gemini-2.5-pro", now=stories.NOON, pricing={"prompt": "0.000001", "completion": "0.00001"}
@@ -92,10 +100,11 @@ def test_price_history_and_conditions(browse: Browse) -> None:
         now=stories.NOON,
     )
     price_book.forget()
-    page = text_of(browse().get("/models/google-gemini-2.5-pro"))
-    assert "Prompts over 200,000 tokens Input tokens $2.500 Output tokens $15.000" in page
-    assert "OpenRouter 2026-11-21 in force $1.250 $10.000 –" in page
-    assert "OpenRouter 2026-06-25 2026-11-21 $1.000 $10.000 –" in page
+    page = history_of(browse().get("/models/google-gemini-2.5-pro"))
+    in_force, before = page.index("2026-11-21 12:00 in force"), page.index("2026-06-25 12:00")
+    assert "upstream cost $1.250 $10.000 10% ₩1,500 example rate, 2026-10-31 ₩2,062.5 ₩16,500" in page[in_force:before]
+    assert "on the list $1.000 $10.000 10% – – – " in page[before:], "no exchange rate was known in June"
+    assert "Prompts over 200,000 tokens Input tokens $2.500 → ₩4,125 Output tokens $15.000 → ₩24,750" in page[in_force:]
 
 
 def test_a_delisted_model_keeps_its_page(browse: Browse) -> None:
@@ -214,8 +223,90 @@ def test_history_outlives_a_change_of_the_price_list(browse: Browse) -> None:
     model.cost_table = own
     model.save()
     price_book.forget()
+    answer = browse().get(PAGE)
+    page = history_of(answer)
+    own, gone, first = (page.index(text) for text in ("2026-10-24 12:00", "2026-10-23 12:00", "2026-06-25 12:00"))
+    assert "Self-hosted · #3 on the list $0.030 $0.030 10% ₩1,500" in page[own:gone]
+    assert "off the list Off the upstream's list: calls were refused." in page[gone:first]
+    assert "OpenRouter · #1 on the list $0.040 $0.040" in page[first:]
+    assert "This model is no longer sold" not in text_of(answer)
+
+
+def test_every_part_of_the_price_can_be_opened(browse: Browse) -> None:
     page = text_of(browse().get(PAGE))
-    assert "Self-hosted 2026-10-24 in force $0.030 $0.030 –" in page
-    assert "OpenRouter 2026-10-23 off the list – – –" in page
-    assert "OpenRouter 2026-06-25 2026-10-23 $0.040 $0.040 –" in page
-    assert "no longer sold" not in page
+    assert "Upstream price OpenRouter · version #1 · in force since 2026-06-25 12:00" in page
+    assert "Markup 10% for all models · rule #1 · in force since 2026-06-25 12:00" in page
+    assert "Exchange rate 1 USD = ₩1,500 · example rate · published 2026-10-31" in page
+    model = LanguageModel.objects.using("system").get()
+    for scope, target in {
+        "this provider's models": {"provider_slug": "mistralai"},
+        "this model": {"language_model": model},
+    }.items():
+        set_markup(markup=Decimal("0.2"), effective_from=stories.NOON, now=stories.NOON, **target)  # type: ignore[arg-type]
+        price_book.forget()
+        assert f"Markup 20% for {scope} · rule #" in text_of(browse().get(PAGE))
+    korean = text_of(browse(language="ko").get(PAGE))
+    assert "마진 20% 이 모델에 적용 · 규칙 #" in korean
+
+
+def test_a_long_history_has_pages_and_charts_of_all_of_it(browse: Browse) -> None:
+    model = LanguageModel.objects.using("system").get()
+    for number in range(1, 25):
+        raw = {"prompt": f"0.0000{number:02}", "completion": "0.00005"}
+        sheet = parse_openrouter_pricing(raw)
+        assert sheet is not None
+        publish_cost_price(
+            cost_table=model.cost_table,
+            language_model=model,
+            sheet=sheet,
+            effective_from=stories.NOON - timedelta(days=25 - number),
+            raw=raw,
+            origin="test",
+            now=stories.NOON,
+        )
+    price_book.forget()
+    first = browse().get(PAGE)
+    assert len(first.context["history"]) == 12
+    assert first.context["history_links"] == {"next_url": "?page=2#history"}
+    last = browse().get(f"{PAGE}?page=3")
+    assert [row.price.changes[0] for row in last.context["history"]][-1] == "listed"
+    assert len(last.context["price_steps"]) == len(first.context["price_steps"]) > 24
+    assert text_of(first).count("Upstream cost, $ / 1M") == 1
+    assert (
+        'aria-label="Our price, VAT excluded / 1M: 28 changes; now: Input ₩39,600, Output ₩82,500"'
+        in first.content.decode()
+    )
+
+
+def test_a_reader_sees_the_prices_of_their_organization_and_of_no_other(browse: Browse) -> None:
+    acme, globex = (stories.make_company(name, now=stories.NOON) for name in ("acme", "globex"))
+    for company, markup in ((acme, "0.5"), (globex, "0.7")):
+        set_markup(
+            markup=Decimal(markup), effective_from=stories.NOON, now=stories.NOON, organization=company.organization
+        )
+    price_book.forget()
+    own = browse(acme.owner).get(PAGE)
+    assert "markup $0.040 $0.040 50% ₩1,500" in text_of(own) and "no-store" in own["Cache-Control"]
+    assert "Markup 10% for all models" in text_of(own), "the list price stands beside it"
+    for address in (f"{PAGE}?for=list", f"{PAGE}?for=globex"):
+        assert "70%" not in text_of(browse(acme.owner).get(address))
+    assert "50%" not in text_of(browse(acme.owner).get(f"{PAGE}?for=list"))
+    stranger = browse().get(f"{PAGE}?for=acme")
+    assert "50%" not in text_of(stranger) and "Prices for" not in text_of(stranger)
+
+
+def test_a_router_off_the_list_says_so(browse: Browse) -> None:
+    router = stories.make_model("openrouter/auto", now=stories.NOON, pricing={"prompt": "-1", "completion": "-1"})
+    CostPrice.objects.using("system").create(
+        cost_table=router.cost_table,
+        language_model=router,
+        effective_from=stories.NOON,
+        sheet=None,
+        origin="test",
+        created_at=stories.NOON,
+    )
+    price_book.forget()
+    page = text_of(browse().get("/models/openrouter-auto"))
+    assert "This model is no longer sold" in page and "How to call it" not in page
+    stories.make_model("later/model", now=stories.NOON, since=stories.NOON + timedelta(days=1))
+    assert "This model is not on sale now" in text_of(browse().get("/models/later-model"))
