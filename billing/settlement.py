@@ -4,7 +4,8 @@ States only move forward – unknown, requires_action, pending, then succeeded, 
 twice and in any order. Money that arrives for an invoice that no longer needs it is never lost: it becomes prepaid credit
 (docs/decisions/0008-overpayment-becomes-credit.md).
 
-Locks are taken in the order invoice, payment, balance.
+Locks are taken in the order invoice, balance. Whatever changes where a payment stands holds its invoice's row, so payments need no
+lock of their own.
 """
 
 import logging
@@ -52,11 +53,11 @@ def outstanding(invoice: Invoice, *, besides: Payment | None = None) -> Decimal:
 
 
 def lock_payment(*, organization_id: int, payment_id: UUID) -> tuple[Invoice, Payment]:
-    """A payment and its invoice, exclusively until the transaction ends. Raises Payment.DoesNotExist."""
+    """A payment and its invoice, whose row keeps everybody else from both until the transaction ends. Raises Payment.DoesNotExist."""
     payments = Payment.objects.for_organization(organization_id)
     invoices = Invoice.objects.select_for_update().for_organization(organization_id)
     invoice = invoices.get(pk=payments.get(pk=payment_id).invoice_id)
-    payment = payments.select_for_update().get(pk=payment_id)
+    payment = payments.get(pk=payment_id)
     payment.invoice = invoice
     return invoice, payment
 
@@ -73,7 +74,7 @@ def record_answer(*, organization_id: int, payment_id: UUID, answer: Answer, now
 
 
 def apply_answer(*, invoice: Invoice, payment: Payment, answer: Answer, now: datetime) -> Payment:
-    """Write down where `payment` stands, both rows locked. Returns the row that holds the money, once there is some.
+    """Write down where `payment` stands, its invoice locked. Returns the row that holds the money, once there is some.
 
     Raises AmountDiffers.
     """

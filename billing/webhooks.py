@@ -94,18 +94,13 @@ def _payment_of(event: ProcessorEvent) -> Payment | None:
 
 
 def _take_effect(event: ProcessorEvent, payment: Payment, answer: Answer, now: datetime) -> str:
+    """Two who work off the same event take turns at the invoice's row, and an answer that came before changes nothing."""
     with tenant_scope([payment.organization_id]):
-        if not _lock_waiting(event):
-            return NOTHING_TO_DO
         invoice, locked = lock_payment(organization_id=payment.organization_id, payment_id=payment.pk)
         after = apply_answer(invoice=invoice, payment=locked, answer=answer, now=now)
         outcome: str = after.status
         _close(event, outcome, now=now)
     return outcome
-
-
-def _lock_waiting(event: ProcessorEvent) -> bool:
-    return ProcessorEvent.objects.select_for_update().filter(pk=event.pk, processed_at=None).exists()
 
 
 def _close(event: ProcessorEvent, outcome: str, *, now: datetime) -> None:

@@ -1,21 +1,31 @@
-"""What the database itself refuses, whatever our code may try: each guard here was once removed, and its test failed."""
+"""What the database itself refuses, whatever our code may try, and who waits for whom: each guard here was once removed, and its
+test failed."""
 
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import DatabaseError, IntegrityError, connections
 
 from accounts.tenancy import tenant_scope
-from billing import cycle, invoicing
-from billing.models import Invoice
+from billing import collection, cycle, invoicing, mails, outbox
+from billing.attempts import load_payment
+from billing.bank_transfers import record_transfer
+from billing.models import Invoice, OutboxMail, Payment
 from billing.sellers import set_seller
+from billing.settlement import apply_answer, lock_payment, record_answer
+from billing.unresolved import ask
 from ledger import holds
 from ledger.event_ids import new_id
-from ledger.models import Hold
+from ledger.models import BillingPeriod, Hold
 from pricing.tokens import TokenUsage
 from tests import stories
+from tests.billing.collecting import DUE, House, moment, type_card
 from tests.stories import NOON, SELLER, use
 
 BEFORE = NOON - timedelta(days=30)
@@ -126,3 +136,137 @@ def test_partitions_are_made_of_our_tables_for_months_that_can_occur(
 ) -> None:
     with pytest.raises(DatabaseError, match="no partition"):
         run("SELECT create_month_partition(%s::regclass, %s)", table, month, who=[cast.acme.organization.pk])
+
+
+# Who waits for whom
+
+Rival = Callable[[House], Any]
+
+
+def record(house: House) -> Payment:
+    [first, *_] = house.payments()
+    payment = load_payment(organization_id=house.organization_id, payment_id=first.pk)
+    answer = ask(payment, wanted=True, now=moment())
+    return record_answer(organization_id=house.organization_id, payment_id=first.pk, answer=answer, now=moment())
+
+
+def transfer(house: House) -> Any:
+    return record_transfer(
+        organization_id=house.organization_id,
+        invoice_id=house.invoice.pk,
+        amount=Decimal(DUE),
+        payer_name="Acme",
+        key="statement-1",
+        received_at=moment(),
+        actor=None,
+        now=moment(),
+    )
+
+
+def void(house: House) -> Any:
+    with pytest.raises(invoicing.NotOpen):
+        invoicing.void_invoice(
+            organization_id=house.organization_id,
+            invoice_id=house.invoice.pk,
+            reason="test",
+            now=moment(),
+            actor=None,
+        )
+
+
+def pay_again(house: House) -> Any:
+    with pytest.raises(collection.InvoiceNotOpen):
+        house.pay()
+
+
+@pytest.mark.parametrize(
+    ("rival", "mails", "credit"),
+    [(record, 1, 0), (transfer, 2, DUE), (void, 1, 0), (pay_again, 1, 0)],
+)
+def test_whoever_moves_an_invoices_money_waits_for_whoever_is_at_it(
+    house: House, rival: Rival, mails: int, credit: int
+) -> None:
+    type_card(house.pay().action_url)
+    payment = load_payment(organization_id=house.organization_id, payment_id=house.payment().pk)
+    answer = ask(payment, wanted=True, now=moment())
+
+    def in_the_other_thread() -> Any:
+        try:
+            return rival(house)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as threads:
+        with tenant_scope([house.organization_id]):
+            invoice, locked = lock_payment(organization_id=house.organization_id, payment_id=payment.pk)
+            other = threads.submit(in_the_other_thread)
+            wait_until_somebody_waits_for_a_lock()
+            apply_answer(invoice=invoice, payment=locked, answer=answer, now=moment())
+        other.result(timeout=20)
+
+    assert (house.status(), house.balance().receivable, house.balance().prepaid) == (Invoice.Status.PAID, 0, credit)
+    assert house.mails() == ["receipt"] * mails
+    call_command("audit")
+
+
+def test_who_closes_a_period_waits_for_whoever_is_at_it(cast: stories.Cast) -> None:
+    use(cast.acme.organization, at=BEFORE - timedelta(days=30), usage=TokenUsage(input_tokens=100_000_000))
+    [period] = cycle.periods_of_month("2026-09", now=NOON)
+
+    def close() -> Invoice | None:
+        try:
+            return invoicing.close_period(organization_id=period.organization_id, period_id=period.period_id, now=NOON)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(2) as threads:
+        with tenant_scope([period.organization_id]):
+            BillingPeriod.objects.select_for_update().get(pk=period.period_id)
+            closing = [threads.submit(close) for _time in range(2)]
+            wait_until_somebody_waits_for_a_lock(how_many=2)
+        first, second = (future.result(timeout=20) for future in closing)
+    assert first is not None and second is not None and first.pk == second.pk
+
+
+def test_a_mail_that_somebody_is_at_holds_up_nobody(cast: stories.Cast) -> None:
+    invoice = invoice_of(cast.acme)
+    with tenant_scope([invoice.organization_id]):
+        mail = mails.enqueue(
+            kind=OutboxMail.Kind.RECEIPT,
+            key="receipt:test",
+            organization=cast.acme.organization,
+            recipient="owner@acme.example",
+            language="ko",
+            invoice=invoice,
+            now=NOON,
+        )
+
+    def claim() -> OutboxMail | None:
+        try:
+            return outbox.claim(mail.organization_id, mail.pk, now=NOON)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as threads:
+        with tenant_scope([mail.organization_id]):
+            OutboxMail.objects.select_for_update().get(pk=mail.pk)
+            assert threads.submit(claim).result(timeout=5) is None
+        claimed = threads.submit(claim).result(timeout=5)
+        assert claimed is not None and claimed.pk == mail.pk
+        assert threads.submit(claim).result(timeout=5) is None, "its lease is not over"
+
+
+def wait_until_somebody_waits_for_a_lock(*, how_many: int = 1) -> None:
+    query = """
+        SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
+        WHERE NOT granted AND datname = current_database()
+    """
+    deadline = time.monotonic() + 10
+    while True:
+        with connections["system"].cursor() as cursor:
+            cursor.execute(query)
+            waiting = cursor.fetchone()[0]
+        if waiting >= how_many:
+            return
+        assert time.monotonic() < deadline, f"{waiting} wait"
+        time.sleep(0.02)
