@@ -53,7 +53,7 @@ def outstanding(invoice: Invoice, *, besides: Payment | None = None) -> Decimal:
 
 
 def lock_payment(*, organization_id: int, payment_id: UUID) -> tuple[Invoice, Payment]:
-    """A payment and its invoice, whose row keeps everybody else from both until the transaction ends. Raises Payment.DoesNotExist."""
+    """A payment and its invoice, whose row keeps others from both until the transaction ends. Raises Payment.DoesNotExist."""
     payments = Payment.objects.for_organization(organization_id)
     invoices = Invoice.objects.select_for_update().for_organization(organization_id)
     invoice = invoices.get(pk=payments.get(pk=payment_id).invoice_id)
