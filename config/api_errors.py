@@ -18,6 +18,8 @@ from billing.collection import AmountNotPossible, InvoiceNotOpen
 from billing.processors.selection import NoCardProcessor
 from catalog import price_book
 from ledger.retrying import is_transient
+from metering.formats.bodies import BodyTooLarge, UnknownEncoding
+from metering.formats.selection import UnknownFormat
 from metering.ingestion import RecordingUnavailable
 from metering.pushed_events import MalformedBatch, TooManyEvents
 
@@ -68,6 +70,10 @@ def _answer(error: Exception) -> Response | None:
             return Response(error_body("malformed_request", str(error)), status=400)
         case TooManyEvents():
             return Response(error_body("too_many_events", str(error)), status=413)
+        case BodyTooLarge():
+            return Response(error_body("too_large", str(error)), status=413)
+        case UnknownFormat() | UnknownEncoding():
+            return Response(error_body("unsupported_media_type", str(error)), status=415)
         case RecordingUnavailable():
             return _unavailable(error)
         case DatabaseError() if is_transient(error):

@@ -13,6 +13,7 @@ from billing import invoices_api, payments_api
 from catalog import api as catalog_api
 from catalog import prices_api
 from metering import api as metering_api
+from metering import push_api
 
 
 class Schema(ApiView, SpectacularAPIView):
@@ -39,6 +40,8 @@ class NoSuchAddress(PublicAPIView):
 version_1 = [
     path("usage", metering_api.Usage.as_view(), name="api-usage"),
     path("usage/events", metering_api.UsageEvents.as_view(), name="api-usage-events"),
+    path("usage/litellm", push_api.LiteLLMRecords.as_view(), name="api-usage-litellm"),
+    path("usage/otlp/v1/traces", push_api.OtlpTraces.as_view(), name="api-usage-otlp"),
     path("usage/events/<uuid:event_id>", metering_api.UsageEventDetail.as_view(), name="api-usage-event"),
     path("models", catalog_api.ModelList.as_view(), name="api-models"),
     path("models/<path:model_id>/prices", prices_api.ModelPrices.as_view(), name="api-model-prices"),

@@ -288,6 +288,8 @@ VAT_RATE = Decimal("0.10")
 USAGE_MAX_AGE_DAYS = env.int("USAGE_MAX_AGE_DAYS", default=35)
 USAGE_MAX_AHEAD_SECONDS = env.int("USAGE_MAX_AHEAD_SECONDS", default=300)
 USAGE_MAX_BATCH = 10_000
+USAGE_MAX_BODY = 50 * 1024 * 1024
+"""Bytes of a pushed body once it is decompressed."""
 
 # -- exchange rates ---------------------------------------------------------------------------------------------------
 KOREAEXIM_API_KEY = env("KOREAEXIM_API_KEY", default="")

@@ -5,25 +5,24 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-import msgspec
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 from rest_framework import serializers
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api_views import OrganizationAPIView
-from accounts.authentication import Caller, RememberedReporterAuthentication, Reporter
+from accounts.authentication import RememberedReporterAuthentication
 from accounts.models import ApiKey, Organization, Scope
 from accounts.pages import page
 from catalog.models import LanguageModel
 from metering import receipts, usage_queries
-from metering.ingestion import ingest
+from metering.formats.selection import format_of
 from metering.models import UsageEvent
+from metering.push_api import receive, verdicts
 from metering.ranges import context_of, month_or, require_full_hours
 from metering.usage_answers import event_json, receipt_json, row_json, sum_json, waiting_json
 from metering.usage_shapes import (
@@ -93,18 +92,20 @@ class UsageEvents(OrganizationAPIView):
     @extend_schema(
         operation_id="push_usage",
         summary="Report usage, a batch at a time",
-        request=PushedEventShape(many=True),
+        request={
+            "application/json": PushedEventShape(many=True),
+            "application/x-ndjson": PushedEventShape,
+            "application/cloudevents+json": dict[str, Any],
+            "application/cloudevents-batch+json": list[dict[str, Any]],
+        },
         responses={200: PushAnswer},
     )
     def post(self, request: Request) -> HttpResponse:
         """A verdict an event, in order: accepted, duplicate (recorded before, counted once), conflict (same id, other content:
-        the first stays), rejected with its reason. What is accepted is committed; sending a batch again is harmless.
+        the first stays), rejected with its reason. What is accepted is committed; sending a batch again is harmless. A JSON array,
+        one event a line (NDJSON), a CloudEvent or a batch of them, by Content-Type; gzip is accepted.
         """
-        reporter: Caller | Reporter = request.auth  # type: ignore[assignment]
-        if isinstance(reporter, Caller) and not reporter.may(scope=Scope.USAGE_WRITE, roles=()):
-            raise PermissionDenied("The API key lacks the scope usage:write.")
-        receipt = ingest(request._request.body, reporter=reporter, now=timezone.now())
-        return HttpResponse(msgspec.json.encode(receipt), content_type="application/json")
+        return verdicts(receive(request, format_of(request.content_type)))
 
     @extend_schema(
         operation_id="list_usage_events",

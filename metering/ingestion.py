@@ -1,7 +1,6 @@
-"""The door for pushed usage: a JSON array of events in, one verdict an event out. Joins the walk at `recording.record`.
+"""Behind the door for pushed usage: events of any format in, one verdict an event out. Joins the walk at `recording.record`.
 
-A body that fits is decoded in one go, straight into typed events; if anything in it does not fit, each element is decoded by
-itself, so that a bad event is rejected alone with its reason. Whatever a process receives at the same time shares a commit.
+A bad event is rejected alone with its reason. Whatever a process receives at the same time shares a commit.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +16,7 @@ from accounts.authentication import Caller, Reporter
 from accounts.models import Source
 from ledger.group_commit import GroupCommit, WriterStopped
 from metering import recording
-from metering.pushed_events import InvalidEvent, PushedEvent, decode_events, reported_cost, usage_of
+from metering.pushed_events import InvalidEvent, PushedEvent, reported_cost, usage_of
 from metering.reporters import key_ids, organization_ids, source_id_of
 from metering.reports import Outcome, Status, UsageReport
 
@@ -57,9 +56,8 @@ writer: GroupCommit[UsageReport, Outcome] = GroupCommit(_write, name="usage-reco
 """All requests of this process share its commits. Its clock is read when a group is written."""
 
 
-def ingest(body: bytes, *, reporter: Caller | Reporter, now: datetime) -> Receipt:
-    """Record the events of `body` and answer what is committed. Raises MalformedBatch, TooManyEvents, RecordingUnavailable."""
-    events = decode_events(body, at_most=settings.USAGE_MAX_BATCH)
+def ingest(events: Sequence[PushedEvent | InvalidEvent], *, reporter: Caller | Reporter, now: datetime) -> Receipt:
+    """Record the events and answer what is committed. Raises RecordingUnavailable."""
     reports = _reports(events, reporter, now=now)
     outcomes = iter(_record([report for report in reports if isinstance(report, UsageReport)]))
     verdicts = []

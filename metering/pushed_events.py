@@ -93,14 +93,14 @@ _batch = msgspec.json.Decoder(list[PushedEvent])
 _elements = msgspec.json.Decoder(list[msgspec.Raw])
 _event = msgspec.json.Decoder(PushedEvent)
 _anything = msgspec.json.Decoder(dict[str, object])
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def decode_events(body: bytes, *, at_most: int) -> Sequence[PushedEvent | InvalidEvent]:
     """The events of a body; of an element that is none, the reason. Raises MalformedBatch, TooManyEvents."""
     try:
         events = _batch.decode(body)
-    except _UNREADABLE:
+    except UNREADABLE:
         return _decode_each(body, at_most=at_most)
     if len(events) > at_most:
         raise TooManyEvents(at_most)
@@ -147,7 +147,7 @@ def _decode_each(body: bytes, *, at_most: int) -> Sequence[PushedEvent | Invalid
     elements = _split(body)
     if len(elements) > at_most:
         raise TooManyEvents(at_most)
-    return [_decode_one(element) for element in elements]
+    return [decode_event(element) for element in elements]
 
 
 def _split(body: bytes) -> Sequence[msgspec.Raw | bytes]:
@@ -155,7 +155,7 @@ def _split(body: bytes) -> Sequence[msgspec.Raw | bytes]:
     msgspec for the whole array; the standard library reads on, so that only its element fails."""
     try:
         return _elements.decode(body)
-    except _UNREADABLE as fault:
+    except UNREADABLE as fault:
         refusal = MalformedBatch(f"the body must be a JSON array of events: {fault}")
     try:
         found = json.loads(body.decode())
@@ -166,14 +166,14 @@ def _split(body: bytes) -> Sequence[msgspec.Raw | bytes]:
     return [json.dumps(element).encode() for element in found]
 
 
-def _decode_one(element: msgspec.Raw | bytes) -> PushedEvent | InvalidEvent:
+def decode_event(element: msgspec.Raw | bytes) -> PushedEvent | InvalidEvent:
     try:
         return _event.decode(element)
-    except _UNREADABLE as fault:
-        return InvalidEvent(_reason(fault), _readable_id(element))
+    except UNREADABLE as fault:
+        return InvalidEvent(reason_of(fault), _readable_id(element))
 
 
-def _reason(fault: Exception) -> str:
+def reason_of(fault: Exception) -> str:
     """msgspec's message with the field in front: "input_tokens: Expected `int`, got `str`"."""
     if not isinstance(fault, msgspec.ValidationError):
         return "the event is not readable JSON in UTF-8"
@@ -189,6 +189,6 @@ def _reason(fault: Exception) -> str:
 def _readable_id(element: msgspec.Raw | bytes) -> str | None:
     try:
         found = _anything.decode(element).get("id")
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
     return found if isinstance(found, str) and len(found) <= 200 else None

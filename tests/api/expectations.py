@@ -119,6 +119,8 @@ EXPECTATIONS: Mapping[str, Expectation] = {
     # REST
     "api/v1/usage": api(GET=EVERYBODY),
     "api/v1/usage/events": api(GET=EVERYBODY, POST=REPORTERS),
+    "api/v1/usage/litellm": api(POST=REPORTERS),
+    "api/v1/usage/otlp/v1/traces": api(POST=REPORTERS),
     "api/v1/usage/events/<uuid:event_id>": api(GET=EVERYBODY),
     "api/v1/models": public(),
     "api/v1/models/<path:model_id>": public(),

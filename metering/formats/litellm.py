@@ -1,0 +1,133 @@
+"""LiteLLM's generic callback in its three forms: a JSON array, NDJSON, one record (`log_format` json_array, ndjson, single).
+
+A record is known by `litellm_call_id`, else `id`; retries of one request share a `trace_id`. The organization is what LiteLLM
+knows of its own key (organization or team, alias or id), never what the caller said. Answers from LiteLLM's own cache and
+failed calls used no tokens of an upstream and are rejected, so that they are not charged.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from metering.formats.format import Convention, Format
+from metering.formats.reading import (
+    LONGEST_TAG,
+    Decoded,
+    count,
+    event_of,
+    first,
+    lines_of,
+    milliseconds_between,
+    moment_of_seconds,
+    part,
+    read_each,
+    read_json,
+    read_line,
+    text,
+)
+from metering.pushed_events import InvalidEvent, MalformedBatch, PushedEvent
+from pricing.disjoint import disjoint_counts
+
+TENANT_FIELDS = (
+    "user_api_key_org_alias", "user_api_key_org_id", "user_api_key_team_alias", "user_api_key_team_id",
+)  # fmt: skip
+"""Where a record may name the organization (its slug), in this order."""
+ROUTED = "openrouter"
+"""A provider whose models are known here by the author's name, without the provider's in front."""
+
+
+def decode(body: bytes, *, at_most: int) -> Decoded:
+    """Any of the three forms, told apart by their shape."""
+    try:
+        document = read_json(body)
+    except MalformedBatch:
+        lines = lines_of(body, at_most=at_most)
+        if len(lines) < 2:
+            raise
+        document = [read_line(line) for line in lines]
+    return read_each(document if isinstance(document, list) else [document], _event, at_most=at_most)
+
+
+def _event(record: Mapping[str, Any]) -> PushedEvent:
+    name = first([text(record.get("litellm_call_id")), text(record.get("id"))])
+    if name is None:
+        raise InvalidEvent("litellm_call_id or id: must be given")
+    if record.get("status") == "failure":
+        raise InvalidEvent("a failed call, which used no tokens", name)
+    if record.get("cache_hit") is True:
+        raise InvalidEvent("answered from LiteLLM's own cache, which used no tokens", name)
+    metadata = part(record, "metadata")
+    began, ended = moment_of_seconds(record.get("startTime")), moment_of_seconds(record.get("endTime"))
+    if ended is None:
+        raise InvalidEvent("endTime: must be given in seconds since 1970", name)
+    return event_of(
+        _counts(record, part(metadata, "usage_object"), name)
+        | {
+            "id": name,
+            "organization": first(text(metadata.get(field)) for field in TENANT_FIELDS),
+            "model": _model(record),
+            "occurred_at": ended,
+            "upstream": text(record.get("custom_llm_provider"), at_most=64),
+            "cost_usd": _cost(record.get("response_cost")),
+            "request_id": text(record.get("trace_id")),
+            "generation_id": text(record.get("id")),
+            "streamed": record.get("stream") if isinstance(record.get("stream"), bool) else None,
+            "latency_ms": milliseconds_between(began, ended),
+            "first_token_ms": milliseconds_between(began, moment_of_seconds(record.get("completionStartTime"))),
+            "end_user": text(record.get("end_user"), at_most=LONGEST_TAG),
+            "tags": _tags(record, metadata),
+        }
+    )
+
+
+def _counts(record: Mapping[str, Any], usage: Mapping[str, Any], name: str) -> dict[str, Any]:
+    prompt, completion = (
+        first([count(record.get(total)), count(usage.get(total))]) for total in ("prompt_tokens", "completion_tokens")
+    )
+    if prompt is None or completion is None:
+        raise InvalidEvent("prompt_tokens and completion_tokens: both must be given, as whole numbers from 0", name)
+    prompt_parts, completion_parts = part(usage, "prompt_tokens_details"), part(usage, "completion_tokens_details")
+    return dict(
+        disjoint_counts(
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            cache_read_tokens=first(
+                [count(prompt_parts.get("cached_tokens")), count(usage.get("cache_read_input_tokens"))]
+            ),
+            cache_write_tokens=first(
+                [count(prompt_parts.get("cache_creation_tokens")), count(usage.get("cache_creation_input_tokens"))]
+            ),
+            audio_input_tokens=count(prompt_parts.get("audio_tokens")),
+            reasoning_tokens=count(completion_parts.get("reasoning_tokens")),
+            audio_output_tokens=count(completion_parts.get("audio_tokens")),
+            image_output_tokens=count(completion_parts.get("image_tokens")),
+        )
+    )
+
+
+def _model(record: Mapping[str, Any]) -> str | None:
+    """`openrouter/mistralai/devstral-small` and, of provider mistralai, `devstral-small` both are `mistralai/devstral-small`."""
+    model, provider = text(record.get("model")), text(record.get("custom_llm_provider"))
+    if model is None or provider is None:
+        return model
+    if provider == ROUTED:
+        return model.removeprefix(f"{ROUTED}/")
+    return model if "/" in model else f"{provider}/{model}"
+
+
+def _cost(value: Any) -> str | None:
+    """A JSON number, whose text still has the digits that were sent."""
+    return format(Decimal(value), "f") if type(value) is int or isinstance(value, Decimal) else None
+
+
+def _tags(record: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, str]:
+    tags = record.get("request_tags")
+    found = {
+        "request_tags": text(",".join(map(str, tags)), at_most=LONGEST_TAG) if isinstance(tags, list) else None,
+        "model_group": text(record.get("model_group"), at_most=LONGEST_TAG),
+        "key_alias": text(metadata.get("user_api_key_alias"), at_most=LONGEST_TAG),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+FORMAT = Format("LiteLLM generic callback", ("application/json", "application/x-ndjson"), Convention.INCLUDED, decode)
