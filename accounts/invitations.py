@@ -151,14 +151,17 @@ def token_of(*, invitation_id: int, nonce: str) -> str:
 
 
 def _renew(invitation: Invitation, *, now: datetime) -> None:
-    """Save it with a fresh token. The number is part of the token, so a new row is saved before it is known."""
+    """Save it with a fresh token. The number is part of the token, so a new row is saved before it is known.
+
+    By the tenant's connection, said by name: a new row would follow its organization to the one that this was looked up by.
+    """
     invitation.nonce = secrets.token_urlsafe(16)
     invitation.sent_at, invitation.expires_at = now, now + VALID_FOR
     if invitation.pk is None:
         invitation.digest = secrets.token_bytes(32)
-        invitation.save()
+        invitation.save(using="default")
     invitation.digest = _digest(token_of(invitation_id=invitation.pk, nonce=invitation.nonce))
-    invitation.save()
+    invitation.save(using="default")
 
 
 def _digest(token: str) -> bytes:

@@ -296,3 +296,12 @@ def test_two_hundred_calls_at_once_never_pass_a_limit(cast: stories.Cast) -> Non
     for company in companies:
         assert standing(company, key=company.key).held == 0
     call_command("audit")
+
+
+def test_a_limit_stands_or_falls_with_its_transaction(acme: stories.Company) -> None:
+    """Also where the organization was looked up across tenants, as a page's visitor's is."""
+    looked_up = stories.Organization.objects.using("system").get(pk=acme.organization.pk)
+    with pytest.raises(ZeroDivisionError), tenant_scope([looked_up.pk]):
+        set_limit(organization=looked_up, amount=Decimal(100), actor=None, now=NOON)
+        raise ZeroDivisionError
+    assert not SpendLimit.objects.using("system").exists()
