@@ -1,4 +1,5 @@
-"""The outbox: a mail is written down in the transaction of what it tells, and goes out later (`delivery.py`).
+"""The outbox: a mail is written down in the transaction of what it tells, and goes out (`delivery.py`) once that is committed: at
+once if the broker is there to ring the worker, else with beat's next sweep. An invoice's mail waits for its PDF.
 
 What each kind carries in `context` (money as text, in the invoice's currency):
 
@@ -14,6 +15,7 @@ from email.utils import parseaddr
 from uuid import uuid4
 
 from django.conf import settings
+from django.db import transaction
 
 from accounts.models import Invitation, Organization
 from billing.models import Invoice, OutboxMail
@@ -32,7 +34,7 @@ def enqueue(
 ) -> OutboxMail:
     """Queue a mail once per `key`; its Message-ID stays the same however often it must be sent."""
     mail_id = uuid4()
-    mail, _made = OutboxMail.objects.get_or_create(
+    mail, made = OutboxMail.objects.get_or_create(
         organization=organization,
         key=key,
         defaults={
@@ -47,6 +49,8 @@ def enqueue(
             "created_at": now,
         },
     )
+    if made and kind != OutboxMail.Kind.INVOICE:
+        transaction.on_commit(lambda: _ring(mail), robust=True)
     return mail
 
 
@@ -61,6 +65,12 @@ def enqueue_invitation(invitation: Invitation, *, now: datetime) -> OutboxMail:
         context={"invitation": invitation.pk},
         now=now,
     )
+
+
+def _ring(mail: OutboxMail) -> None:
+    from billing import tasks  # which run the steps that write mails down
+
+    tasks.ring(tasks.deliver_mail, organization_id=mail.organization_id, mail_id=str(mail.pk))
 
 
 def _own_domain() -> str:

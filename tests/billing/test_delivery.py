@@ -1,5 +1,6 @@
 """Mails over real SMTP into the mailbox stand-in: at least once, one Message-ID, and nobody waits for somebody else's trouble."""
 
+import contextlib
 import subprocess
 import sys
 import threading
@@ -13,11 +14,15 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connections
 from django.urls import resolve
+from django.utils import timezone
+from kombu.exceptions import OperationalError
 from pytest_django.fixtures import Settings
 
-from accounts.models import AuditEntry, BillingProfile, Organization
+from accounts import invitations
+from accounts.models import AuditEntry, BillingProfile, Membership, Organization, Role
 from accounts.tenancy import tenant_scope
 from billing import cycle, delivery, documents, invoicing, mails, outbox, tasks
+from billing.bank_transfers import record_transfer
 from billing.models import Invoice, OutboxMail
 from config.launch.places import CHECKOUT
 from config.launch.ports import free_port
@@ -145,6 +150,62 @@ def test_closing_a_month_rings_for_the_pdf_and_the_mail(cast: Cast, mailbox: Sta
     tasks.close_period.delay(organization_id=period.organization_id, period_id=period.period_id)
     [letter] = received(mailbox, ACME)
     assert [attachment["filename"] for attachment in letter["attachments"]] == ["INV-000001.pdf"]
+
+
+def test_a_receipt_leaves_as_soon_as_it_is_committed(invoice: Invoice, mailbox: StandIn, workers: None) -> None:
+    pay(invoice)
+    assert [letter["subject"].strip() for letter in received(mailbox, ACME)] == [
+        "[인보이스랩] 결제 영수증 (INV-000001)"
+    ]
+
+
+def test_nobody_is_rung_for_what_was_not_committed(cast: Cast, mailbox: StandIn, workers: None) -> None:
+    acme = cast.acme.organization
+    with contextlib.suppress(ZeroDivisionError), tenant_scope([acme.pk]):
+        invite(acme, cast)
+        assert received(mailbox) == [], "not before the end of the transaction"
+        raise ZeroDivisionError
+    assert received(mailbox) == []
+    with tenant_scope([acme.pk]):
+        invite(acme, cast)
+    assert len(received(mailbox, "minji@acme.example")) == 1
+
+
+def test_without_a_broker_the_mail_waits_for_the_sweep(
+    invoice: Invoice, mailbox: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose(*_arguments: object, **_options: object) -> None:
+        raise OperationalError("the broker is gone")
+
+    monkeypatch.setattr(tasks.deliver_mail, "apply_async", lose)
+    pay(invoice)
+    assert received(mailbox) == []
+    assert delivery.deliver_waiting(now=LATER).sent == 2, "the invoice and the receipt"
+
+
+def pay(invoice: Invoice) -> None:
+    record_transfer(
+        organization_id=invoice.organization_id,
+        invoice_id=invoice.pk,
+        amount=invoice.amount_due,
+        payer_name="Acme",
+        key="t1",
+        received_at=AFTER,
+        actor=None,
+        now=AFTER,
+    )
+
+
+def invite(organization: Organization, cast: Cast) -> None:
+    inviter = Membership.objects.for_organization(organization).get(user=cast.acme.owner)
+    invitation = invitations.invite(
+        organization=organization,
+        email="minji@acme.example",
+        role=Role.VIEWER,
+        inviter=inviter,
+        now=timezone.now(),
+    )
+    mails.enqueue_invitation(invitation, now=invitation.sent_at)
 
 
 def test_english_customers_read_english(cast: Cast, mailbox: StandIn) -> None:
