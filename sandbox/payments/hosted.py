@@ -92,7 +92,7 @@ def _checkout_page(request: web.Request, session: Object, *, problem: str = "") 
     setup = session["mode"] == "setup"
     title = texts("setup_title" if setup else "payment_title")
     lines = "".join(
-        f"<tr><td>{escape(line['description'])} × {line['quantity']:,}</td>"
+        f'<tr><td class="text">{escape(line["description"])} × {line["quantity"]:,}</td>'
         f'<td class="num">{show(line["amount_total"], line["currency"])}</td></tr>'
         for line in session["_lines"]
     )

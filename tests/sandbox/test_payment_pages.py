@@ -53,6 +53,14 @@ def test_paying_on_the_page(client, listener):
     assert "이미 완료된" in send(session.url)[2]
 
 
+def test_a_long_description_wraps_instead_of_pushing_the_amount_away(processor, client):
+    name = "주식회사 이름이아주긴회사 INV-000042 " * 6
+    price = {"currency": "krw", "unit_amount": 6_000, "product_data": {"name": name}}
+    session = open_session(client, "payment", line_items=[{"price_data": price, "quantity": 1}])
+    assert f'<td class="text">{name.strip()} × 1</td>' in send(session.url)[2].replace(f"{name} ×", f"{name.strip()} ×")
+    assert "td.text { white-space: normal; }" in send(f"{processor.url}/style.css")[2]
+
+
 @pytest.mark.parametrize(("card", "message"), [("declines", "거절되었습니다"), ("insufficient_funds", "부족합니다")])
 def test_another_card_after_a_refusal(processor, client, card, message):
     session = open_session(client, "payment")
