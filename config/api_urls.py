@@ -1,9 +1,13 @@
 """The addresses under /api/: version 1, its OpenAPI schema, the docs. What is none of them gets the API's own 404."""
 
+from django.conf import settings
 from django.urls import include, path, re_path
+from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
+from rest_framework.response import Response
 
 from accounts import api as accounts_api
 from accounts import organization_api
@@ -12,6 +16,7 @@ from billing import api as billing_api
 from billing import invoices_api, payments_api
 from catalog import api as catalog_api
 from catalog import prices_api
+from dashboard.access import speak_language_of
 from metering import api as metering_api
 from metering import push_api
 
@@ -21,10 +26,19 @@ class Schema(ApiView, SpectacularAPIView):
 
 
 class Docs(SpectacularSwaggerSplitView):
-    """The browsable docs. Swagger's own page has a style element inline, which our Content-Security-Policy refuses."""
+    """The browsable docs, a page of the site. Swagger's own has an inline style, which our Content-Security-Policy refuses."""
 
+    authentication_classes = (SessionAuthentication,)
     template_name = "api/docs.html"
     url_name = "api-schema"
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request, *args: object, **kwargs: object) -> Response:
+        if request.user.is_authenticated:
+            speak_language_of(request)
+        response: Response = super().get(request, *args, **kwargs)
+        response.data |= {"section": "docs", "rest_url": f"{settings.SITE_URL}/api/v1"}
+        return response
 
 
 class NoSuchAddress(PublicAPIView):
