@@ -1,14 +1,22 @@
 """Publish an exchange rate. A correction of a day is a new revision; nothing that was applied changes."""
 
+from collections.abc import Mapping
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 
-from django.db import transaction
-from django.db.models import Max
+from django.db import connections, transaction
 
 from accounts.audit_log import write_audit_entry
 from accounts.models import User
 from catalog.models import ExchangeRate
+
+FOUR_DECIMALS = Decimal("0.0001")
+WAIT_FOR_OTHERS = "SELECT pg_advisory_xact_lock(hashtext('catalog_exchangerate'))"
+"""Publishers compare with what is there and then write: one after the other."""
+
+
+class InvalidRate(ValueError):
+    """No rate: not above zero, not a number, or with more than 4 decimals."""
 
 
 def publish_exchange_rate(
@@ -20,16 +28,26 @@ def publish_exchange_rate(
     base: str = "USD",
     quote: str = "KRW",
     actor: User | None = None,
+    detail: Mapping[str, object] | None = None,
 ) -> ExchangeRate | None:
-    """Note that `source` published `rate` (quote per base, at most 4 decimals) on a day; None if it is known already."""
+    """Note that `source` published `rate` (quote per base, at most 4 decimals) on a day; None if it is known already.
+
+    `detail` goes to the audit log too. Raises InvalidRate.
+    """
+    if not rate.is_finite() or rate <= 0 or rate != four_decimals(rate):
+        raise InvalidRate(f"{rate} is no exchange rate")
     with transaction.atomic(using="system"):
-        same_day = ExchangeRate.objects.using("system").filter(
-            base=base, quote=quote, source=source, published_on=published_on
+        with connections["system"].cursor() as cursor:
+            cursor.execute(WAIT_FOR_OTHERS)
+        newest = (
+            ExchangeRate.objects.using("system")
+            .filter(base=base, quote=quote, source=source, published_on=published_on)
+            .order_by("-revision")
+            .first()
         )
-        newest = same_day.order_by("-revision").first()
         if newest is not None and newest.rate == rate:
             return None
-        revision = (same_day.aggregate(Max("revision"))["revision__max"] or 0) + 1
+        revision = newest.revision + 1 if newest else 1
         row = ExchangeRate.objects.using("system").create(
             base=base,
             quote=quote,
@@ -45,7 +63,12 @@ def publish_exchange_rate(
             target=f"{base}/{quote} {published_on.isoformat()}",
             actor=actor,
             now=now,
-            detail={"rate": format(rate, "f"), "source": source, "revision": revision},
+            detail={"rate": format(rate, "f"), "source": source, "revision": revision} | dict(detail or {}),
             using="system",
         )
     return row
+
+
+def four_decimals(rate: Decimal) -> Decimal:
+    """What an exchange rate may have (DESIGN §4.2), rounded half to even."""
+    return rate.quantize(FOUR_DECIMALS, rounding=ROUND_HALF_EVEN)

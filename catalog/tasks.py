@@ -6,6 +6,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
+from catalog import rate_import, rate_watch
 from catalog.feed import outcomes, running
 from catalog.feed.fetching import Unreachable
 from catalog.feed.snapshot import SnapshotRefused
@@ -24,3 +25,15 @@ def import_prices() -> None:
         logger.warning("price list not imported: %s", fault)
     else:
         logger.info("price list imported: %s", imported.counts if imported else "not modified")
+
+
+@shared_task
+def import_exchange_rates() -> None:
+    """Ask the configured sources what they published."""
+    rate_import.import_configured(now=timezone.now())
+
+
+@shared_task
+def watch_exchange_rates() -> None:
+    """Notice that exchange rates run out before they have."""
+    rate_watch.watch_exchange_rates(now=timezone.now())

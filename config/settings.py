@@ -161,6 +161,8 @@ CELERY_BEAT_SCHEDULE = {
     "resolve-unknown-payments": sweep("billing.tasks.resolve_unknown_payments", every=15),
     "sweep-documents": sweep("billing.tasks.sweep_documents", every=60),
     "sweep-mail": sweep("billing.tasks.sweep_mail", every=15),
+    "import-exchange-rates": sweep("catalog.tasks.import_exchange_rates", every=2 * 3600),
+    "watch-exchange-rates": sweep("catalog.tasks.watch_exchange_rates", every=600),
     "import-prices": sweep("catalog.tasks.import_prices", every=60),
 }
 

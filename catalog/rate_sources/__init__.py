@@ -1,0 +1,1 @@
+"""Where exchange rates come from by themselves: one module a publisher, all behind `interface.RateSource`."""
