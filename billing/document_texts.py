@@ -10,12 +10,11 @@ from decimal import Decimal
 from types import MappingProxyType
 
 from pricing.exact import exact_product
+from pricing.money_text import MINUS, grouped, money_in_full
 from pricing.tokens import PIECE_CLASSES, TokenClass
-from pricing.totals import MINOR_UNITS
 
 KOREAN, ENGLISH = "ko", "en"
-MINUS, EN_DASH = "−", "–"
-SYMBOLS: Mapping[str, str] = MappingProxyType({"KRW": "₩", "USD": "$"})
+EN_DASH = "–"
 TOKENS_PER_PRICE = 1_000_000
 
 WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -155,8 +154,7 @@ def rate_source(name: str, language: str) -> str:
 
 def money(amount: Decimal, currency: str) -> str:
     """`₩12,345`, `−$12.34`: all of its digits, at least the minor unit's."""
-    sign = MINUS if amount < 0 else ""
-    return f"{sign}{SYMBOLS[currency]}{_grouped(abs(amount), decimals=MINOR_UNITS[currency])}"
+    return money_in_full(amount, currency)
 
 
 def unit_price(price: Decimal, token_class: str, currency: str, language: str) -> str:
@@ -175,7 +173,7 @@ def quantity(count: Decimal, token_class: str, language: str) -> str:
 
 def percent(ratio: Decimal) -> str:
     """`10%` for 0.1000."""
-    return f"{_grouped(exact_product(ratio, 100), decimals=0)}%"
+    return f"{grouped(exact_product(ratio, 100))}%"
 
 
 def exchange_rate(rate: Mapping[str, str], language: str) -> str:
@@ -185,7 +183,7 @@ def exchange_rate(rate: Mapping[str, str], language: str) -> str:
         "exchange_rate",
         language,
         base=rate["base"],
-        rate=_grouped(Decimal(rate["rate"]), decimals=2),
+        rate=grouped(Decimal(rate["rate"]), decimals=2),
         unit=won if rate["quote"] == "KRW" else rate["quote"],
         source=rate_source(rate["source"], language),
         date=rate["published_on"],
@@ -227,13 +225,6 @@ def month(first_day: date, language: str) -> str:
 def registration_number(text: str) -> str:
     """`220-81-62517`, also where it was kept without hyphens."""
     return f"{text[:3]}-{text[3:5]}-{text[5:]}" if len(text) == 10 and text.isdecimal() else text
-
-
-def _grouped(size: Decimal, *, decimals: int) -> str:
-    """By threes, without trailing zeros beyond `decimals`."""
-    whole, _, fraction = f"{size:,f}".partition(".")
-    fraction = fraction.rstrip("0").ljust(decimals, "0")
-    return f"{whole}.{fraction}" if fraction else whole
 
 
 _MONTHS = (

@@ -13,12 +13,13 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
+from pricing.money_text import MINUS, grouped, minor_digits, money_in_full, with_symbol
+
 register = template.Library()
 
 UNKNOWN = "–"
-MINUS = "−"
-SYMBOLS = {"KRW": "₩", "USD": "$", "EUR": "€", "JPY": "¥"}
-MINOR_DIGITS = {"KRW": 0, "JPY": 0}
+PRICE_DECIMALS = {"KRW": 0, "USD": 3}
+"""The least that prices are written with."""
 TOKENS_PER_PRICE = 1_000_000
 DIGITS = 60
 """More than any amount has: NUMERIC(38,20) times a million."""
@@ -30,20 +31,9 @@ def decimal_of(value: Number) -> Decimal | None:
     return None if value is None or value == "" else Decimal(value)
 
 
-def plain(value: Decimal) -> str:
-    """All digits of `value`, grouped by three, without trailing zeros or an exponent."""
-    text = f"{value:,f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
 def rounded(value: Decimal, digits: int) -> Decimal:
     with localcontext(prec=DIGITS):
         return value.quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP)
-
-
-def with_symbol(text: str, currency: str, *, negative: bool) -> str:
-    symbol = SYMBOLS.get(currency, f"{currency} ")
-    return f"{MINUS if negative else ''}{symbol}{text}"
 
 
 @register.filter
@@ -53,11 +43,11 @@ def money(value: Number, currency: str = "KRW") -> str:
     if amount is None:
         return UNKNOWN
     size = amount.copy_abs()
-    digits = MINOR_DIGITS.get(currency, 2)
+    digits = minor_digits(currency)
     shown = rounded(size, digits)
     if size and not shown:
         shown = rounded(size, 1 - size.adjusted())
-        return with_symbol(plain(shown), currency, negative=amount < 0)
+        return with_symbol(grouped(shown), currency, negative=amount < 0)
     return with_symbol(f"{shown:,f}", currency, negative=amount < 0)
 
 
@@ -67,11 +57,7 @@ def money_exact(value: Number, currency: str = "KRW") -> str:
     amount = decimal_of(value)
     if amount is None:
         return UNKNOWN
-    size = amount.copy_abs()
-    digits = MINOR_DIGITS.get(currency, 2)
-    shown = rounded(size, digits)
-    text = f"{shown:,f}" if shown == size else plain(size)
-    return with_symbol(text, currency, negative=amount < 0)
+    return money_in_full(amount, currency)
 
 
 @register.simple_tag
@@ -95,7 +81,7 @@ def money_fine(value: Number, currency: str = "KRW") -> SafeString:
     if amount is None:
         return format_html('<span class="number">{}</span>', UNKNOWN)
     size = abs(amount)
-    shown = rounded(size, MINOR_DIGITS.get(currency, 2) + 2)
+    shown = rounded(size, minor_digits(currency) + 2)
     if size and not shown:
         shown = rounded(size, 1 - size.adjusted())
     return format_html(
@@ -123,9 +109,7 @@ def price_text(price: Number, currency: str = "USD") -> str:
     amount = decimal_of(price)
     if amount is None:
         return UNKNOWN
-    digits = MINOR_DIGITS.get(currency, 3)
-    shown = rounded(amount.copy_abs(), digits)
-    text = f"{shown:,f}" if shown == amount.copy_abs() else plain(amount.copy_abs())
+    text = grouped(amount.copy_abs(), decimals=PRICE_DECIMALS.get(currency, 3))
     return with_symbol(text, currency, negative=amount < 0)
 
 
@@ -144,7 +128,7 @@ def tokens_compact(count: int | None) -> str:
         return korean_units(count)
     for unit, size in (("B", 10**9), ("M", 10**6), ("K", 10**3)):
         if abs(count) >= 10 * size or (abs(count) >= size and unit != "K"):
-            return f"{plain(rounded(Decimal(count) / size, 1))}{unit}".replace("-", MINUS)
+            return f"{grouped(rounded(Decimal(count) / size, 1))}{unit}".replace("-", MINUS)
     return tokens(count)
 
 
@@ -157,7 +141,7 @@ def korean_units(count: int) -> str:
         if size >= factor:
             rest = size % factor // (factor // 10**4)
             return f"{sign}{size // factor:,}{large}" + (f" {rest:,}{small}" if rest else "")
-    return f"{sign}{plain(rounded(Decimal(size) / 10**4, 1 if size < 10**6 else 0))}만"
+    return f"{sign}{grouped(rounded(Decimal(size) / 10**4, 1 if size < 10**6 else 0))}만"
 
 
 @register.filter
@@ -176,7 +160,7 @@ def percent(ratio: Number, digits: int = 1) -> str:
     value = decimal_of(ratio)
     if value is None:
         return UNKNOWN
-    return f"{plain(rounded(value * 100, digits))}%".replace("-", MINUS)
+    return f"{grouped(rounded(value * 100, digits))}%".replace("-", MINUS)
 
 
 def local(moment: date) -> date:
