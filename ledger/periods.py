@@ -7,8 +7,6 @@ from zoneinfo import ZoneInfo
 
 from django.db import connections
 
-from ledger.models import BillingPeriod
-
 LOCK_OPEN_PERIODS = """
 SELECT organization_id, id, starts_at, ends_at FROM ledger_billingperiod
 WHERE organization_id = ANY(%s) AND ends_at > %s AND status = 'open'
@@ -39,12 +37,6 @@ def month_bounds(at: datetime, *, zone: str) -> tuple[datetime, datetime]:
     start = local.replace(day=1, hour=0, minute=0, second=0, microsecond=0, fold=0)
     year, month = (start.year + 1, 1) if start.month == 12 else (start.year, start.month + 1)
     return start.astimezone(UTC), start.replace(year=year, month=month).astimezone(UTC)
-
-
-def period_at(organization_id: int, at: datetime, *, zone: str) -> BillingPeriod:
-    """The period of `organization_id` that contains `at`, made if there is none yet. Needs the organization's tenant scope."""
-    _add_periods([(organization_id, at)], {organization_id: zone})
-    return BillingPeriod.objects.for_organization(organization_id).get(starts_at__lte=at, ends_at__gt=at)
 
 
 def lock_periods_for_charges(

@@ -22,6 +22,8 @@ from catalog.markups import set_markup
 from catalog.models import CostTable, LanguageModel
 from catalog.publishing import publish_cost_price
 from ledger import partitions
+from ledger.models import BillingPeriod
+from ledger.periods import lock_periods_for_charges
 from metering import reporters
 from metering.recording import record
 from metering.reports import Outcome, UsageReport
@@ -187,6 +189,12 @@ def make_member(organization: Organization, role: Role, *, now: datetime) -> Use
     user = make_user(f"{role.value}@{organization.slug}.example")
     Membership.objects.using("system").create(organization=organization, user=user, role=role, created_at=now)
     return user
+
+
+def period_of(organization: Organization, at: datetime) -> BillingPeriod:
+    """The period that takes a charge of `at`, made if there is none yet. Needs the organization's tenant scope."""
+    chosen = lock_periods_for_charges({organization.pk: [at]}, zones={organization.pk: organization.zone}, now=at)
+    return BillingPeriod.objects.for_organization(organization).get(pk=chosen[organization.pk, at].id)
 
 
 def make_key(

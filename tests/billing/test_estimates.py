@@ -11,7 +11,7 @@ from accounts.tenancy import tenant_scope
 from billing import estimates
 from billing.usage_lines import UsageLine, billable_quantities, usage_lines
 from ledger.models import BillingPeriod
-from ledger.periods import month_bounds, period_at
+from ledger.periods import month_bounds
 from metering.models import UsageEvent
 from pricing.exact import exact_sum
 from pricing.tokens import FIELD_OF, TokenClass, TokenUsage
@@ -30,7 +30,7 @@ def cast(db: None) -> stories.Cast:
 def lines_of(cast: stories.Cast, at: datetime = NOW) -> list[UsageLine]:
     acme = cast.acme.organization
     with tenant_scope([acme.pk]):
-        return usage_lines(organization=acme, period=period_at(acme.pk, at, zone=acme.zone))
+        return usage_lines(organization=acme, period=stories.period_of(acme, at))
 
 
 def open_periods(cast: stories.Cast, now: datetime = NOW) -> list[estimates.PeriodEstimate]:
@@ -61,7 +61,7 @@ def test_a_late_charge_names_its_month_of_service(cast: stories.Cast) -> None:
     acme = cast.acme.organization
     stories.use(acme, at=LAST_MONTH)
     with tenant_scope([acme.pk]):
-        period_at(acme.pk, NOW, zone=acme.zone)
+        stories.period_of(acme, NOW)
     ended = BillingPeriod.objects.using("system").filter(organization=acme, ends_at__lte=NOW)
     ended.update(status=BillingPeriod.Status.CLOSED, closed_at=NOW)
     stories.use(acme, at=LAST_MONTH, now=NOW, usage=TokenUsage(input_tokens=215_000_000))
@@ -122,7 +122,7 @@ def test_the_lines_are_what_was_charged_to_the_last_digit(
         )
     with tenant_scope([acme.pk]):
         charged = exact_sum(UsageEvent.objects.for_organization(acme).values_list("amount", flat=True))
-        lines = usage_lines(organization=acme, period=period_at(acme.pk, NOW, zone=acme.zone))
+        lines = usage_lines(organization=acme, period=stories.period_of(acme, NOW))
         *_earlier, current = estimates.open_periods(organization=acme, now=NOW)
     assert exact_sum(line.amount for line in lines) == charged
     totals = invoice_totals([line.amount for line in lines], currency="KRW", tax_rate=Decimal("0.1"))

@@ -10,7 +10,7 @@ from accounts.tenancy import tenant_scope
 from ledger.event_ids import first_id_at, moment_of, new_id
 from ledger.models import BillingPeriod
 from ledger.partitions import following_months
-from ledger.periods import lock_periods_for_charges, month_bounds, period_at
+from ledger.periods import lock_periods_for_charges, month_bounds
 from tests import stories
 from tests.stories import NOON
 
@@ -51,14 +51,14 @@ def acme(db: None) -> stories.Company:
 
 def test_a_period_is_made_once_and_found_again(acme: stories.Company) -> None:
     with tenant_scope([acme.organization.pk]):
-        first = period_at(acme.organization.pk, NOON, zone="Asia/Seoul")
-        second = period_at(acme.organization.pk, NOON + timedelta(days=3), zone="Asia/Seoul")
+        first = stories.period_of(acme.organization, NOON)
+        second = stories.period_of(acme.organization, NOON + timedelta(days=3))
     assert first == second
 
 
 def test_periods_cannot_overlap(acme: stories.Company) -> None:
     with tenant_scope([acme.organization.pk]):
-        period = period_at(acme.organization.pk, NOON, zone="Asia/Seoul")
+        period = stories.period_of(acme.organization, NOON)
         with pytest.raises(IntegrityError), transaction.atomic():
             BillingPeriod.objects.create(
                 organization=acme.organization,
@@ -71,7 +71,7 @@ def test_periods_cannot_overlap(acme: stories.Company) -> None:
 def test_a_close_waits_for_a_running_charge(acme: stories.Company) -> None:
     organization_id = acme.organization.pk
     with tenant_scope([organization_id]):
-        period_at(organization_id, NOON, zone="Asia/Seoul")
+        stories.period_of(acme.organization, NOON)
     closed = threading.Event()
 
     def close() -> None:
