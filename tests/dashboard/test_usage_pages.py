@@ -121,3 +121,14 @@ def test_the_draft_of_the_running_month(owner: Client) -> None:
     drafts = owner.get("/o/acme/invoices").context["drafts"]
     for draft in drafts:
         assert sum(line.rounded for line in draft.lines) == draft.period.totals.subtotal
+
+
+def test_the_last_day_is_said_to_be_included(owner: Client, browse: Browse, cast: stories.Cast) -> None:
+    for path in ("/o/acme/usage", "/o/acme/requests"):
+        assert "Last day (included) inclusive Apply" in text_of(owner.get(path))
+        assert "마지막 날 (포함) 까지 포함" in text_of(browse(cast.acme.owner, language="ko").get(path))
+
+
+def test_fields_that_may_be_left_empty_say_so(owner: Client, browse: Browse, cast: stories.Cast) -> None:
+    assert "(optional)" in text_of(owner.get("/o/acme/keys/new"))
+    assert "(선택 입력)" in text_of(browse(cast.acme.owner, language="ko").get("/o/acme/keys/new"))
