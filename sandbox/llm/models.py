@@ -54,14 +54,9 @@ def provider_of(model: str) -> str:
     return {"mistralai": "Mistral", "openai": "OpenAI", "google": "Google"}.get(model.partition("/")[0], "Sandbox")
 
 
-def list_models() -> dict[str, Any]:
-    data = [_describe(model, *facts) for model, facts in _SOLD.items()]
-    router = _describe(ROUTER, "Auto Router", 2_000_000, DEFAULT_PRICE)
-    router["pricing"] = {"prompt": "-1", "completion": "-1"}
-    return {"object": "list", "data": [*data, router], "total_count": len(data) + 1}
-
-
-def _describe(model: str, name: str, context: int, price: Price) -> dict[str, Any]:
+def entry_of(model: str) -> dict[str, Any]:
+    """A model of these as `GET /models` lists it."""
+    name, context, price = _SOLD[model]
     return {
         "id": model,
         "object": "model",
@@ -69,7 +64,7 @@ def _describe(model: str, name: str, context: int, price: Price) -> dict[str, An
         "canonical_slug": model,
         "name": name,
         "created": 1_752_160_751,
-        "description": "A model of the sandbox.",
+        "description": "",
         "context_length": context,
         "architecture": {
             "modality": "text->text",

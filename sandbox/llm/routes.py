@@ -1,19 +1,22 @@
 """Which path is answered by what; `/api/v1/…` (OpenRouter's prefix) and `/v1/…` are the same."""
 
+import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
-from sandbox.faults import FaultQueue, UnknownFaultError
-from sandbox.llm import models, rendering
+from sandbox.faults import Fault, FaultQueue, UnknownFaultError
+from sandbox.llm import rendering
 from sandbox.llm.bill import Bill
 from sandbox.llm.connection import Connection, Handler, Reply, Request, response
+from sandbox.llm.price_list import PriceList
 from sandbox.llm.serving import Generations, error_response
 from sandbox.process import log
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 CREDITS_USD = 1000
-OPEN_PATHS = ("/healthz", "/readyz", "/sandbox/faults", "/sandbox/bill")
+OPEN_PATHS = ("/healthz", "/readyz", "/sandbox/faults", "/sandbox/bill", "/sandbox/models")
 
 
 class Routes:
@@ -23,11 +26,12 @@ class Routes:
         self._bill = bill
         self._queue = queue
         self._api_key = api_key
+        self._price_list = PriceList()
         self._table: dict[str, dict[str, Handler]] = {
             "/v1/chat/completions": {"POST": generations.chat},
             "/v1/completions": {"POST": generations.completion},
             "/v1/embeddings": {"POST": generations.embed},
-            "/v1/models": {"GET": _plain(self._models)},
+            "/v1/models": {"GET": self._models},
             "/v1/generation": {"GET": _plain(self._generation)},
             "/v1/credits": {"GET": _plain(self._credits)},
             "/sandbox/faults": {
@@ -35,6 +39,7 @@ class Routes:
                 "POST": _plain(self._order_faults),
                 "DELETE": _plain(self._clear_faults),
             },
+            "/sandbox/models": {"PUT": _plain(self._change_models), "DELETE": _plain(self._restore_models)},
             "/sandbox/bill": {"GET": _plain(self._show_bill), "DELETE": _plain(self._clear_bill)},
             "/healthz": {"GET": _plain(_well), "HEAD": _plain(_well)},
             "/readyz": {"GET": _plain(_well), "HEAD": _plain(_well)},
@@ -61,8 +66,29 @@ class Routes:
             return True
         return request.headers.get("authorization") == f"Bearer {self._api_key}"
 
-    def _models(self, request: Request) -> bytes:
-        return self._or_fault(request, lambda: response(_encode(models.list_models())))
+    def _models(self, request: Request, connection: Connection) -> Reply:
+        async def send() -> None:
+            body, etag = await asyncio.to_thread(self._price_list.answer)
+            headers = (("ETag", etag), ("Cache-Control", "no-cache"))
+            if request.headers.get("if-none-match") == etag:
+                await connection.send(response(b"", status=304, headers=headers))
+            else:
+                await connection.send(response(body, headers=headers))
+
+        fault = self._queue.take(where=request.path, named_only=True)
+        return send() if fault is None else _failed(fault)
+
+    def _change_models(self, request: Request) -> bytes:
+        try:
+            changes = msgspec.json.decode(request.body, type=dict[str, dict[str, Any] | None])
+        except msgspec.DecodeError as error:
+            return response(rendering.error(400, str(error)), status=400)
+        self._price_list.change(changes)
+        return response(b"{}")
+
+    def _restore_models(self, request: Request) -> bytes:
+        self._price_list.restore()
+        return response(b"{}")
 
     def _generation(self, request: Request) -> bytes:
         def look_up() -> bytes:
@@ -80,9 +106,7 @@ class Routes:
     def _or_fault(self, request: Request, answer: Callable[[], bytes]) -> bytes:
         """A look-up fails only when a waiting fault names its path: the others are meant for generations."""
         fault = self._queue.take(where=request.path, named_only=True)
-        if fault is None:
-            return answer()
-        return error_response(fault) if fault.name.startswith("status-") else response(b'<html>{"data": ')
+        return answer() if fault is None else _failed(fault)
 
     def _list_faults(self, request: Request) -> bytes:
         return response(_encode({"waiting": self._queue.waiting(), "known": self._queue.known}))
@@ -104,6 +128,10 @@ class Routes:
     def _clear_bill(self, request: Request) -> bytes:
         self._bill.clear()
         return response(_encode(self._bill.report()))
+
+
+def _failed(fault: Fault) -> bytes:
+    return error_response(fault) if fault.name.startswith("status-") else response(b'<html>{"data": ')
 
 
 def _plain(answer: Callable[[Request], bytes]) -> Handler:
