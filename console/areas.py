@@ -1,6 +1,7 @@
 """All areas of the console: importing them puts their lists, details and pages on the site."""
 
 from console import (
+    alarms,
     applied_rates,
     audit,
     catalog,
@@ -9,17 +10,23 @@ from console import (
     invoice_deeds,
     invoices,
     listing,
+    mail_deeds,
     mails,
     markups,
     money,
     organizations,
+    payment_deeds,
     prices,
+    seller_deed,
+    service_key_deeds,
+    service_keys,
     standing,
     usage,
 )
 from console.site import site
 
 __all__ = [
+    "alarms",
     "applied_rates",
     "audit",
     "catalog",
@@ -28,11 +35,16 @@ __all__ = [
     "invoice_deeds",
     "invoices",
     "listing",
+    "mail_deeds",
     "mails",
     "markups",
     "money",
     "organizations",
+    "payment_deeds",
     "prices",
+    "seller_deed",
+    "service_key_deeds",
+    "service_keys",
     "site",
     "standing",
     "usage",

@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import AuditEntry
 from console.money import CUSTOMER
+from console.own_words import words_filter
 from console.read_only import ReadOnlyAdmin, raw_column
 from console.site import site
 
@@ -23,6 +24,22 @@ ACTIONS = {
     "organization.changed": _("Organization changed"),
     "payment.succeeded": _("Payment succeeded"),
     "payment.failed": _("Payment failed"),
+    "payment.canceled": _("Payment canceled"),
+    "payment.cancel_asked": _("End of a payment attempt asked for"),
+    "mail.sent_again": _("Mail sent again"),
+    "seller.set": _("Seller details entered"),
+    "source.added": _("Usage source added"),
+    "source.organizations_set": _("Organizations of a usage source chosen"),
+    "service_key.issued": _("Service key issued"),
+    "service_key.rotated": _("Service key replaced"),
+    "service_key.revoked": _("Service key revoked"),
+    "member.invited": _("Member invited"),
+    "member.invited_again": _("Member invited again"),
+    "member.joined": _("Member joined"),
+    "member.left": _("Member left"),
+    "member.removed": _("Member removed"),
+    "member.role_changed": _("Role changed"),
+    "invitation.canceled": _("Invitation canceled"),
     "spend_limit.set": _("Spend limit set"),
     "spend_limit.removed": _("Spend limit removed"),
     "credit.granted": _("Credit given"),
@@ -54,7 +71,7 @@ def person(entry: AuditEntry) -> object:
 @admin.register(AuditEntry, site=site)
 class AuditEntryAdmin(ReadOnlyAdmin):
     list_display = ("at", deed, "target", CUSTOMER, person)
-    list_filter = ("action", "organization", "actor")
+    list_filter = (("action", words_filter(lambda code: ACTIONS.get(code, code))), "organization", "actor")
     search_fields = ("action", "target", "actor__email", "organization__name")
     list_select_related = ("actor", "organization")
     date_hierarchy = "at"

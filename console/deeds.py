@@ -4,6 +4,7 @@ Nothing is kept between the steps but the form's own values, so going back or re
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +15,13 @@ from django.shortcuts import redirect
 from django.urls import path
 from django.utils import timezone
 from django.views import View
-from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES, TEXTAREA_CLASSES
+from unfold.widgets import (
+    CHECKBOX_CLASSES,
+    INPUT_CLASSES,
+    SELECT_CLASSES,
+    TEXTAREA_CLASSES,
+    UnfoldAdminCheckboxSelectMultipleWidget,
+)
 
 from console.site import site
 
@@ -26,16 +33,31 @@ class Refused(Exception):
     """The deed cannot be done; the message tells the operator why, in their language."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Obstacle:
+    """Why a deed cannot be done yet, and the deed that comes first: its label and address."""
+
+    text: Any
+    facts: Sequence[Row] = ()
+    label: Any
+    url: str
+
+
+LOOKS = {
+    forms.Select: SELECT_CLASSES,
+    forms.Textarea: TEXTAREA_CLASSES,
+    forms.CheckboxInput: [*CHECKBOX_CLASSES, "check"],
+    UnfoldAdminCheckboxSelectMultipleWidget: CHECKBOX_CLASSES,
+}
+
+
 class DeedForm(forms.Form):
     """A form in the console's looks."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for field in self.fields.values():
-            looks = {forms.Select: SELECT_CLASSES, forms.Textarea: TEXTAREA_CLASSES}.get(
-                type(field.widget), INPUT_CLASSES
-            )
-            field.widget.attrs.setdefault("class", " ".join(looks))
+            field.widget.attrs.setdefault("class", " ".join(LOOKS.get(type(field.widget), INPUT_CLASSES)))
 
 
 class MomentInput(forms.DateTimeInput):
@@ -81,9 +103,18 @@ class Deed(View):
         """Do it and return what happened, in words. Raises Refused."""
         raise NotImplementedError
 
+    def finish(self, outcome: Any) -> HttpResponse:
+        """Say what `do` returned, where one goes afterwards."""
+        messages.success(self.request, str(outcome))
+        return redirect(self.back())
+
     def back(self) -> str:
         """Where to go afterwards."""
         raise NotImplementedError
+
+    def obstacle(self) -> Obstacle | None:
+        """What has to be done first; while there is something, the form is not shown."""
+        return None
 
     def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         super().setup(request, *args, **kwargs)
@@ -98,8 +129,7 @@ class Deed(View):
             return self.show(form)
         try:
             if "confirm" in request.POST:
-                messages.success(request, str(self.do(form.cleaned_data, now=now)))
-                return redirect(self.back())
+                return self.finish(self.do(form.cleaned_data, now=now))
             return self.show(form, review=self.review(form.cleaned_data, now=now))
         except Refused as refusal:
             form.add_error(None, str(refusal))

@@ -15,10 +15,12 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import Organization
 from billing.models import Invoice, OutboxMail, Payment, ProcessorEvent
 from catalog.models import ExchangeRate
+from console.alarms import shown_alarms
 from console.exchange_rates import last_rate, won
 from console.figures import figure
 from console.invoices import overdue
 from console.months import day_bounds, month_of
+from console.own_words import in_words
 from console.read_only import list_of
 from console.site import site
 from console.takings import by_currency, takings_by_organization
@@ -48,6 +50,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "organizations": Organization.objects.filter(status=Organization.Status.ACTIVE).count(),
         "totals": by_currency(rows),
         "biggest": rows[:5],
+        **shown_alarms(),
         "tiles": [unrated_tile(), holds_tile(), *invoice_tiles(), *mail_tiles(), *processor_tiles(), rate_tile(now)],
     }
     return site.render(request, "console/home.html", title=_("Home"), **context)
@@ -150,4 +153,10 @@ def rate_tile(now: datetime) -> Tile:
     age = ngettext("%(count)d day old", "%(count)d days old", days) % {"count": days}
     most = settings.EXCHANGE_RATE_MAX_AGE_DAYS
     tone = "danger" if days > most else "warning" if days > most * 2 // 3 else "good"
-    return Tile(label=_("Exchange rate"), value=won(rate.rate), note=f"{rate.source}, {age}", url=url, tone=tone)
+    return Tile(
+        label=_("Exchange rate"),
+        value=won(rate.rate),
+        note=f"{in_words('source', rate.source)}, {age}",
+        url=url,
+        tone=tone,
+    )

@@ -6,44 +6,25 @@ from typing import Any
 
 from django import forms
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.urls import path
+from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from billing import document_files
 from billing.bank_transfers import InvalidAmount, KeyInUse, record_transfer
 from billing.invoicing import NotOpen, PaymentInProgress, StillLive, preview, reissue_invoice, void_invoice
-from billing.models import Document, Invoice
+from billing.models import Document
 from billing.sellers import NoSeller
 from billing.settlement import outstanding
-from console.deeds import Deed, DeedForm, MomentInput, Refused, Row, add_deed
+from console.deeds import DeedForm, MomentInput, Obstacle, Refused, Row, add_deed
 from console.figures import figure, money
-from console.read_only import address_of
+from console.one_invoice import InvoiceDeed
+from console.payment_deeds import attempt_in_the_way
 from console.site import site
 from console.standing import ReasonForm
 from pricing.exact import EXACT, ZERO
 from pricing.plain_text import plain
-
-
-class InvoiceDeed(Deed):
-    """On one invoice."""
-
-    def prepare(self, pk: Any) -> None:
-        self.invoice = get_object_or_404(Invoice.objects.select_related("organization", "period"), pk=pk)
-
-    def facts(self) -> list[Row]:
-        invoice = self.invoice
-        return [
-            (_("invoice"), invoice.number),
-            (_("organization"), invoice.organization),
-            (_("Status"), invoice.get_status_display()),
-            (_("Total"), money(invoice.total, invoice.currency)),
-            (_("Amount due"), money(invoice.amount_due, invoice.currency)),
-        ]
-
-    def back(self) -> str:
-        return address_of(self.invoice)
 
 
 class Void(InvoiceDeed):
@@ -54,6 +35,9 @@ class Void(InvoiceDeed):
     )
     button = _("Void the invoice")
     danger = True
+
+    def obstacle(self) -> Obstacle | None:
+        return attempt_in_the_way(self.invoice, now=timezone.now())
 
     def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
         invoice = self.invoice
@@ -75,7 +59,7 @@ class Void(InvoiceDeed):
         except NotOpen:
             raise Refused(gettext("Only an open invoice can be voided.")) from None
         except PaymentInProgress:
-            raise Refused(gettext("The invoice is being paid right now. Wait until that attempt has ended.")) from None
+            raise Refused(gettext("The invoice is being paid right now.")) from None
         return gettext("Invoice %(number)s is void.") % {"number": invoice.number}
 
 
@@ -107,7 +91,7 @@ class Reissue(InvoiceDeed):
         except StillLive:
             raise Refused(gettext("The period has another invoice that is not void.")) from None
         except NoSeller:
-            raise Refused(gettext("The seller's details are missing: run setup_production first.")) from None
+            raise Refused(gettext("The seller's details are missing: enter them first.")) from None
         return gettext("Invoice %(number)s is issued.") % {"number": self.invoice.number}
 
 

@@ -12,7 +12,8 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import TaxTreatment
 from billing.models import Document, Invoice, InvoiceLine, OutboxMail, Payment
 from console.figures import count_column, figure, money_column, named, percent_column
-from console.money import CUSTOMER
+from console.money import CUSTOMER, payment_failure, payment_status
+from console.payment_deeds import open_attempt
 from console.read_only import ReadOnlyAdmin, ReadOnlyInline, linked, raw_column, state_column
 from console.site import site
 from metering.token_labels import TOKEN_CLASSES
@@ -82,11 +83,11 @@ class Payments(ReadOnlyInline):
     fields = (
         "created_at",
         money_column("amount", _("Amount")),
-        "status",
+        payment_status,
         "processor",
         "reference",
         "settled_at",
-        "failure",
+        payment_failure,
     )
 
 
@@ -167,6 +168,8 @@ class InvoiceAdmin(ReadOnlyAdmin):
             links.append((_("Open the PDF"), reverse("admin:invoice_pdf", args=[obj.pk])))
         if obj.status == Invoice.Status.OPEN:
             links.append((_("Record a bank transfer"), reverse("admin:record_transfer", args=[obj.pk])))
+        if open_attempt(obj):
+            links.append((_("End the payment attempt"), reverse("admin:cancel_attempt", args=[obj.pk])))
         if obj.status == Invoice.Status.OPEN or (obj.status == Invoice.Status.PAID and obj.amount_due == 0):
             links.append((_("Void the invoice"), reverse("admin:void_invoice", args=[obj.pk])))
         live = Invoice.objects.filter(period_id=obj.period_id).exclude(status=Invoice.Status.VOID)

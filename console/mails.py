@@ -1,15 +1,61 @@
-"""The outbox: every mail that must go out, how often it was tried, and why it did not."""
+"""The outbox: every mail that must go out, how often it was tried, why it did not, and what it says."""
+
+import logging
+from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import escape, format_html
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from billing.mail_texts import Letter, compose
 from billing.models import OutboxMail
-from console.figures import count_column
+from console.figures import count_column, named
+from console.mail_deeds import may_be_sent_again
 from console.money import CUSTOMER
 from console.read_only import ReadOnlyAdmin, linked, state_column
 from console.site import site
 
 TONES = {"sent": "success", "waiting": "info", "failed": "danger"}
+logger = logging.getLogger(__name__)
+
+
+def letter_of(mail: OutboxMail) -> Letter | None:
+    """What the mail would say now, an invitation without its token; None if it cannot be worded. Worded once a page."""
+    if not hasattr(mail, "letter"):
+        try:
+            mail.letter = compose(mail, without_token=True)
+        except Exception as error:  # the page must open, above all for a mail that cannot be made
+            logger.warning(
+                "a mail cannot be previewed", extra={"mail": str(mail.pk), "error_type": type(error).__name__}
+            )
+            mail.letter = None
+    return mail.letter
+
+
+def subject(mail: OutboxMail) -> Any:
+    letter = letter_of(mail)
+    return letter.subject if letter else gettext("It cannot be worded: what it tells of is missing.")
+
+
+def text(mail: OutboxMail) -> Any:
+    letter = letter_of(mail)
+    return format_html('<pre class="raw" tabindex="0">{}</pre>', escape(letter.text)) if letter else "–"
+
+
+def html(mail: OutboxMail) -> Any:
+    """In a frame of its own in which nothing runs, is sent or leads anywhere.
+
+    What a template rendered counts as safe, so it has to be escaped on purpose to become an attribute.
+    """
+    letter = letter_of(mail)
+    if letter is None:
+        return "–"
+    frame = '<iframe class="mail-frame" sandbox="" referrerpolicy="no-referrer" title="{}" srcdoc="{}"></iframe>'
+    return format_html(frame, letter.subject, escape(letter.html))
 
 
 @admin.register(OutboxMail, site=site)
@@ -30,6 +76,7 @@ class OutboxMailAdmin(ReadOnlyAdmin):
     list_select_related = ("organization", "invoice")
     date_hierarchy = "created_at"
     ordering = ("-created_at",)
+    list_deeds = ((_("Send all failed mails again"), "admin:send_all_again"),)
     fieldsets = (
         (
             None,
@@ -39,8 +86,8 @@ class OutboxMailAdmin(ReadOnlyAdmin):
                     "recipient",
                     CUSTOMER,
                     linked("of_invoice", _("invoice"), lambda row: row.invoice),
-                    "status",
-                    "attempts",
+                    state_column(_("Status"), TONES),
+                    count_column("attempts", _("Attempts")),
                     "created_at",
                     "next_attempt_at",
                     "sent_at",
@@ -50,4 +97,20 @@ class OutboxMailAdmin(ReadOnlyAdmin):
                 )
             },
         ),
+        (
+            _("As it would go out now"),
+            {
+                "fields": (
+                    named("subject", _("Subject"), subject),
+                    named("mail_html", _("HTML"), html),
+                    named("mail_text", _("Text"), text),
+                )
+            },
+        ),
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[OutboxMail]:
+        return super().get_queryset(request).select_related("organization", "invoice__period")
+
+    def deeds(self, obj: OutboxMail) -> list[tuple[Any, str]]:
+        return [(_("Send again"), reverse("admin:send_again", args=[obj.pk]))] if may_be_sent_again(obj) else []

@@ -51,8 +51,7 @@ class MarkupForm(DeedForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        slugs = LanguageModel.objects.order_by("provider_slug").values_list("provider_slug", flat=True).distinct()
-        self.fields["provider"].choices = [("", _("All")), *((slug, slug) for slug in slugs)]
+        self.fields["provider"].choices = [("", _("All")), *providers()]
 
     def clean_model(self) -> LanguageModel | None:
         slug = self.cleaned_data["model"].strip()
@@ -66,6 +65,13 @@ class MarkupForm(DeedForm):
         if values.get("provider") and (values.get("model") or values.get("organization")):
             self.add_error("provider", gettext("A provider cannot be combined with a model or an organization."))
         return values
+
+
+def providers() -> list[tuple[str, str]]:
+    """Slugs and names of the providers, by name; the slug tells those apart that are called the same."""
+    names = dict(LanguageModel.objects.order_by("pk").values_list("provider_slug", "provider"))
+    titled = ((slug, name if name.lower() == slug else f"{name} ({slug})") for slug, name in names.items())
+    return sorted(titled, key=lambda choice: choice[1].lower())
 
 
 class SetMarkup(Deed):

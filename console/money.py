@@ -1,22 +1,43 @@
 """Money: periods, credits, payments and what processors told us. To be looked at; the figures are made elsewhere."""
 
+from typing import Any
+
 from django.contrib import admin
+from django.contrib.admin import display
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.text import capfirst
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from billing.models import Payment, ProcessorEvent, Seller
-from console.figures import count_column, money_column
+from billing.payment_states import failure_text, payment_state
+from billing.sellers import version_at
+from console.figures import count_column, money_column, named
 from console.read_only import ReadOnlyAdmin, linked, raw_column, state_column
+from console.seller_deed import block
 from console.site import site
 from ledger.models import BillingPeriod, CreditGrant
 
 CUSTOMER = linked("customer", _("organization"), lambda row: row.organization, order="organization__name")
-PAYMENT_TONES = {
-    "succeeded": "success",
-    "failed": "danger",
-    "unknown": "warning",
-    "pending": "info",
-    "requires_action": "info",
-}
+TONES = {"good": "success", "": "plain"}
+
+
+@display(description=_("Status"), ordering="status")
+def payment_status(payment: Payment) -> str:
+    """Where a payment stands, as the customer reads it."""
+    state = payment_state(payment, now=timezone.now())
+    tone = TONES.get(state.tone, state.tone)
+    return format_html('<span class="state state-{}" title="{}">{}</span>', tone, state.note, state.label)
+
+
+@display(description=_("Failure"), ordering="failure")
+def payment_failure(payment: Payment) -> str:
+    """Why it did not come about; the processor's own code is its title."""
+    if not payment.failure:
+        return "–"
+    return format_html('<span title="{}">{}</span>', payment.failure, failure_text(payment.failure))
 
 
 @admin.register(CreditGrant, site=site)
@@ -78,10 +99,10 @@ class PaymentAdmin(ReadOnlyAdmin):
         CUSTOMER,
         linked("of_invoice", _("invoice"), lambda row: row.invoice, order="invoice__number"),
         money_column("amount", _("Amount")),
-        state_column(_("Status"), PAYMENT_TONES),
+        payment_status,
         "processor",
         "settled_at",
-        "failure",
+        payment_failure,
     )
     list_filter = ("status", "processor", "organization")
     search_fields = ("organization__name", "invoice__number", "reference")
@@ -96,17 +117,23 @@ class PaymentAdmin(ReadOnlyAdmin):
                     CUSTOMER,
                     linked("of_invoice", _("invoice"), lambda row: row.invoice),
                     money_column("amount", _("Amount")),
-                    "status",
+                    payment_status,
                     "processor",
                     "reference",
-                    "failure",
+                    payment_failure,
                     "started_by",
                     "created_at",
+                    "checked_at",
                     "settled_at",
                 )
             },
         ),
     )
+
+    def deeds(self, obj: Payment) -> list[tuple[Any, str]]:
+        if obj.status not in Payment.OPEN_STATUSES:
+            return []
+        return [(_("End the payment attempt"), reverse("admin:cancel_attempt", args=[obj.invoice_id]))]
 
 
 @admin.register(ProcessorEvent, site=site)
@@ -130,10 +157,31 @@ class ProcessorEventAdmin(ReadOnlyAdmin):
     )
 
 
+@display(description=_("Status"))
+def seller_state(seller: Seller) -> str:
+    """Whether invoices are made with this version, were, or will be."""
+    now = timezone.now()
+    if seller.since > now:
+        return format_html('<span class="state state-info">{}</span>', gettext("Scheduled"))
+    if version_at(now) == seller:
+        return format_html('<span class="state state-success">{}</span>', capfirst(gettext("in force")))
+    return format_html('<span class="state state-plain">{}</span>', gettext("Earlier version"))
+
+
 @admin.register(Seller, site=site)
 class SellerAdmin(ReadOnlyAdmin):
-    list_display = ("since", "legal_name", "registration_number", "representative", "bank_name", "bank_account")
-    ordering = ("-since",)
+    list_display = (
+        "since",
+        "legal_name",
+        "registration_number",
+        "representative",
+        seller_state,
+        "bank_name",
+        "bank_account",
+    )
+    search_fields = ("legal_name", "registration_number", "address")
+    ordering = ("-since", "-pk")
+    list_deeds = ((_("Enter seller details"), "admin:enter_seller"),)
     fieldsets = (
         (
             None,
@@ -145,4 +193,16 @@ class SellerAdmin(ReadOnlyAdmin):
             },
         ),
         (_("Payment"), {"fields": ("bank_name", "bank_account", "bank_holder", "payment_days")}),
+        (
+            _("As it reads on an invoice"),
+            {
+                "fields": (
+                    named("block_ko", _("Korean"), lambda seller: block(seller, "ko")),
+                    named("block_en", _("English"), lambda seller: block(seller, "en")),
+                )
+            },
+        ),
     )  # fmt: skip
+
+    def deeds(self, obj: Seller) -> list[tuple[Any, str]]:
+        return [(_("Enter seller details"), reverse("admin:enter_seller"))]

@@ -3,7 +3,12 @@
 from django.db.models import Model
 from django.utils.text import capfirst
 
+from accounts.models import Source
+from console.own_words import in_words
+
 
 def name_of(row: Model) -> str:
     """A row's own name; those that have none go by kind and number."""
+    if isinstance(row, Source):
+        return str(in_words("source_name", row.name))
     return f"{capfirst(row._meta.verbose_name)} {row.pk}" if type(row).__str__ is Model.__str__ else str(row)

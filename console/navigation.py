@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from accounts.models import ApiKey, AuditEntry, Organization, Source, User
+from accounts.models import Alarm, ApiKey, AuditEntry, Organization, ServiceKey, Source, User
 from billing.models import Invoice, OutboxMail, Payment, ProcessorEvent, Seller
 from catalog.models import AppliedRate, CostPrice, CostTable, ExchangeRate, LanguageModel, MarkupRule
 from console.read_only import list_of
@@ -34,6 +34,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                 _page(_("Waiting for a price"), "hourglass_empty", "usage_unrated"),
                 _page(_("Held amounts"), "lock_clock", "usage_holds"),
                 _list(_("Sources"), "sensors", Source),
+                _list(_("Service keys"), "vpn_key", ServiceKey),
             ],
         ),
         _group(
@@ -58,7 +59,10 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                 _list(_("Seller"), "storefront", Seller),
             ],
         ),
-        _group(_("System"), [_list(_("Audit log"), "history", AuditEntry)]),
+        _group(
+            _("System"),
+            [_list(_("Alarms"), "notification_important", Alarm), _list(_("Audit log"), "history", AuditEntry)],
+        ),
     ]
 
 

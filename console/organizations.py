@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import ApiKey, BillingProfile, Membership, Organization, ServiceKey, Source, User
+from accounts.models import ApiKey, BillingProfile, Membership, Organization, User
 from billing.models import Invoice
 from console.figures import money, money_column
 from console.read_only import ReadOnlyAdmin, ReadOnlyInline, linked, state_column
@@ -184,19 +184,3 @@ class ApiKeyAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiKey]:
         return super().get_queryset(request).defer("digest")
-
-
-@admin.register(Source, site=site)
-class SourceAdmin(ReadOnlyAdmin):
-    list_display = ("name", "slug", "all_organizations", "created_at")
-    search_fields = ("name", "slug")
-    ordering = ("name",)
-    fieldsets = ((None, {"fields": ("name", "slug", "all_organizations", "created_at")}),)
-
-    class Keys(ReadOnlyInline):
-        model = ServiceKey
-        verbose_name_plural = _("Service keys")
-        fields = ("name", "prefix", "created_at", "expires_at", "revoked_at")
-        show_change_link = False
-
-    inlines = (Keys,)

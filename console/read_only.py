@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import date, datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from django.contrib.admin import FieldListFilter, display
@@ -18,6 +18,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from console.access import is_operator
 from console.figures import figure
 from console.names import name_of
+from console.own_words import VOCABULARY, in_words, words_filter
 from console.words import FIELDS
 
 
@@ -113,7 +114,7 @@ def titled(model: type[Model], name: Any) -> Any:
     @display(description=FIELDS[name], ordering=name if field else None)
     def column(row: Any) -> Any:
         shown = getattr(row, f"get_{name}_display", None)
-        value = shown() if shown else getattr(row, name)
+        value = shown() if shown else in_words(name, getattr(row, name))
         if isinstance(value, bool):
             return _("Yes") if value else "–"
         if isinstance(value, list):
@@ -133,6 +134,8 @@ def titled_filter(wanted: Any) -> Any:
     if isinstance(wanted, type):
         return wanted
     name, kind = wanted if isinstance(wanted, tuple) else (wanted, FieldListFilter.create)
+    if kind == FieldListFilter.create and name in VOCABULARY:
+        kind = words_filter(partial(in_words, name))
 
     def make(*args: Any, **kwargs: Any) -> Any:
         made = kind(*args, **kwargs)

@@ -7,6 +7,7 @@ from django.db.models import Model
 from django.utils.text import capfirst
 
 from console.names import name_of
+from console.own_words import in_words
 
 register = template.Library()
 
@@ -15,3 +16,9 @@ register = template.Library()
 def row_name(title: Any) -> str:
     """A title with a capital; of a row, what it is called, to the letter."""
     return name_of(title) if isinstance(title, Model) else capfirst(str(title))
+
+
+@register.filter
+def words_of(text: Any, field: str) -> Any:
+    """A text of ours in the reader's language: `{{ hold.upstream|words_of:"upstream" }}`."""
+    return in_words(field, text)

@@ -1,7 +1,8 @@
 """The console in the tests' own process: its settings over those of the tests, and the `system` role as its default."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_totp_secret, hotp_value
@@ -10,9 +11,15 @@ from django.db import connections
 from django.test import Client, override_settings
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import AuditEntry, User
+from billing.invoicing import close_period
+from billing.models import Invoice
+from billing.sellers import set_seller
 from config import console_settings
-from tests.stories import PASSWORD, Cast, meet_the_cast
+from console.months import ZONE
+from ledger.models import BillingPeriod
+from tests import stories
+from tests.stories import PASSWORD, Cast, meet_the_cast, use
 
 SAME = {"DATABASES", "STORAGES", "PASSWORD_HASHERS"}
 """Of these the tests have their own; the role of the default connection is changed by hand."""
@@ -74,3 +81,48 @@ def operator(cast: Cast, console: None) -> Client:
     client = Client()
     sign_in(client, cast.operator, secret=give_second_factor(cast.operator))
     return client
+
+
+@pytest.fixture
+def invoice(cast: Cast, now: datetime) -> Invoice:
+    """Acme's for last month, open, of which the trial credit paid ₩5,000."""
+    acme = cast.acme.organization
+    set_seller(now=now - timedelta(days=100), **stories.SELLER)
+    last_month = now.astimezone(ZONE).replace(day=1, hour=0, minute=0, second=0, microsecond=0) - timedelta(days=3)
+    usage = stories.TokenUsage(input_tokens=100_000_000, output_tokens=10_000_000)
+    use(acme, at=last_month, usage=usage)
+    period = BillingPeriod.objects.using("system").get(organization=acme)
+    invoice = close_period(organization_id=acme.pk, period_id=period.pk, now=now)
+    assert invoice is not None and invoice.status == "open" and invoice.credit_applied == 5000
+    return invoice
+
+
+def audited(action: str, cast: Cast) -> AuditEntry:
+    """The operator's entry of that kind."""
+    return AuditEntry.objects.filter(action=action, actor=cast.operator).latest("at")
+
+
+def carry_out(client: Client, address: str, values: dict[str, Any], *, language: str = "en") -> Any:
+    """Fill in the form, read what will happen, confirm."""
+    client.cookies["invoicedream_language"] = language
+    assert client.get(address).status_code == 200
+    review = client.post(address, values)
+    assert review.status_code == 200, review.context["form"].errors
+    assert review.context["review"], "it says what will happen"
+    answer = client.post(address, values | {"confirm": "1"})
+    assert answer.status_code == 302, answer.context["form"].errors
+    return review
+
+
+def refused(client: Client, address: str, values: dict[str, Any], *, steps: int = 2) -> str:
+    """What a form that is not accepted says, neither when it is read nor when it is confirmed (or only at the latter)."""
+    client.cookies["invoicedream_language"] = "en"
+    for step in ({}, {"confirm": "1"})[-steps:]:
+        answer = client.post(address, values | step)
+        assert answer.status_code == 422
+    return " ".join(message for messages in answer.context["form"].errors.values() for message in messages)
+
+
+def picked(at: datetime) -> str:
+    """A moment as the browser's picker sends it."""
+    return f"{at.astimezone(ZONE):%Y-%m-%dT%H:%M}"

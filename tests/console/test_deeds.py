@@ -2,58 +2,25 @@
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 
-from accounts.models import AuditEntry, Organization
+from accounts.models import Organization
 from billing import document_files
-from billing.invoicing import close_period
 from billing.models import Document, Invoice, Payment
-from billing.sellers import set_seller
 from catalog.models import CostPrice, ExchangeRate, LanguageModel, MarkupRule
 from console.months import ZONE
 from ledger.balances import available
-from ledger.models import Balance, BillingPeriod, CreditGrant
+from ledger.models import Balance, CreditGrant
 from metering.models import UnratedUsage, UsageEvent
 from metering.unrated import rate_waiting
 from tests import stories
+from tests.console.conftest import audited, carry_out, picked, refused
 from tests.stories import Cast, use
 
 PRICE = "/do/price/"
-
-
-def audited(action: str, cast: Cast) -> AuditEntry:
-    """The operator's entry of that kind."""
-    return AuditEntry.objects.filter(action=action, actor=cast.operator).latest("at")
-
-
-def carry_out(client: Client, address: str, values: dict[str, Any], *, language: str = "en") -> Any:
-    """Fill in the form, read what will happen, confirm."""
-    client.cookies["invoicedream_language"] = language
-    assert client.get(address).status_code == 200
-    review = client.post(address, values)
-    assert review.status_code == 200, review.context["form"].errors
-    assert review.context["review"], "it says what will happen"
-    answer = client.post(address, values | {"confirm": "1"})
-    assert answer.status_code == 302, answer.context["form"].errors
-    return review
-
-
-def refused(client: Client, address: str, values: dict[str, Any]) -> str:
-    """What a form that is not accepted says."""
-    client.cookies["invoicedream_language"] = "en"
-    for step in ({}, {"confirm": "1"}):
-        answer = client.post(address, values | step)
-        assert answer.status_code == 422
-    return " ".join(message for messages in answer.context["form"].errors.values() for message in messages)
-
-
-def picked(at: datetime) -> str:
-    """A moment as the browser's picker sends it."""
-    return f"{at.astimezone(ZONE):%Y-%m-%dT%H:%M}"
 
 
 class TestCredit:
@@ -242,18 +209,6 @@ class TestStanding:
 
 
 class TestInvoices:
-    @pytest.fixture
-    def invoice(self, cast: Cast, now: datetime) -> Invoice:
-        acme = cast.acme.organization
-        set_seller(now=now - timedelta(days=100), **stories.SELLER)
-        last_month = now.astimezone(ZONE).replace(day=1, hour=0, minute=0, second=0, microsecond=0) - timedelta(days=3)
-        usage = stories.TokenUsage(input_tokens=100_000_000, output_tokens=10_000_000)
-        use(acme, at=last_month, usage=usage)
-        period = BillingPeriod.objects.using("system").get(organization=acme)
-        invoice = close_period(organization_id=acme.pk, period_id=period.pk, now=now)
-        assert invoice is not None and invoice.status == "open" and invoice.credit_applied == 5000
-        return invoice
-
     def test_void_and_issue_anew(self, invoice: Invoice, operator: Client, cast: Cast) -> None:
         carry_out(operator, reverse("admin:void_invoice", args=[invoice.pk]), {"reason": "Wrong address"})
         invoice.refresh_from_db()

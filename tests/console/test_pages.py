@@ -6,10 +6,13 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import translation
 
+from accounts.alarms import clear_alarm, raise_alarm
 from billing.invoicing import close_period
 from billing.models import Document, Invoice, OutboxMail, Payment, ProcessorEvent
 from billing.sellers import set_seller
+from console.own_words import in_words
 from ledger.event_ids import new_id
 from ledger.holds import HoldRequest, question_expired, reserve
 from ledger.models import BillingPeriod
@@ -45,6 +48,7 @@ def story(cast: Cast, now: datetime, request: pytest.FixtureRequest) -> Cast:
         idempotency_key=str(uuid4()),
         created_at=now,
     )
+    raise_alarm(kind="price_feed", subject="openrouter", summary="The price list could not be read.", now=now)
     ProcessorEvent.objects.using("system").create(
         processor="stripe", event_id="evt_1", type="charge.failed", payload={"a": 1}, received_at=now
     )
@@ -182,3 +186,63 @@ def test_dates_are_written_as_everywhere(signed_in: Client, story: Cast) -> None
     assert f"{created:%Y.%m.%d %H:%M}" in signed_in.get(address).content.decode()
     signed_in.cookies["invoicedream_language"] = "en"
     assert f"{created:%Y-%m-%d %H:%M}" in signed_in.get(address).content.decode()
+
+
+def test_open_alarms_stand_on_top_of_the_home(signed_in: Client, now: datetime) -> None:
+    signed_in.cookies["invoicedream_language"] = "en"
+    home = signed_in.get("/")
+    assert [row["alarm"].subject for row in home.context["alarms"]] == ["openrouter"]
+    text = home.content.decode()
+    assert "Price feed" in text and "The price list could not be read." in text
+    for row in home.context["alarms"]:
+        assert signed_in.get(row["url"]).status_code == signed_in.get(row["place"]).status_code == 200
+    for number in range(7):
+        raise_alarm(kind="something_new", subject=f"no {number}", summary="<b>Look</b>", now=now)
+    text = signed_in.get("/").content.decode()
+    assert "3 more alarms" in text and "<b>Look</b>" not in text and "something_new" in text
+    for number in range(7):
+        clear_alarm(kind="something_new", subject=f"no {number}", now=now)
+    clear_alarm(kind="price_feed", subject="openrouter", now=now)
+    assert "alarms-title" not in signed_in.get("/").content.decode()
+
+
+def test_alarms_are_listed_open_or_over(signed_in: Client, now: datetime) -> None:
+    clear_alarm(kind="price_feed", subject="openrouter", now=now)
+    raise_alarm(kind="exchange_rate", subject="USD/KRW", summary="No rate for 8 days.", now=now)
+    address = reverse("admin:accounts_alarm_changelist")
+
+    def listed(**query: str) -> set[str]:
+        return {alarm.subject for alarm in signed_in.get(address, query).context["cl"].result_list}
+
+    assert listed() == {"openrouter", "USD/KRW"}
+    assert (listed(state="open"), listed(state="over")) == ({"USD/KRW"}, {"openrouter"})
+    assert (listed(q="8 days"), listed(kind="exchange_rate")) == ({"USD/KRW"}, {"USD/KRW"})
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "words"),
+    [
+        ("source_name", "InvoiceDream gateway", "인보이스랩 게이트웨이"),
+        ("upstream", "openrouter", "OpenRouter"),
+        ("reason", "Trial credit", "체험 크레딧"),
+        ("reason", "Overpayment, INV-000007", "초과 입금, INV-000007"),
+        ("outcome", "nothing to do", "처리할 내용 없음"),
+        ("reason", "Sorry for the trouble", "Sorry for the trouble"),
+        ("band", "0", "조건 0"),
+        ("outcome", None, None),
+    ],
+)
+def test_texts_of_ours_are_read_in_ones_own_language(field: str, text: str | None, words: str | None) -> None:
+    with translation.override("ko"):
+        assert in_words(field, text) == words
+
+
+def test_our_own_texts_are_translated_where_they_are_listed(signed_in: Client, story: Cast) -> None:
+    signed_in.cookies["invoicedream_language"] = "ko"
+    story.acme.organization.name = "Trial credit"  # what somebody typed is nobody's word
+    story.acme.organization.save()
+    text = signed_in.get(reverse("admin:ledger_creditgrant_changelist")).content.decode()
+    assert "체험 크레딧" in text and "Trial credit" in text
+    assert "인보이스랩 게이트웨이" in signed_in.get(reverse("admin:accounts_source_changelist")).content.decode()
+    sold = signed_in.get("/do/markup/").content.decode()
+    assert ">Mistralai<" in sold

@@ -1,0 +1,113 @@
+"""Alarms: what somebody must see to, open ones first on the console's home. Jobs raise them, and clear them when it is over."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin import display
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Alarm
+from catalog.models import CostPrice
+from console.own_words import words_filter
+from console.read_only import ReadOnlyAdmin, address_of, list_of, raw_column
+from console.site import site
+
+SHOWN = 5
+"""How many open alarms the home names; the rest are counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What an alarm is about, and where an operator sees to it."""
+
+    label: Promise
+    place: Callable[[], str]
+    place_label: Promise
+
+
+KINDS: Mapping[str, Kind] = {
+    "price_feed": Kind(label=_("Price feed"), place=lambda: list_of(CostPrice), place_label=_("Cost prices")),
+    "price_quarantine": Kind(
+        label=_("Price in quarantine"), place=lambda: list_of(CostPrice), place_label=_("Cost prices")
+    ),
+    "exchange_rate": Kind(
+        label=_("Exchange rate"),
+        place=lambda: reverse("admin:publish_exchange_rate"),
+        place_label=_("Publish an exchange rate"),
+    ),
+}
+
+
+class Openness(admin.SimpleListFilter):
+    """Unresolved, resolved, or all."""
+
+    title = _("Status")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("open", _("Unresolved")), ("over", _("Resolved"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Alarm]) -> QuerySet[Alarm]:
+        wanted = {"open": True, "over": False}.get(self.value() or "")
+        return queryset if wanted is None else queryset.filter(cleared_at__isnull=wanted)
+
+
+def kind_label(kind: str) -> Any:
+    known = KINDS.get(kind)
+    return known.label if known else kind
+
+
+@display(description=_("Kind"), ordering="kind")
+def kind(alarm: Alarm) -> Any:
+    return kind_label(alarm.kind)
+
+
+@display(description=_("Status"), ordering="cleared_at")
+def state(alarm: Alarm) -> str:
+    tone, text = ("plain", _("Resolved")) if alarm.cleared_at else ("danger", _("Unresolved"))
+    return format_html('<span class="state state-{}">{}</span>', tone, text)
+
+
+def open_alarms() -> QuerySet[Alarm]:
+    """The newest first."""
+    return Alarm.objects.filter(cleared_at=None).order_by("-raised_at", "-pk")
+
+
+def shown_alarms() -> dict[str, Any]:
+    """What the home says of them."""
+    rows = [
+        {
+            "alarm": alarm,
+            "kind": kind_label(alarm.kind),
+            "url": address_of(alarm),
+            "place": KINDS[alarm.kind].place() if alarm.kind in KINDS else "",
+            "place_label": KINDS[alarm.kind].place_label if alarm.kind in KINDS else "",
+        }
+        for alarm in open_alarms()[:SHOWN]
+    ]
+    more = open_alarms().count() - len(rows)
+    return {"alarms": rows, "more_alarms": max(more, 0), "all_alarms": list_of(Alarm, "state=open")}
+
+
+@admin.register(Alarm, site=site)
+class AlarmAdmin(ReadOnlyAdmin):
+    list_display = ("raised_at", kind, "subject", state, "summary", "last_seen_at", "cleared_at")
+    list_filter = (Openness, ("kind", words_filter(kind_label)))
+    search_fields = ("subject", "summary", "kind")
+    date_hierarchy = "raised_at"
+    ordering = ("-raised_at", "-pk")
+    fieldsets = (
+        (None, {"fields": (kind, "subject", state, "summary", "raised_at", "last_seen_at", "cleared_at")}),
+        (_("Details"), {"fields": (raw_column("detail", _("Values")),)}),
+    )
+
+    def deeds(self, obj: Alarm) -> list[tuple[Any, str]]:
+        known = KINDS.get(obj.kind)
+        return [(known.place_label, known.place())] if known else []

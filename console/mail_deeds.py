@@ -1,0 +1,120 @@
+"""Send mails again that were given up: one, or all of a kind once what kept them back is repaired."""
+
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from billing import outbox
+from billing.models import Invoice, OutboxMail
+from console.deeds import Deed, DeedForm, Refused, Row, add_deed
+from console.figures import figure
+from console.own_words import in_words
+from console.read_only import address_of, list_of
+from console.standing import ReasonForm
+
+SHOWN_REASONS = 5
+
+
+class SendAgain(Deed):
+    form_class = ReasonForm
+    title = _("Send the mail again")
+    lead = _(
+        "It goes back into the outbox and out within a minute, worded as the invoice stands then, under the same Message-ID."
+    )
+    button = _("Send again")
+
+    def prepare(self, pk: Any) -> None:
+        self.mail = get_object_or_404(OutboxMail.objects.select_related("organization", "invoice"), pk=pk)
+
+    def facts(self) -> list[Row]:
+        return [
+            (_("Kind"), self.mail.get_kind_display()),
+            (_("Recipient"), self.mail.recipient),
+            (_("organization"), self.mail.organization),
+            (_("Attempts"), figure("tokens")(self.mail.attempts)),
+            (_("Last error"), in_words("last_error", self.mail.last_error) or "–"),
+        ]
+
+    def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
+        self._check()
+        return [*self.facts(), (_("Reason"), values["reason"])]
+
+    def do(self, values: dict[str, Any], *, now: datetime) -> str:
+        self._check()
+        if not outbox.send_again(
+            organization_id=self.mail.organization_id,
+            mail_id=self.mail.pk,
+            reason=values["reason"],
+            now=now,
+            actor=self.request.user,
+        ):
+            raise Refused(gettext("The mail is not given up any more. Please look at it again."))
+        return gettext("The mail to %(recipient)s is in the outbox again.") % {"recipient": self.mail.recipient}
+
+    def _check(self) -> None:
+        if self.mail.status != OutboxMail.Status.FAILED:
+            raise Refused(gettext("Only a mail that was given up is sent again; others go out by themselves."))
+        if not may_be_sent_again(self.mail):
+            raise Refused(gettext("Its invoice is void, so it is not mailed any more."))
+
+    def back(self) -> str:
+        return address_of(self.mail)
+
+
+class AllAgainForm(ReasonForm):
+    kind = forms.ChoiceField(label=_("Kind"), required=False)
+    field_order = ("kind", "reason")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["kind"].choices = [("", _("All")), *OutboxMail.Kind.choices]
+
+
+class SendAllAgain(Deed):
+    form_class: type[DeedForm] = AllAgainForm
+    title = _("Send all failed mails again")
+    lead = _(
+        "For the day after an outage: what was given up goes back into the outbox. Mails of void invoices stay where they are."
+    )
+    button = _("Send all again")
+
+    def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
+        mails = outbox.given_up().filter(kind=values["kind"]) if values["kind"] else outbox.given_up()
+        errors = Counter(mails.values_list("last_error", flat=True))
+        if not errors:
+            raise Refused(gettext("No mail was given up."))
+        return [
+            (_("Kind"), dict(OutboxMail.Kind.choices).get(values["kind"], _("All"))),
+            (_("Mails"), figure("tokens")(errors.total())),
+            *(
+                (in_words("last_error", error) or "–", figure("tokens")(count))
+                for error, count in errors.most_common(SHOWN_REASONS)
+            ),
+            (_("Reason"), values["reason"]),
+        ]
+
+    def do(self, values: dict[str, Any], *, now: datetime) -> str:
+        count = outbox.send_all_again(kind=values["kind"], reason=values["reason"], now=now, actor=self.request.user)
+        if not count:
+            raise Refused(gettext("No mail was given up."))
+        return ngettext("%(count)d mail is in the outbox again.", "%(count)d mails are in the outbox again.", count) % {
+            "count": count
+        }
+
+    def back(self) -> str:
+        return list_of(OutboxMail)
+
+
+def may_be_sent_again(mail: OutboxMail) -> bool:
+    """Whether sending it could succeed: it was given up, and is not of an invoice that is void."""
+    is_void = mail.kind == OutboxMail.Kind.INVOICE and mail.invoice and mail.invoice.status == Invoice.Status.VOID
+    return mail.status == OutboxMail.Status.FAILED and not is_void
+
+
+add_deed("mails/<uuid:pk>/again/", SendAgain, name="send_again")
+add_deed("mails/again/", SendAllAgain, name="send_all_again")

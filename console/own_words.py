@@ -1,0 +1,92 @@
+"""Short texts that our programs store in English, in words that an operator reads. What people typed stays as they typed it."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.contrib.admin import AllValuesFieldListFilter
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from billing.models import Payment
+
+VOCABULARY: Mapping[str, Mapping[str, Promise | str]] = {
+    "band": {"base": _("Base price")},
+    "last_error": {
+        "The recipient is not an e-mail address.": _("The recipient is not an e-mail address."),
+        "The invoice was voided before this mail went out.": _("The invoice was voided before this mail went out."),
+        "The invitation ended before this mail went out.": _("The invitation ended before this mail went out."),
+    },
+    "origin": {"console": _("Entered by an operator"), "our table": _("Packaged price list")},
+    "outcome": {
+        "nothing to do": _("Nothing to do"),
+        "no payment of ours": _("No payment of ours"),
+        **{status.value: status.label for status in Payment.Status},
+    },
+    "processor": {"stripe": _("Card (Stripe)"), "bank_transfer": _("Bank transfer")},
+    "reason": {
+        "Trial credit": _("Trial credit"),
+        "Demo: 10 % on everything": _("Demo: 10 percent on everything"),
+    },
+    "source": {
+        "demo": _("example rate"),
+        "ecb": _("European Central Bank, reference rate"),
+        "koreaexim": _("Export-Import Bank of Korea, base rate"),
+        "manual": _("entered by the operator"),
+        "seoul-fx": _("Seoul Money Brokerage, base rate"),
+        "smbs": _("Seoul Money Brokerage, base rate"),
+    },
+    "source_name": {"InvoiceDream gateway": _("InvoiceDream gateway"), "Usage API": _("Usage API")},
+    "upstream": {
+        "openrouter": "OpenRouter",
+        "self-hosted": _("Own servers"),
+        "sandbox": _("Sandbox"),
+    },
+}
+"""By the name of the field, or of what it is shown as."""
+PATTERNS: Mapping[str, tuple[tuple[re.Pattern[str], Promise], ...]] = {
+    "band": ((re.compile(r"(?P<number>\d+)"), _("Condition %(number)s")),),
+    "last_error": (
+        (
+            re.compile(r"The mail server cannot be reached: (?P<why>.*)", re.DOTALL),
+            _("The mail server cannot be reached: %(why)s"),
+        ),
+    ),
+    "reason": (
+        (re.compile(r"Overpayment, (?P<number>\S+)"), _("Overpayment, %(number)s")),
+        (re.compile(r"unknown model: (?P<model>\S+)"), _("Unknown model: %(model)s")),
+        (re.compile(r"no price of (?P<model>\S+) at (?P<at>\S+)"), _("No price of this model at that time")),
+        (re.compile(r"no markup covers (?P<model>\S+) at (?P<at>\S+)"), _("No markup covers this model at that time")),
+        (
+            re.compile(r"the last exchange rate before (?P<day>\S+) is of (?P<last>\S+)"),
+            _("The last exchange rate before %(day)s is of %(last)s"),
+        ),
+        (
+            re.compile(r"no exchange rate was published before (?P<day>\S+)"),
+            _("No exchange rate was published before %(day)s"),
+        ),
+    ),
+}
+
+
+def in_words(field: str, text: Any) -> Any:
+    """`text` of `field` in the reader's language, if it is one of ours; anything else as it is."""
+    if not isinstance(text, str):
+        return text
+    if (known := VOCABULARY.get(field, {}).get(text)) is not None:
+        return str(known)
+    for pattern, words in PATTERNS.get(field, ()):
+        if found := pattern.fullmatch(text):
+            return str(words) % found.groupdict()
+    return text
+
+
+def words_filter(words: Callable[[Any], Any]) -> type[AllValuesFieldListFilter]:
+    """A filter by every value that occurs, each called by `words`."""
+
+    class InWords(AllValuesFieldListFilter):
+        def choices(self, changelist: Any) -> Any:
+            for choice in super().choices(changelist):
+                yield choice | {"display": words(choice["display"])}
+
+    return InWords

@@ -1,0 +1,102 @@
+"""Mails in the console: what they say, without doing anything, and sent again when they were given up."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from accounts.invitations import invite
+from accounts.models import AuditEntry, Membership, Role
+from accounts.tenancy import tenant_scope
+from billing import mails
+from billing.models import Invoice, OutboxMail
+from tests.console.conftest import audited, carry_out, refused
+from tests.stories import Cast
+
+
+@pytest.fixture
+def mail(invoice: Invoice) -> OutboxMail:
+    """The invoice's, given up after an outage."""
+    found = OutboxMail.objects.get(invoice=invoice)
+    found.status, found.attempts = OutboxMail.Status.FAILED, 10
+    found.last_error = "SMTPRecipientsRefused: 550 No such mailbox"
+    found.save()
+    return found
+
+
+def page(client: Client, mail: OutboxMail, *, language: str = "en") -> str:
+    client.cookies["invoicedream_language"] = language
+    answer = client.get(reverse("admin:billing_outboxmail_change", args=[mail.pk]))
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def test_its_page_shows_what_it_says_and_why_it_failed(operator: Client, mail: OutboxMail, invoice: Invoice) -> None:
+    text = page(operator, mail)
+    assert f"({invoice.number})" in text and "550 No such mailbox" in text
+    assert '<iframe class="mail-frame" sandbox=""' in text and "srcdoc=" in text
+    assert "&lt;!doctype html&gt;" in text, "escaped into the frame"
+    assert reverse("admin:send_again", args=[mail.pk]) in text
+
+
+def test_what_customers_wrote_runs_nowhere(operator: Client, mail: OutboxMail, cast: Cast) -> None:
+    mail.kind, mail.invoice = OutboxMail.Kind.INVITATION, None
+    cast.acme.organization.name = "<script>alert(1)</script>"
+    cast.acme.organization.save()
+    mail.context = {"invitation": invited(cast, mail.created_at).pk}
+    mail.save()
+    text = page(operator, mail)
+    assert "<script>alert" not in text and "&amp;lt;script&amp;gt;alert(1)" in text
+
+
+def invited(cast: Cast, now: datetime) -> object:
+    owner = Membership.objects.get(user=cast.acme.owner)
+    return invite(
+        organization=cast.acme.organization, email="lee@acme.example", role=Role.DEVELOPER, inviter=owner, now=now
+    )
+
+
+def test_an_invitation_is_shown_without_its_token(operator: Client, cast: Cast, now: datetime) -> None:
+    with tenant_scope([cast.acme.organization.pk]):
+        mail = mails.enqueue_invitation(invited(cast, now), now=now)
+    assert "/invitations/••••" in page(operator, mail)
+
+
+def test_a_mail_that_cannot_be_worded_opens_all_the_same(operator: Client, mail: OutboxMail) -> None:
+    mail.kind, mail.context = OutboxMail.Kind.INVITATION, {"invitation": 0}
+    mail.save()
+    assert "It cannot be worded" in page(operator, mail)
+
+
+def test_it_is_sent_again_with_a_reason(operator: Client, cast: Cast, mail: OutboxMail, invoice: Invoice) -> None:
+    address = reverse("admin:send_again", args=[mail.pk])
+    refused(operator, address, {"reason": ""})
+    carry_out(operator, address, {"reason": "The address works now"})
+    mail.refresh_from_db()
+    assert (mail.status, mail.attempts, mail.last_error) == ("waiting", 0, "")
+    entry = audited("mail.sent_again", cast)
+    assert (entry.target, entry.detail["reason"]) == (invoice.number, "The address works now")
+    refused(operator, address, {"reason": "Twice"})
+    assert AuditEntry.objects.filter(action="mail.sent_again").count() == 1
+
+
+def test_the_mail_of_a_void_invoice_stays(operator: Client, mail: OutboxMail, invoice: Invoice) -> None:
+    carry_out(operator, reverse("admin:void_invoice", args=[invoice.pk]), {"reason": "x"})
+    assert reverse("admin:send_again", args=[mail.pk]) not in page(operator, mail)
+    refused(operator, reverse("admin:send_again", args=[mail.pk]), {"reason": "x"})
+    refused(operator, "/do/mails/again/", {"reason": "x"})
+
+
+def test_all_of_a_kind_at_once(operator: Client, cast: Cast, mail: OutboxMail) -> None:
+    refused(operator, "/do/mails/again/", {"kind": "receipt", "reason": "x"})
+    review = carry_out(operator, "/do/mails/again/", {"kind": "", "reason": "The server is back"})
+    assert ("SMTPRecipientsRefused: 550 No such mailbox", "1") in review.context["review"]
+    mail.refresh_from_db()
+    assert mail.status == "waiting" and audited("mail.sent_again", cast).detail["reason"] == "The server is back"
+
+
+def test_a_waiting_mail_goes_out_by_itself(operator: Client, mail: OutboxMail, now: datetime) -> None:
+    mail.status, mail.next_attempt_at = OutboxMail.Status.WAITING, now + timedelta(hours=1)
+    mail.save()
+    assert "go out by themselves" in refused(operator, reverse("admin:send_again", args=[mail.pk]), {"reason": "x"})
