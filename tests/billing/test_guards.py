@@ -1,6 +1,7 @@
 """What the database itself refuses, whatever our code may try, and who waits for whom: each guard here was once removed, and its
 test failed."""
 
+import functools
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from billing.models import Invoice, OutboxMail, Payment
 from billing.sellers import set_seller
 from billing.settlement import apply_answer, lock_payment, record_answer
 from billing.unresolved import ask
-from ledger import holds
+from ledger import holds, settling
 from ledger.event_ids import new_id
 from ledger.models import BillingPeriod, Hold
 from pricing.tokens import TokenUsage
@@ -150,13 +151,13 @@ def record(house: House) -> Payment:
     return record_answer(organization_id=house.organization_id, payment_id=first.pk, answer=answer, now=moment())
 
 
-def transfer(house: House) -> Any:
+def transfer(house: House, *, key: str = "statement-1") -> Any:
     return record_transfer(
         organization_id=house.organization_id,
         invoice_id=house.invoice.pk,
         amount=Decimal(DUE),
         payer_name="Acme",
-        key="statement-1",
+        key=key,
         received_at=moment(),
         actor=None,
         now=moment(),
@@ -190,16 +191,10 @@ def test_whoever_moves_an_invoices_money_waits_for_whoever_is_at_it(
     payment = load_payment(organization_id=house.organization_id, payment_id=house.payment().pk)
     answer = ask(payment, wanted=True, now=moment())
 
-    def in_the_other_thread() -> Any:
-        try:
-            return rival(house)
-        finally:
-            connections.close_all()
-
     with ThreadPoolExecutor(1) as threads:
         with tenant_scope([house.organization_id]):
             invoice, locked = lock_payment(organization_id=house.organization_id, payment_id=payment.pk)
-            other = threads.submit(in_the_other_thread)
+            other = threads.submit(closing_connections(rival), house)
             wait_until_somebody_waits_for_a_lock()
             apply_answer(invoice=invoice, payment=locked, answer=answer, now=moment())
         other.result(timeout=20)
@@ -209,15 +204,26 @@ def test_whoever_moves_an_invoices_money_waits_for_whoever_is_at_it(
     call_command("audit")
 
 
+def test_two_transfers_take_turns(house: House) -> None:
+    """While the first is kept waiting for the balance, the second must not look at what is due."""
+    with ThreadPoolExecutor(2) as threads:
+        with tenant_scope([house.organization_id]):
+            settling.lock_balance(house.organization_id)
+            running = [threads.submit(closing_connections(transfer), house, key=key) for key in ("first", "second")]
+            wait_until_somebody_waits_for_a_lock(how_many=2)
+        for future in running:
+            future.result(timeout=20)
+    assert (house.status(), house.balance().receivable, house.balance().prepaid) == (Invoice.Status.PAID, 0, DUE)
+    call_command("audit")
+
+
 def test_who_closes_a_period_waits_for_whoever_is_at_it(cast: stories.Cast) -> None:
     use(cast.acme.organization, at=BEFORE - timedelta(days=30), usage=TokenUsage(input_tokens=100_000_000))
     [period] = cycle.periods_of_month("2026-09", now=NOON)
 
+    @closing_connections
     def close() -> Invoice | None:
-        try:
-            return invoicing.close_period(organization_id=period.organization_id, period_id=period.period_id, now=NOON)
-        finally:
-            connections.close_all()
+        return invoicing.close_period(organization_id=period.organization_id, period_id=period.period_id, now=NOON)
 
     with ThreadPoolExecutor(2) as threads:
         with tenant_scope([period.organization_id]):
@@ -241,11 +247,9 @@ def test_a_mail_that_somebody_is_at_holds_up_nobody(cast: stories.Cast) -> None:
             now=NOON,
         )
 
+    @closing_connections
     def claim() -> OutboxMail | None:
-        try:
-            return outbox.claim(mail.organization_id, mail.pk, now=NOON)
-        finally:
-            connections.close_all()
+        return outbox.claim(mail.organization_id, mail.pk, now=NOON)
 
     with ThreadPoolExecutor(1) as threads:
         with tenant_scope([mail.organization_id]):
@@ -254,6 +258,19 @@ def test_a_mail_that_somebody_is_at_holds_up_nobody(cast: stories.Cast) -> None:
         claimed = threads.submit(claim).result(timeout=5)
         assert claimed is not None and claimed.pk == mail.pk
         assert threads.submit(claim).result(timeout=5) is None, "its lease is not over"
+
+
+def closing_connections(work: Callable[..., Any]) -> Callable[..., Any]:
+    """For threads of our own."""
+
+    @functools.wraps(work)
+    def run(*arguments: Any, **options: Any) -> Any:
+        try:
+            return work(*arguments, **options)
+        finally:
+            connections.close_all()
+
+    return run
 
 
 def wait_until_somebody_waits_for_a_lock(*, how_many: int = 1) -> None:
