@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api_views import OrganizationAPIView, PublicAPIView
+from accounts.authentication import Caller
 from accounts.models import Organization, Role, Scope
 from accounts.tenancy import tenant_scope
 from billing import estimates
@@ -57,19 +58,21 @@ class Estimates(PublicAPIView):
         estimate = estimates.what_if(
             model=asked["model"],
             counts={token_class: asked[name] for token_class, name in FIELD_OF.items()},
-            buyer=self._buyer(),
+            buyer=buyer_of_caller(self.caller),
             at=timezone.now(),
             prompt_tokens_per_request=asked["prompt_tokens_per_request"],
         )
         return Response(what_if_json(estimate))
 
-    def _buyer(self) -> estimates.Buyer:
-        if self.caller is None:
-            return estimates.public_buyer()
-        if not self.caller.may(scope=Scope.USAGE_READ, roles=frozenset(Role)):
-            raise PermissionDenied("The API key lacks the scope usage:read; without a key the list price is shown.")
-        with tenant_scope([self.caller.organization_id]):
-            return estimates.buyer_of(Organization.objects.get(pk=self.caller.organization_id))
+
+def buyer_of_caller(caller: Caller | None) -> estimates.Buyer:
+    """List prices for a stranger, else the organization's own. Raises PermissionDenied for a key that may not read usage."""
+    if caller is None:
+        return estimates.public_buyer()
+    if not caller.may(scope=Scope.USAGE_READ, roles=frozenset(Role)):
+        raise PermissionDenied("The API key lacks the scope usage:read; without a key the list price is shown.")
+    with tenant_scope([caller.organization_id]):
+        return estimates.buyer_of(Organization.objects.get(pk=caller.organization_id))
 
 
 class CurrentEstimate(OrganizationAPIView):

@@ -88,10 +88,7 @@ def what_if(
         terms=buyer.terms, model=price_book.find_model(model), prompt_tokens=prompt_tokens_per_request, at=at
     )
     rate = details_of_quote(quoted)
-    lines = [
-        RatedLine(token_class, quantity, rate.unit_prices[token_class], amount)
-        for token_class, quantity, amount in priced(billable_quantities(counts), rate)
-    ]
+    lines = priced(billable_quantities(counts), rate.unit_prices)
     return WhatIf(
         rate=rate,
         lines=lines,

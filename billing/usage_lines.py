@@ -19,6 +19,7 @@ from catalog.rate_details import RateDetails, details_of
 from ledger.models import BillingPeriod
 from metering.models import UsageRollup
 from pricing.exact import exact_product
+from pricing.rating import RatedLine
 from pricing.tokens import FIELD_OF, PIECE_CLASSES, TokenClass
 
 
@@ -72,13 +73,13 @@ def billable_quantities(counts: Mapping[TokenClass, int]) -> list[tuple[TokenCla
 
 
 def priced(
-    quantities: Iterable[tuple[TokenClass, int]], rate: RateDetails
-) -> Sequence[tuple[TokenClass, int, Decimal]]:
+    quantities: Iterable[tuple[TokenClass, int]], unit_prices: Mapping[TokenClass, Decimal]
+) -> Sequence[RatedLine]:
     """Quantities with their exact amounts. Pieces (requests, images, searches) that cost nothing are nobody's line."""
     return [
-        (token_class, quantity, exact_product(quantity, rate.unit_prices[token_class]))
+        RatedLine(token_class, quantity, unit_prices[token_class], exact_product(quantity, unit_prices[token_class]))
         for token_class, quantity in quantities
-        if rate.unit_prices[token_class] or token_class not in PIECE_CLASSES
+        if unit_prices[token_class] or token_class not in PIECE_CLASSES
     ]
 
 
@@ -89,13 +90,13 @@ def _lines(row: Mapping[str, Any], rate: RateDetails, *, zone: ZoneInfo) -> list
         UsageLine(
             applied_rate_id=row["rate_id"],
             rate=rate,
-            token_class=token_class,
-            quantity=quantity,
-            unit_price=rate.unit_prices[token_class],
-            amount=amount,
+            token_class=line.token_class,
+            quantity=line.quantity,
+            unit_price=line.unit_price,
+            amount=line.amount,
             service_month=late and late.astimezone(zone).date(),
         )
-        for token_class, quantity, amount in priced(billable_quantities(counts), rate)
+        for line in priced(billable_quantities(counts), rate.unit_prices)
     ]
 
 

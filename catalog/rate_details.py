@@ -3,7 +3,7 @@
 A stored AppliedRate and a fresh quote of the price book are described by the same `RateDetails`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -97,7 +97,18 @@ def _stored(row: AppliedRate) -> RateDetails:
 
 def details_of_quote(quoted: Rate) -> RateDetails:
     """The details of a rate that nobody has been charged yet."""
-    price = CostPrice.objects.select_related("cost_table", "language_model").get(pk=quoted.cost_price_id)
+    return details_of_quotes([quoted])[0]
+
+
+def details_of_quotes(quotes: Sequence[Rate]) -> list[RateDetails]:
+    """The details of such rates, in order, in one query."""
+    prices = CostPrice.objects.select_related("cost_table", "language_model").in_bulk(
+        {quoted.cost_price_id for quoted in quotes}
+    )
+    return [_quoted(quoted, prices[quoted.cost_price_id]) for quoted in quotes]
+
+
+def _quoted(quoted: Rate, price: CostPrice) -> RateDetails:
     return RateDetails(
         model=quoted.model.slug,
         model_name=price.language_model.name,

@@ -13,7 +13,7 @@ from accounts import api as accounts_api
 from accounts import organization_api
 from accounts.api_views import ApiView, PublicAPIView
 from billing import api as billing_api
-from billing import invoices_api, payments_api
+from billing import invoices_api, payments_api, what_if_api
 from catalog import api as catalog_api
 from catalog import prices_api
 from dashboard.access import speak_language_of
@@ -61,6 +61,7 @@ version_1 = [
     path("models/<path:model_id>/prices", prices_api.ModelPrices.as_view(), name="api-model-prices"),
     path("models/<path:model_id>", catalog_api.ModelDetail.as_view(), name="api-model"),
     path("estimates", billing_api.Estimates.as_view(), name="api-estimates"),
+    path("estimates/what-if", what_if_api.WhatIf.as_view(), name="api-what-if"),
     path("estimates/current", billing_api.CurrentEstimate.as_view(), name="api-current-estimate"),
     path("invoices", invoices_api.InvoiceList.as_view(), name="api-invoices"),
     path("invoices/<uuid:invoice_id>", invoices_api.InvoiceDetail.as_view(), name="api-invoice"),

@@ -126,6 +126,7 @@ EXPECTATIONS: Mapping[str, Expectation] = {
     "api/v1/models/<path:model_id>": public(),
     "api/v1/models/<path:model_id>/prices": public(),
     "api/v1/estimates": public("POST"),
+    "api/v1/estimates/what-if": public(),
     "api/v1/estimates/current": api(GET=EVERYBODY),
     "api/v1/invoices": api(GET=EVERYBODY),
     "api/v1/invoices/<uuid:invoice_id>": api(GET=EVERYBODY),
