@@ -4,11 +4,15 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from django.db.models import QuerySet
+
 from accounts.models import BillingProfile
 from ledger.models import BillingPeriod
 
 EARLIEST_ZONE = timedelta(hours=14)
 """How far the earth's earliest time zone is ahead of UTC."""
+ANY_ZONE = timedelta(days=1)
+"""No zone's midnight is further from that of UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,14 @@ def periods_of_month(month: str, *, now: datetime) -> list[DuePeriod]:
     return ended
 
 
+def every_period_of_month(month: str) -> list[DuePeriod]:
+    """The periods of `month` ("2026-10", in each organization's zone), open, running or closed. Raises UnknownMonth."""
+    first = _parse(month)
+    start = datetime.combine(first, time(), UTC)
+    near = _rows().filter(starts_at__gte=start - ANY_ZONE, starts_at__lte=start + ANY_ZONE)
+    return [period for period in map(_due, near) if _first_day(period) == first]
+
+
 def _parse(month: str) -> date:
     try:
         return date.fromisoformat(f"{month}-01")
@@ -57,19 +69,19 @@ def _parse(month: str) -> date:
         raise UnknownMonth(f"{month!r} is not a month: write it as 2026-10") from None
 
 
+def _rows() -> QuerySet[BillingPeriod]:
+    rows = BillingPeriod.objects.using("system").select_related("organization")
+    return rows.order_by("starts_at", "organization_id")
+
+
 def _open() -> list[DuePeriod]:
-    rows = (
-        BillingPeriod.objects.using("system")
-        .exclude(status=BillingPeriod.Status.CLOSED)
-        .select_related("organization")
-        .order_by("starts_at", "organization_id")
+    return [_due(row) for row in _rows().exclude(status=BillingPeriod.Status.CLOSED)]
+
+
+def _due(row: BillingPeriod) -> DuePeriod:
+    return DuePeriod(
+        row.organization_id, row.organization.slug, row.pk, _local(row, row.starts_at), _local(row, row.ends_at)
     )
-    return [
-        DuePeriod(
-            row.organization_id, row.organization.slug, row.pk, _local(row, row.starts_at), _local(row, row.ends_at)
-        )
-        for row in rows
-    ]
 
 
 def _ended(*, now: datetime) -> list[DuePeriod]:

@@ -171,7 +171,7 @@ def _month(first: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
 def _events_in(
     hours: Sequence[datetime], invoice: Invoice, priced: PricedLine, *, before: UUID | None
 ) -> QuerySet[UsageEvent]:
-    spans = [Q(id__gte=first_id_at(start), id__lt=first_id_at(end)) for start, end in _spans(hours)]
+    spans = [Q(id__gte=first_id_at(start), id__lt=first_id_at(end)) for start, end in spans_of(hours)]
     events = UsageEvent.objects.for_organization(invoice.organization_id).filter(
         reduce(or_, spans),
         id__gte=first_id_at(hours[-1]),
@@ -187,7 +187,7 @@ def _events_in(
     return events.annotate(counted=visible if is_output else counted).exclude(counted=None).exclude(counted=0)
 
 
-def _spans(hours: Sequence[datetime]) -> Iterator[tuple[datetime, datetime]]:
+def spans_of(hours: Sequence[datetime]) -> Iterator[tuple[datetime, datetime]]:
     """Neighbouring hours (newest first) as one span [start, end)."""
     for _key, group in groupby(enumerate(hours), key=lambda row: row[1] + row[0] * HOUR):
         run = [hour for _number, hour in group]

@@ -1,0 +1,160 @@
+"""A period replayed under other prices, markups or another exchange rate: what its invoice would be, line by line, in won.
+
+Reads one consistent state of the books in a transaction that cannot write. Hourly sums are enough where they tell which price their
+calls would have had (`replaying.py`); the calls of other hours are read one by one. Totals come from the invoice's own pipeline.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.db import connections, transaction
+from django.db.models import Sum
+
+from accounts.models import Organization
+from accounts.tenancy import set_visible_organizations
+from billing.invoice_queries import spans_of
+from billing.models import Invoice
+from billing.replaying import Counts, Replay, ReplayedLine
+from catalog import price_book
+from catalog.hypothetical_prices import Hypothesis, suppose
+from catalog.price_snapshot import PriceSnapshot
+from catalog.rate_details import details_of
+from ledger.event_ids import first_id_at
+from ledger.models import Balance, BillingPeriod
+from metering.models import UsageEvent, UsageRollup
+from metering.rollups import COUNTS
+from pricing.exact import EXACT, ZERO
+from pricing.tokens import FIELD_OF, PROMPT_CLASSES, TokenClass
+from pricing.totals import Totals, invoice_totals
+
+CHUNK = 2_000
+READ_ONLY = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Simulation:
+    """A customer's period before and after. `totals` round the exact lines as an invoice does; costs are in USD.
+
+    `events_read` calls were read one by one, because the sums of their hours did not tell their price.
+    """
+
+    organization: Organization
+    period: BillingPeriod
+    invoice: Invoice | None
+    lines: Sequence[ReplayedLine]
+    before: Totals
+    after: Totals
+    cost_before: Decimal
+    cost_after: Decimal
+    events_read: int
+
+    @property
+    def difference(self) -> Decimal:
+        """What the customer would pay more, VAT included."""
+        return EXACT.subtract(self.after.total, self.before.total)
+
+
+def simulate_period(*, organization_id: int, period_id: int, hypothesis: Hypothesis) -> Simulation:
+    """What the period would be invoiced at under `hypothesis`; nothing is written, and the database sees to it.
+
+    Raises Implausible, NotPriced.
+    """
+    with _reading(organization_id):
+        real = price_book.refresh()  # after the transaction began to see, so that it knows every price that was charged
+        supposed = suppose(real, hypothesis)
+        organization = Organization.objects.get(pk=organization_id)
+        period = BillingPeriod.objects.for_organization(organization).get(pk=period_id)
+        replay, events_read = _replay(organization, period, real, supposed)
+        invoices = Invoice.objects.for_organization(organization).filter(period=period)
+        invoice = invoices.exclude(status=Invoice.Status.VOID).first()
+        balance = Balance.objects.for_organization(organization).get()
+    lines = replay.lines()
+    currency, tax_rate = organization.billing_currency, invoice.tax_rate if invoice else balance.tax_rate
+    cost_before, cost_after = replay.costs()
+    return Simulation(
+        organization=organization,
+        period=period,
+        invoice=invoice,
+        lines=lines,
+        before=invoice_totals([line.before for line in lines], currency=currency, tax_rate=tax_rate),
+        after=invoice_totals([line.after for line in lines], currency=currency, tax_rate=tax_rate),
+        cost_before=cost_before,
+        cost_after=cost_after,
+        events_read=events_read,
+    )
+
+
+@contextmanager
+def _reading(organization_id: int) -> Iterator[None]:
+    """The tenant's scope in a transaction that sees one state of the database and cannot change it."""
+    with transaction.atomic():
+        with connections["default"].cursor() as cursor:
+            cursor.execute(READ_ONLY)
+        set_visible_organizations([organization_id])
+        yield
+
+
+def _replay(
+    organization: Organization, period: BillingPeriod, real: PriceSnapshot, supposed: PriceSnapshot
+) -> tuple[Replay, int]:
+    hours: list[Mapping[str, Any]] = list(
+        UsageRollup.objects.for_organization(organization)
+        .filter(period_id=period.pk)
+        .values("hour", "applied_rate_id")
+        .annotate(**{f"sum_{name}": Sum(name) for name in COUNTS})
+        .order_by("hour")
+    )
+    rates = details_of(row["applied_rate_id"] for row in hours)
+    replay = Replay(real=real, supposed=supposed, terms=price_book.terms_of(organization), rates=rates)
+    undecided: dict[int, list[datetime]] = {}
+    for row in hours:
+        counts = {token_class: int(row[f"sum_{FIELD_OF[token_class]}"]) for token_class in TokenClass}
+        rate_id, hour = row["applied_rate_id"], row["hour"]
+        if not replay.add_hour(month=_month(period, hour), rate_id=rate_id, hour=hour, counts=counts):
+            undecided.setdefault(rate_id, []).append(hour)
+    events_read = sum(_add_calls(replay, period, rate_id, found) for rate_id, found in undecided.items())
+    return replay, events_read
+
+
+def _add_calls(replay: Replay, period: BillingPeriod, rate_id: int, hours: Sequence[datetime]) -> int:
+    """Read the calls of these hours (oldest first) that were charged at the rate; returns how many."""
+    number = 0
+    for start, end in spans_of(hours[::-1]):
+        events = UsageEvent.objects.for_organization(period.organization_id).filter(
+            id__gte=first_id_at(start), id__lt=first_id_at(end), period_id=period.pk, applied_rate_id=rate_id
+        )
+        for at, *found in events.values_list("occurred_at", *COUNTS).iterator(chunk_size=CHUNK):
+            counts: Counts = {token_class: count or 0 for token_class, count in zip(TokenClass, found, strict=True)}
+            replay.add_call(
+                month=_month(period, at),
+                rate_id=rate_id,
+                at=at,
+                prompt_tokens=sum(counts[token_class] for token_class in PROMPT_CLASSES),
+                counts=counts,
+            )
+            number += 1
+    return number
+
+
+def _month(period: BillingPeriod, at: datetime) -> date | None:
+    """The month of service where it is not the period's own, as `usage_lines` names it."""
+    if at >= period.starts_at:
+        return None
+    return at.astimezone(ZoneInfo(period.zone)).date().replace(day=1)
+
+
+def sums_by_currency(simulations: Sequence[Simulation]) -> Mapping[str, tuple[Decimal, Decimal]]:
+    """What all these customers would pay, before and after, VAT included, by currency."""
+    sums: dict[str, tuple[Decimal, Decimal]] = {}
+    for found in simulations:
+        before, after = sums.get(found.organization.billing_currency, (ZERO, ZERO))
+        sums[found.organization.billing_currency] = (
+            EXACT.add(before, found.before.total),
+            EXACT.add(after, found.after.total),
+        )
+    return sums
