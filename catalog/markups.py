@@ -3,11 +3,16 @@
 from datetime import datetime
 from decimal import Decimal
 
+from django.conf import settings
 from django.db import transaction
 
 from accounts.audit_log import write_audit_entry
 from accounts.models import Organization, User
 from catalog.models import LanguageModel, MarkupRule
+
+
+class SellsBelowCost(ValueError):
+    """The markup is below MARKUP_FLOOR, and nobody decided that it should be, or why."""
 
 
 def set_markup(
@@ -19,9 +24,21 @@ def set_markup(
     language_model: LanguageModel | None = None,
     provider_slug: str = "",
     reason: str = "",
+    sell_below_cost: bool = False,
     actor: User | None = None,
 ) -> MarkupRule:
-    """Let `markup` (a fraction of cost, at most 4 decimals; None ends the rule) hold for the target from `effective_from` on."""
+    """Let `markup` (a fraction of cost, at most 4 decimals; None ends the rule) hold for the target from `effective_from` on.
+
+    Raises SellsBelowCost unless `sell_below_cost` is said and a reason given, which the row and the audit log keep.
+    """
+    is_below_cost = sells_below_cost(markup)
+    if is_below_cost and not (sell_below_cost and reason.strip()):
+        raise SellsBelowCost(f"a markup of {markup} is less than {settings.MARKUP_FLOOR}")
+    detail = {
+        "markup": None if markup is None else format(markup, "f"),
+        "effective_from": effective_from.isoformat(),
+        "reason": reason,
+    }
     with transaction.atomic(using="system"):
         rule = MarkupRule.objects.using("system").create(
             organization=organization,
@@ -29,6 +46,7 @@ def set_markup(
             provider_slug=provider_slug,
             markup=markup,
             effective_from=effective_from,
+            below_cost_approved=is_below_cost,
             reason=reason,
             created_by=actor,
             created_at=now,
@@ -39,13 +57,15 @@ def set_markup(
             organization=organization,
             actor=actor,
             now=now,
-            detail={
-                "markup": None if markup is None else format(markup, "f"),
-                "effective_from": effective_from.isoformat(),
-            },
+            detail=detail | ({"below_cost": True} if is_below_cost else {}),
             using="system",
         )
     return rule
+
+
+def sells_below_cost(markup: Decimal | None) -> bool:
+    """Whether a sale with `markup` earns less than it costs, fees included."""
+    return markup is not None and markup < settings.MARKUP_FLOOR
 
 
 def _target(organization: Organization | None, language_model: LanguageModel | None, provider_slug: str) -> str:

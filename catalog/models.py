@@ -185,6 +185,8 @@ class MarkupRule(models.Model):
     provider_slug = models.CharField(max_length=100, blank=True)
     markup = models.DecimalField(_("markup"), max_digits=8, decimal_places=4, null=True, blank=True)
     effective_from = models.DateTimeField()
+    below_cost_approved = models.BooleanField(default=False)
+    """Somebody decided, for the reason given, to sell for less than it costs."""
     reason = models.CharField(max_length=200, blank=True)
     created_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField()
@@ -203,6 +205,10 @@ class MarkupRule(models.Model):
             models.CheckConstraint(condition=Q(markup=None) | Q(markup__gt=-1), name="markup_above_minus_one"),
             models.CheckConstraint(
                 condition=Q(provider_slug="") | Q(language_model=None, organization=None), name="markup_target_is_one"
+            ),
+            models.CheckConstraint(
+                condition=Q(markup=None) | Q(markup__gte=0) | (Q(below_cost_approved=True) & ~Q(reason="")),
+                name="markup_below_cost_is_approved",
             ),
         ]
 

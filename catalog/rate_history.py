@@ -17,9 +17,8 @@ from django.conf import settings
 
 from accounts.models import ExchangePolicy
 from catalog.models import ExchangeRate
+from catalog.publishing import LEAD
 
-SEEN_BY_ALL = timedelta(seconds=10)
-"""Every process has read a new row by then; one that is recorded later than this before a boundary has missed it."""
 BY_HAND = "manual"
 
 
@@ -71,7 +70,7 @@ class RateHistory:
         """The rate that holds from `boundary` on; None if none is recent enough (EXCHANGE_RATE_MAX_AGE_DAYS)."""
         oldest = boundary.day - timedelta(days=settings.EXCHANGE_RATE_MAX_AGE_DAYS)
         usable = self._rates[bisect_left(self._days, oldest) : bisect_left(self._days, boundary.day)]
-        deadline = boundary.begins - SEEN_BY_ALL
+        deadline = boundary.begins - LEAD  # what was recorded later, some process may not know yet
         in_time = [rate for rate in usable if rate.recorded_at <= deadline]
         if in_time:
             return in_time[-1]

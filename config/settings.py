@@ -292,6 +292,8 @@ USAGE_MAX_AHEAD_SECONDS = env.int("USAGE_MAX_AHEAD_SECONDS", default=300)
 USAGE_MAX_BATCH = 10_000
 USAGE_MAX_BODY = 50 * 1024 * 1024
 """Bytes of a pushed body once it is decompressed."""
+MARKUP_FLOOR = Decimal(env("MARKUP_FLOOR", default="0"))
+"""The least markup that does not sell below cost, as a fraction: above 0 where buying or being paid costs a fee (0.055 …)."""
 
 # -- exchange rates ---------------------------------------------------------------------------------------------------
 KOREAEXIM_API_KEY = env("KOREAEXIM_API_KEY", default="")
