@@ -199,7 +199,7 @@ class Replay:
                 after[token_class] = exact_sum((after.get(token_class, ZERO), exact_product(quantity, price)))
                 prices.setdefault(token_class, set()).add(price)
         quantities = dict(billable_quantities(totals))
-        before = {token_class: amount for token_class, _quantity, amount in priced(quantities.items(), rate)}
+        before = {line.token_class: line.amount for line in priced(quantities.items(), rate.unit_prices)}
         charged = {token_class for token_class, amount in after.items() if amount or token_class not in PIECE_CLASSES}
         for token_class in (known for known in TokenClass if known in before or known in charged):
             yield ReplayedLine(

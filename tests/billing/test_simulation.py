@@ -1,11 +1,16 @@
 """What a month would have cost under other prices is what it does cost where they are in force, to the won. Nothing is written."""
 
+import csv
+import io
+import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import count
+from pathlib import Path
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db.utils import InternalError
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -286,3 +291,64 @@ def test_a_simulated_change_is_what_is_charged_where_it_is_in_force(
     if rate is None:
         assert simulated.after.total == estimate.totals.total
     assert simulated.before.total == simulate(company).after.total
+
+
+def run(capsys: pytest.CaptureFixture[str], *options: str) -> str:
+    call_command("simulate", "--period", "2026-11", *options)
+    return capsys.readouterr().out
+
+
+def test_the_command_shows_customers_and_lines(cast: stories.Cast, capsys: pytest.CaptureFixture[str]) -> None:
+    for company in (cast.acme, cast.globex):
+        use(company.organization, at=NOON, usage=TokenUsage(input_tokens=500_000_000))
+    text = run(capsys, "--markup", "0.25")
+    assert [line.split() for line in text.splitlines() if line.startswith(("acme", "all"))] == [
+        ["acme", "36,300", "→", "41,250", "+4,950", "KRW"],
+        ["all", "72,600", "→", "82,500", "+9,900", "KRW"],
+    ]
+    assert "nothing was written" in text
+    text = run(capsys, "--markup", "0.25", "--organization", "acme", "--model", DEVSTRAL)
+    assert "acme" in text and "globex" not in text
+    assert "all " in run(capsys, "--exchange-rate", "1400", "--price", f"{DEVSTRAL}=0.05:0.06")
+
+
+def test_the_command_writes_json_and_csv(
+    cast: stories.Cast, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    use(cast.acme.organization, at=NOON, usage=TokenUsage(input_tokens=500_000_001))
+    prices = tmp_path / "prices.csv"
+    prices.write_text(f"model,prompt_per_1m,completion_per_1m\n{DEVSTRAL},0.08,0.08\nno/such,1,1\n")
+    [found] = json.loads(run(capsys, "--price", str(prices), "--format", "json"))
+    assert found["subtotal"] == {"before": "33000", "after": "66000", "difference": "33000"}
+    assert found["lines"][0]["exact"] == {"before": "33000.000066", "after": "66000.000132"}
+    assert found["cost_usd"] == {"before": "20.00000004", "after": "40.00000008", "difference": "20.00000004"}
+    rows = list(csv.DictReader(io.StringIO(run(capsys, "--price", str(prices), "--format", "csv"))))
+    assert [(row["kind"], row["difference"]) for row in rows] == [
+        ("line", "33000"),
+        ("subtotal", "33000"),
+        ("tax", "3300"),
+        ("total", "36300"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--period", "November"], "is not a month"),
+        (["--organization", "nobody"], "unknown organization: nobody"),
+        (["--markup", "ten"], "not a decimal number"),
+        (["--markup", "-1"], "a markup is above -1"),
+        (["--markup", "0.1", "--provider", "mistralai", "--model", DEVSTRAL], "stands alone"),
+        (["--model", DEVSTRAL], "say what a --markup is for"),
+        (["--price", f"{DEVSTRAL}=0.00000004:0.00000004"], "looks like the price of one"),
+        (["--price", f"{DEVSTRAL}=0.04"], "write a price as model=prompt:completion"),
+        (["--price", "no/such=1:1"], "unknown model: no/such"),
+        (["--price", "nowhere.json"], "No such file"),
+        (["--exchange-rate", "0"], "an exchange rate is above 0"),
+    ],
+    ids=str,
+)
+def test_the_command_says_what_it_cannot_suppose(cast: stories.Cast, options: list[str], message: str) -> None:
+    use(cast.acme.organization, at=NOON)
+    with pytest.raises(CommandError, match=message):
+        call_command("simulate", *(["--period", "2026-11"] if "--period" not in options else []), *options)
