@@ -10,6 +10,8 @@ from django.contrib import messages
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
+from accounts.mail_sender import mail_sender
+
 logger = logging.getLogger(__name__)
 
 
@@ -18,6 +20,9 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return bool(settings.SIGNUP_IS_OPEN)
+
+    def get_from_email(self) -> str:
+        return mail_sender()
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """Send at once. If the mail server does not answer, the account stands all the same, and the person is told what to do."""

@@ -19,8 +19,10 @@ from django.core.exceptions import ValidationError
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.validators import validate_email
+from django.utils import translation
 
 from accounts.invitations import is_open
+from accounts.mail_sender import mail_sender
 from accounts.tenancy import tenant_scope
 from billing import documents, outbox
 from billing.mail_texts import compose, invitation_of
@@ -131,9 +133,12 @@ def _message(mail: OutboxMail, connection: BaseEmailBackend, *, now: datetime) -
         mail = OutboxMail.objects.select_related("organization", "invoice__period").get(pk=mail.pk)
         _refuse_hopeless(mail, now=now)
         letter = compose(mail)
+    with translation.override(mail.language):
+        sender = mail_sender()
     message = EmailMultiAlternatives(
         subject=letter.subject,
         body=letter.text,
+        from_email=sender,
         to=[mail.recipient],
         reply_to=[mail.invoice.seller["email"]] if mail.invoice else None,
         headers={"Message-ID": mail.message_id, "Auto-Submitted": "auto-generated"},
