@@ -243,7 +243,8 @@ globals().update(env.email_url("EMAIL_URL", default="consolemail://"))
 EMAIL_TIMEOUT = 10
 MAIL_OVERDUE_HOURS = env.int("MAIL_OVERDUE_HOURS", default=24)
 """Longer than this no mail may be due and not sent: the audit says so."""
-DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default="인보이스랩 <billing@invoicedream.example>")
+DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default="billing@invoicedream.example")
+"""Without a name: mail then comes from the product, as its language calls it."""
 
 # -- REST -------------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
