@@ -5,7 +5,7 @@ PYTHON ?= $(firstword $(foreach name,$(NAMES),$(shell command -v $(name) 2>/dev/
 LAUNCH := $(PYTHON) config/launch/bootstrap.py
 VENV := .venv/bin
 
-.PHONY: help run test lint format lock reset bench-record
+.PHONY: help run test lint format lock reset bench-record bench-pricing
 
 help:
 	@echo "make run           the whole system on this machine, with demo data; Ctrl-C stops it"
@@ -15,6 +15,7 @@ help:
 	@echo "make reset         delete the demo's data and start over"
 	@echo "make lock          lock the dependencies anew after a change of requirements*.in (ARGS=--upgrade for newer ones)"
 	@echo "make bench-record  measure the recording transaction"
+	@echo "make bench-pricing measure rating, comparing and importing prices"
 
 run:
 	@$(LAUNCH) run
@@ -37,3 +38,6 @@ lock:
 
 bench-record:
 	@$(LAUNCH) bench-record $(ARGS)
+
+bench-pricing:
+	@$(LAUNCH) bench-pricing $(ARGS)

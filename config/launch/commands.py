@@ -85,6 +85,11 @@ def bench_record(arguments: list[str]) -> int:
     return _python("-m", "bench.record", *arguments)
 
 
+def bench_pricing(arguments: list[str]) -> int:
+    installation.install(development=True)
+    return _python("-m", "bench.pricing", *arguments)
+
+
 def _python(*arguments: str) -> int:
     return _run(str(installation.PYTHON), *arguments)
 
@@ -105,4 +110,5 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "install-dev": install_dev,
     "lock": lock_dependencies,
     "bench-record": bench_record,
+    "bench-pricing": bench_pricing,
 }
