@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import DatabaseError, IntegrityError, connections
+from django.db import DatabaseError, IntegrityError, connections, transaction
 
 from accounts.tenancy import tenant_scope
 from billing import collection, cycle, invoicing, mails, outbox
 from billing.attempts import load_payment
 from billing.bank_transfers import record_transfer
-from billing.models import Invoice, OutboxMail, Payment
+from billing.models import Invoice, InvoiceSeries, OutboxMail, Payment
 from billing.sellers import set_seller
 from billing.settlement import apply_answer, lock_payment, record_answer
 from billing.unresolved import ask
@@ -232,6 +232,24 @@ def test_who_closes_a_period_waits_for_whoever_is_at_it(cast: stories.Cast) -> N
             wait_until_somebody_waits_for_a_lock(how_many=2)
         first, second = (future.result(timeout=20) for future in closing)
     assert first is not None and second is not None and first.pk == second.pk
+
+
+def test_who_takes_a_number_waits_for_whoever_is_at_it(cast: stories.Cast) -> None:
+    for company in (cast.acme, cast.globex):
+        use(company.organization, at=BEFORE - timedelta(days=30), usage=TokenUsage(input_tokens=100_000_000))
+    periods = cycle.periods_of_month("2026-09", now=NOON)
+
+    @closing_connections
+    def close(period: cycle.DuePeriod) -> Invoice | None:
+        return invoicing.close_period(organization_id=period.organization_id, period_id=period.period_id, now=NOON)
+
+    with ThreadPoolExecutor(2) as threads:
+        with transaction.atomic(using="system"):
+            InvoiceSeries.objects.using("system").select_for_update().get()
+            closing = [threads.submit(close, period) for period in periods]
+            wait_until_somebody_waits_for_a_lock(how_many=2)
+        invoices = [future.result(timeout=20) for future in closing]
+    assert {invoice.number for invoice in invoices if invoice} == {"INV-000003", "INV-000004"}
 
 
 def test_a_mail_that_somebody_is_at_holds_up_nobody(cast: stories.Cast) -> None:
