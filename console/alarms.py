@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Alarm
 from catalog.models import CostPrice
-from console.own_words import words_filter
+from console.own_words import in_words, words_filter
 from console.read_only import ReadOnlyAdmin, address_of, list_of, raw_column
 from console.site import site
 
@@ -69,6 +69,11 @@ def kind(alarm: Alarm) -> Any:
     return kind_label(alarm.kind)
 
 
+@display(description=Alarm._meta.get_field("subject").verbose_name, ordering="subject")
+def subject(alarm: Alarm) -> Any:
+    return in_words("upstream", alarm.subject)
+
+
 @display(description=_("Status"), ordering="cleared_at")
 def state(alarm: Alarm) -> str:
     tone, text = ("plain", _("Resolved")) if alarm.cleared_at else ("danger", _("Unresolved"))
@@ -86,6 +91,7 @@ def shown_alarms() -> dict[str, Any]:
         {
             "alarm": alarm,
             "kind": kind_label(alarm.kind),
+            "subject": in_words("upstream", alarm.subject),
             "url": address_of(alarm),
             "place": KINDS[alarm.kind].place() if alarm.kind in KINDS else "",
             "place_label": KINDS[alarm.kind].place_label if alarm.kind in KINDS else "",
@@ -98,13 +104,13 @@ def shown_alarms() -> dict[str, Any]:
 
 @admin.register(Alarm, site=site)
 class AlarmAdmin(ReadOnlyAdmin):
-    list_display = ("raised_at", kind, "subject", state, "summary", "last_seen_at", "cleared_at")
+    list_display = ("raised_at", kind, subject, state, "summary", "last_seen_at", "cleared_at")
     list_filter = (Openness, ("kind", words_filter(kind_label)))
     search_fields = ("subject", "summary", "kind")
     date_hierarchy = "raised_at"
     ordering = ("-raised_at", "-pk")
     fieldsets = (
-        (None, {"fields": (kind, "subject", state, "summary", "raised_at", "last_seen_at", "cleared_at")}),
+        (None, {"fields": (kind, subject, state, "summary", "raised_at", "last_seen_at", "cleared_at")}),
         (_("Details"), {"fields": (raw_column("detail", _("Values")),)}),
     )
 

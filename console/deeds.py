@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path
 from django.utils import timezone
+from django.utils.text import capfirst
 from django.views import View
 from unfold.widgets import (
     CHECKBOX_CLASSES,
@@ -57,6 +58,7 @@ class DeedForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for field in self.fields.values():
+            field.label = field.label and capfirst(field.label)
             field.widget.attrs.setdefault("class", " ".join(LOOKS.get(type(field.widget), INPUT_CLASSES)))
 
 

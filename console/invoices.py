@@ -45,7 +45,6 @@ class Lines(ReadOnlyInline):
     verbose_name_plural = _("Lines")
     ordering = ("position",)
     show_change_link = False
-    per_page = 50
     fields = (
         "position",
         "model",
@@ -74,12 +73,14 @@ class Documents(ReadOnlyInline):
 class Mails(ReadOnlyInline):
     model = OutboxMail
     verbose_name_plural = _("Mails")
+    ordering = ("-created_at", "pk")
     fields = ("kind", "recipient", "status", "attempts", "sent_at", "last_error")
 
 
 class Payments(ReadOnlyInline):
     model = Payment
     verbose_name_plural = _("Payments")
+    ordering = ("-created_at", "pk")
     fields = (
         "created_at",
         money_column("amount", _("Amount")),

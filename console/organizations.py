@@ -23,12 +23,14 @@ STATUS_TONES = {"active": "success", "suspended": "warning", "closed": "danger"}
 class Members(ReadOnlyInline):
     model = Membership
     verbose_name_plural = _("Members")
+    ordering = ("created_at", "pk")
     fields = (linked("person", _("name"), lambda row: row.user), "role", "created_at")
 
 
 class Keys(ReadOnlyInline):
     model = ApiKey
     verbose_name_plural = _("API keys")
+    ordering = ("-created_at", "pk")
     fields = ("name", "prefix", "scopes", "created_at", "expires_at", "revoked_at")
 
 
@@ -41,6 +43,7 @@ class Credits(ReadOnlyInline):
 class Invoices(ReadOnlyInline):
     model = Invoice
     verbose_name_plural = _("Invoices")
+    ordering = ("-finalized_at", "pk")
     fields = (
         linked("invoice", _("Number"), lambda row: row),
         "status",

@@ -12,6 +12,7 @@ from billing.models import Payment
 
 VOCABULARY: Mapping[str, Mapping[str, Promise | str]] = {
     "band": {"base": _("Base price")},
+    "language": {"ko": _("Korean"), "en": _("English")},
     "last_error": {
         "The recipient is not an e-mail address.": _("The recipient is not an e-mail address."),
         "The invoice was voided before this mail went out.": _("The invoice was voided before this mail went out."),

@@ -89,6 +89,8 @@ class ReadOnlyInline(ReadOnly, TabularInline):
     """Rows that belong to the one shown."""
 
     extra = 0
+    per_page = 50
+    ordering = ("-pk",)
     can_delete = False
     show_change_link = True
     hide_title = True

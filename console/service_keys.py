@@ -69,7 +69,6 @@ class Allowed(ReadOnlyInline):
         named("organization_slug", _("ID"), lambda row: row.organization.slug),
     )
     show_change_link = False
-    per_page = 50
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SourceOrganization]:
         return super().get_queryset(request).select_related("organization").order_by("organization__name")
