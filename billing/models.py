@@ -172,6 +172,50 @@ class Document(models.Model):
         constraints = [models.UniqueConstraint(fields=["invoice", "kind"], name="one_document_per_kind")]
 
 
+class CreditNoteProposal(models.Model):
+    """What an invoice would have been at prices that were corrected after it: an operator decides, nothing is changed by it.
+
+    Amounts are what the customer would pay more; below zero is what a credit note would give back. `lines` names what changed,
+    with both unit prices: {model, token_class, service_month, quantity, applied_rate, unit_price, new_unit_price, …}, all text.
+    """
+
+    class Status(models.TextChoices):
+        PROPOSED = "proposed", _("Proposed")
+        SUPERSEDED = "superseded", _("Superseded")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="credit_note_proposals")
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.PROPOSED)
+    reason = models.CharField(max_length=300)
+    currency = models.CharField(max_length=3, choices=Currency.choices)
+    subtotal_change = minor_unit_field()
+    tax_change = minor_unit_field()
+    total_change = minor_unit_field()
+    exact_change = money_field()
+    event_count = models.PositiveIntegerField()
+    unpriced_count = models.PositiveIntegerField(default=0)
+    """Requests of the period that have no price any more; they are left as they were charged."""
+    lines = models.JSONField()
+    created_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    created_at = models.DateTimeField()
+
+    objects = TenantQuerySet["CreditNoteProposal"].as_manager()
+
+    class Meta:
+        verbose_name = _("credit note proposal")
+        verbose_name_plural = _("credit note proposals")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["invoice"], condition=Q(status="proposed"), name="one_open_proposal_per_invoice"
+            ),
+            models.CheckConstraint(
+                condition=Q(total_change=models.F("subtotal_change") + models.F("tax_change")),
+                name="proposal_total_is_subtotal_and_tax",
+            ),
+        ]
+
+
 class OutboxMail(models.Model):
     """A mail that must go out, at least once, under one Message-ID. Written in the transaction of what it tells."""
 
