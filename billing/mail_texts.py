@@ -212,7 +212,8 @@ def _account(mail: OutboxMail, invoice: Invoice) -> list[tuple[str, str]]:
         return []
     seller = invoice.seller
     return [
-        (_label(mail, "bank"), one_line(f"{seller['bank_name']} {seller['bank_account']} ({seller['bank_holder']})"))
+        (_label(mail, "bank"), one_line(f"{seller['bank_name']} {seller['bank_account']}")),
+        (_("Account holder"), one_line(seller["bank_holder"])),
     ]
 
 

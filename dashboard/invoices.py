@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from itertools import groupby
 from zoneinfo import ZoneInfo
 
 from django.http import HttpRequest, HttpResponse
@@ -26,6 +27,7 @@ from dashboard.formulas import FormulaLine, formula_lines
 from dashboard.pages import page_links, page_of
 from ledger.models import Balance, CreditGrant
 from metering.token_labels import TOKEN_CLASSES
+from pricing.exact import exact_sum
 from pricing.rating import RatedLine
 
 SHOWN_GRANTS = 12
@@ -51,12 +53,27 @@ class DraftLine:
 
 
 @dataclass(frozen=True, slots=True)
+class DraftGroup:
+    """Neighbouring lines of one model and service month; `amount` is what they add up to, rounded as they are."""
+
+    rows: Sequence[DraftLine]
+
+    @property
+    def first(self) -> UsageLine:
+        return self.rows[0].line
+
+    @property
+    def amount(self) -> Decimal:
+        return exact_sum(row.rounded for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """A period as its invoice would look if it ended now. `last_day` is its last day, as people name a month's end."""
 
     period: PeriodEstimate
     last_day: date
-    lines: Sequence[DraftLine]
+    groups: Sequence[DraftGroup]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +115,6 @@ def row_of(invoice: Invoice, *, now: datetime) -> InvoiceRow:
 def draft_of(period: PeriodEstimate, *, zone: ZoneInfo) -> Draft:
     last_day = (period.ends_at - timedelta(microseconds=1)).astimezone(zone).date()
     notes = notes_of_usage(period.lines, language=get_language() or "", zone=zone)
-    return Draft(
-        period, last_day, [DraftLine(*row) for row in zip(period.lines, period.totals.lines, notes, strict=True)]
-    )
+    rows = [DraftLine(*row) for row in zip(period.lines, period.totals.lines, notes, strict=True)]
+    groups = groupby(rows, key=lambda row: (row.line.rate.model, row.line.service_month))
+    return Draft(period, last_day, [DraftGroup(list(group)) for _key, group in groups])

@@ -73,7 +73,7 @@ def test_a_failed_payment_says_why_and_what_to_do(failure: str, reason: str) -> 
     said = letter(OutboxMail.Kind.PAYMENT_FAILED, amount="2260", failure=failure)
     assert said.subject == "[인보이스랩] 결제 실패 안내 (INV-000042)"
     assert f"사유: {reason}" in said.text
-    assert "입금 계좌: 한빛은행 123-456-789012 (주식회사 인보이스랩)" in said.text
+    assert "입금 계좌: 한빛은행 123-456-789012\n예금주: 주식회사 인보이스랩\n" in said.text
     assert "출금된 금액은 없습니다." in said.text
 
 

@@ -133,10 +133,10 @@ def test_two_prices_of_a_model_say_why_they_are_two(cast: stories.Cast, browse: 
     stories.make_model("acme-labs/long", now=stories.NOON, pricing=price)
     set_seller(now=OCTOBER, **stories.SELLER)
     organization = cast.acme.organization
-    for prompt in (200_000, 200_001):
+    for prompt, earlier in ((200_000, timedelta(hours=1)), (200_001, timedelta())):
         usage = TokenUsage(input_tokens=prompt, output_tokens=1000)
         for at in (OCTOBER, stories.NOON):
-            stories.use(organization, at=at, model="acme-labs/long", usage=usage)
+            stories.use(organization, at=at - earlier, model="acme-labs/long", usage=usage)
     with tenant_scope([organization.pk]):
         period = BillingPeriod.objects.get(starts_at__lte=OCTOBER, ends_at__gt=OCTOBER)
     invoice = invoicing.close_period(organization_id=organization.pk, period_id=period.pk, now=AFTER)
