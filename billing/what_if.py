@@ -57,6 +57,7 @@ class Lack(StrEnum):
     VARIES = "price_varies"
     TAKES_NO_IMAGES = "takes_no_images"
     NO_PRICE_PER_IMAGE = "no_price_per_image"
+    IMAGES_UNKNOWN = "images_unknown"
     PROMPT_TOO_LONG = "prompt_too_long"
 
 
@@ -188,7 +189,7 @@ def _lack(model: LanguageModel, rate: price_book.Rate, longest: Portion, volume:
         return Lack.PROMPT_TOO_LONG
     if not volume.images or rate.unit_costs[TokenClass.IMAGES]:
         return None
-    if model.input_modalities and "image" not in model.input_modalities:
-        return Lack.TAKES_NO_IMAGES
+    if "image" not in model.input_modalities:
+        return Lack.TAKES_NO_IMAGES if model.input_modalities else Lack.IMAGES_UNKNOWN
     is_free = not any(rate.unit_costs.values())
     return None if is_free else Lack.NO_PRICE_PER_IMAGE

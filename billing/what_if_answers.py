@@ -16,6 +16,7 @@ LACKS = {
     Lack.VARIES: "A router has no price of its own: the model that answers has.",
     Lack.TAKES_NO_IMAGES: "The model takes no images.",
     Lack.NO_PRICE_PER_IMAGE: "The model has no price per image: it counts images as input tokens.",
+    Lack.IMAGES_UNKNOWN: "It is not known whether the model takes images.",
     Lack.PROMPT_TOO_LONG: "One request's prompt is longer than the context window.",
 }
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from django.utils.functional import Promise
 
+from catalog.price_book import Rate
 from catalog.rate_details import RateDetails
 from metering.token_labels import TOKEN_CLASSES
 from pricing.rating import RatedLine
@@ -35,7 +36,7 @@ class FormulaLine:
         return self.token_class in PIECE_CLASSES
 
 
-def formula_lines(lines: Iterable[RatedLine], details: RateDetails) -> list[FormulaLine]:
+def formula_lines(lines: Iterable[RatedLine], details: RateDetails | Rate) -> list[FormulaLine]:
     """What is charged for; pieces (requests, images, searches) that cost nothing are no line."""
     return [
         FormulaLine(

@@ -5,6 +5,7 @@ from django.views.generic import RedirectView
 
 from dashboard import (
     billing_details,
+    compare,
     home,
     inviting,
     invoice_page,
@@ -31,6 +32,7 @@ app_name = "dashboard"
 urlpatterns = [
     path("", home.home, name="home"),
     path("models", model_list.model_list, name="models"),
+    path("models/compare", compare.compare_models, name="compare"),
     path("models/<str:page_slug>", model_page.model_page, name="model"),
     path("models/<path:model_id>", model_page.model_by_id, name="model_by_id"),
     path("legal/terms", legal.terms, name="terms"),

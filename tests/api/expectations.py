@@ -71,6 +71,7 @@ EXPECTATIONS: Mapping[str, Expectation] = {
     # pages for everybody
     "": public(),
     "models": public(),
+    "models/compare": public(),
     "models/<str:page_slug>": public(),
     "models/<path:model_id>": public(),
     "legal/terms": public(),

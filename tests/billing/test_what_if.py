@@ -156,8 +156,10 @@ def test_fees_per_request_count_where_requests_are_told(catalog: None) -> None:
         ({"image": "0"}, ["text"], Lack.TAKES_NO_IMAGES, None),
         ({}, ["text", "image"], Lack.NO_PRICE_PER_IMAGE, None),
         ({"image": "0"}, ["text", "image"], Lack.NO_PRICE_PER_IMAGE, None),
-        ({}, [], Lack.NO_PRICE_PER_IMAGE, None),
+        ({}, [], Lack.IMAGES_UNKNOWN, None),
         ({"prompt": "0", "completion": "0"}, ["text", "image"], None, "0"),
+        ({"prompt": "0", "completion": "0"}, ["text"], Lack.TAKES_NO_IMAGES, None),
+        ({"prompt": "0", "completion": "0"}, [], Lack.IMAGES_UNKNOWN, None),
     ],
 )
 def test_what_has_no_price_is_said_and_not_taken_for_nothing(
