@@ -7,12 +7,13 @@ from django.contrib.admin import display
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import ApiKey, BillingProfile, Membership, Organization, User
 from billing.models import Invoice
 from console.figures import money, money_column
-from console.read_only import ReadOnlyAdmin, ReadOnlyInline, linked, state_column
+from console.read_only import ReadOnlyAdmin, ReadOnlyInline, linked, list_of, state_column
 from console.site import site
 from ledger.balances import available
 from ledger.models import Balance, CreditGrant
@@ -60,8 +61,18 @@ class Profile(ReadOnlyInline):
     fields = ("legal_name", "registration_number", "representative", "contact_name", "contact_email", "tax_treatment")
 
 
+LISTS = {
+    "available": lambda one: list_of(CreditGrant, f"organization__id__exact={one.pk}"),
+    "prepaid": lambda one: list_of(CreditGrant, f"organization__id__exact={one.pk}"),
+    "unbilled": lambda one: f"{reverse('admin:usage_summary')}?organization={one.slug}",
+    "receivable": lambda one: list_of(Invoice, f"organization__id__exact={one.pk}&status__exact=open"),
+    "held": lambda one: f"{reverse('admin:usage_holds')}?status=open",
+}
+"""Where the rows are that a figure of a balance is made of."""
+
+
 def balance_field(name: str, label: Any) -> Any:
-    """A figure of the organization's balance row."""
+    """A figure of the organization's balance row, which leads to what it is made of."""
 
     @display(description=label)
     def field(organization: Organization) -> Any:
@@ -69,7 +80,8 @@ def balance_field(name: str, label: Any) -> Any:
         if balance is None:
             return "–"
         amount = available(balance) if name == "available" else getattr(balance, name)
-        return money(amount, balance.currency)
+        text = money(amount, balance.currency)
+        return format_html('<a href="{}">{}</a>', LISTS[name](organization), text) if name in LISTS else text
 
     field.__name__ = f"{name}_figure"
     return field

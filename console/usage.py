@@ -3,11 +3,12 @@
 The hot tables have composite keys, which Django's admin does not take, so these are pages of our own within its frame.
 """
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
 from django import forms
+from django.core.paginator import Page, Paginator
 from django.db.models import Count, Max, Min
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -21,7 +22,7 @@ from catalog.models import LanguageModel
 from console.deeds import DayInput, DeedForm
 from console.months import day_bounds, last_months, month_named
 from console.site import site
-from console.takings import by_currency, takings_by_organization
+from console.takings import by_currency, takings_by_model, takings_by_organization
 from ledger.event_ids import first_id_at
 from ledger.models import Hold, HoldStatus
 from metering.models import EventKind, Evidence, UnratedUsage, UsageEvent
@@ -34,12 +35,26 @@ PER_PAGE = 50
 
 @require_safe
 def summary(request: HttpRequest) -> HttpResponse:
-    """What each customer used in a month, what it brought and what it cost."""
+    """What each customer used in a month, what it brought and what it cost; of one customer, by model."""
     now = timezone.now()
     month = month_named(request.GET.get("month", ""), now=now)
-    rows = takings_by_organization(start=month.start, end=month.end)
-    context = {"month": month, "months": last_months(now=now), "rows": rows, "totals": by_currency(rows)}
-    return site.render(request, "console/usage_summary.html", title=_("Usage by customer"), **context)
+    chosen = request.GET.get("organization")
+    organization = get_object_or_404(Organization, slug=chosen) if chosen else None
+    if organization:
+        rows = takings_by_model(organization=organization, start=month.start, end=month.end)
+    else:
+        rows = takings_by_organization(start=month.start, end=month.end)
+    page = Paginator(rows, PER_PAGE).get_page(request.GET.get("page"))
+    context = {
+        "month": month,
+        "months": [(one, _query(request, month=one.name, page=None)) for one in last_months(now=now)],
+        "organization": organization,
+        "rows": page.object_list,
+        "totals": by_currency(rows),
+        **pages(request, page, name="page"),
+    }
+    title = organization.name if organization else _("Usage by customer")
+    return site.render(request, "console/usage_summary.html", title=title, **context)
 
 
 class EventFilter(DeedForm):
@@ -52,6 +67,7 @@ class EventFilter(DeedForm):
         required=False,
         empty_label=_("All"),
     )
+    month = forms.CharField(required=False, widget=forms.HiddenInput)
     day = forms.DateField(label=_("Date"), required=False, widget=DayInput)
     model = forms.ModelChoiceField(
         label=_("language model"),
@@ -77,7 +93,13 @@ def events(request: HttpRequest) -> HttpResponse:
         rows = rows.filter(id__lt=before)
     page = list(rows.order_by("-id")[: PER_PAGE + 1])
     more, page = len(page) > PER_PAGE, page[:PER_PAGE]
-    context = {"filter": form, "rows": with_names(page), "older": _query(request, before=page[-1].id) if more else None}
+    month = month_named(wanted["month"], now=timezone.now()) if wanted.get("month") and not wanted.get("day") else None
+    context = {
+        "filter": form,
+        "month": month,
+        "rows": with_names(page),
+        "older": _query(request, before=page[-1].id) if more else None,
+    }
     context["newest"] = _query(request, before=None) if before is not None else None
     return site.render(request, "console/events.html", title=_("Requests"), **context)
 
@@ -88,8 +110,8 @@ def chosen_events(wanted: dict[str, Any], *, today: date) -> Any:
     if wanted.get("organization"):
         rows = rows.for_organization(wanted["organization"])
     day = wanted.get("day") or (None if wanted.get("organization") else today)
-    if day:
-        start, end = day_bounds(day)
+    if day or wanted.get("month"):
+        start, end = day_bounds(day) if day else month_bounds_of(wanted["month"])
         rows = rows.filter(id__gte=first_id_at(start), id__lt=first_id_at(end))
     if wanted.get("model"):
         rows = rows.filter(model_id=wanted["model"].pk)
@@ -147,16 +169,20 @@ def receipt(request: HttpRequest, slug: str, event_id: UUID) -> HttpResponse:
 @require_safe
 def unrated(request: HttpRequest) -> HttpResponse:
     """Events that wait for a price: by model, because that is what is missing, then one by one."""
-    groups = list(
+    missing = (
         UnratedUsage.objects.order_by()
         .values("model", "reason")
         .annotate(count=Count("event_id"), oldest=Min("occurred_at"), newest=Max("occurred_at"))
-        .order_by("-count", "model")[:PER_PAGE]
+        .order_by("-count", "model", "reason")
     )
+    groups_page = Paginator(missing, PER_PAGE).get_page(request.GET.get("groups"))
+    groups = list(groups_page.object_list)
     known = set(
         LanguageModel.objects.filter(slug__in=[group["model"] for group in groups]).values_list("slug", flat=True)
     )
     rows = UnratedUsage.objects.order_by("-event_id")
+    if request.GET.get("model"):
+        rows = rows.filter(model=request.GET["model"])
     before = _uuid(request.GET.get("before"))
     if before is not None:
         rows = rows.filter(event_id__lt=before)
@@ -166,6 +192,8 @@ def unrated(request: HttpRequest) -> HttpResponse:
     sources = Source.objects.in_bulk({row.source_id for row in page})
     context = {
         "groups": [group | {"is_known": group["model"] in known} for group in groups],
+        "model": request.GET.get("model", ""),
+        **pages(request, groups_page, name="groups"),
         "rows": [
             {"event": row, "organization": organizations[row.organization_id], "source": sources.get(row.source_id)}
             for row in page
@@ -198,6 +226,19 @@ def holds(request: HttpRequest) -> HttpResponse:
         "newest": _query(request, before=None) if before is not None else None,
     }
     return site.render(request, "console/holds.html", title=_("Held amounts"), **context)
+
+
+def month_bounds_of(name: str) -> tuple[datetime, datetime]:
+    month = month_named(name, now=timezone.now())
+    return month.start, month.end
+
+
+def pages(request: HttpRequest, page: Page[Any], *, name: str) -> dict[str, str | None]:
+    """The queries of the first and the next page; `name` is the parameter that counts them."""
+    return {
+        "first_page": _query(request, **{name: None}) if page.has_previous() else None,
+        "next_page": _query(request, **{name: page.next_page_number()}) if page.has_next() else None,
+    }
 
 
 def _uuid(text: str | None) -> UUID | None:

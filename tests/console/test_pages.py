@@ -132,6 +132,39 @@ def test_what_a_request_cost_can_be_followed(signed_in: Client) -> None:
     assert signed_in.get(f"/usage/requests/globex/{event.id}/").status_code == 404
 
 
+def test_what_a_customer_used_opens_by_model_and_then_to_its_requests(signed_in: Client) -> None:
+    home = signed_in.get("/")
+    month = home.context["month"].name
+    assert f"/usage/?organization=acme&amp;month={month}" in home.content.decode()
+    page = signed_in.get(f"/usage/?organization=acme&month={month}")
+    [row] = page.context["rows"]
+    assert (row.model.slug, row.requests) == (stories.DEVSTRAL, 1)
+    assert row.revenue == home.context["totals"][0].revenue
+    address = f"/usage/requests/?{row.query}&month={month}"
+    assert address.replace("&", "&amp;") in page.content.decode()
+    assert len(signed_in.get(address).context["rows"]) == 1
+    assert len(signed_in.get("/usage/requests/?organization=acme").context["rows"]) == 4
+    assert signed_in.get("/usage/?organization=nobody").status_code == 404
+
+
+def test_long_lists_go_on_overleaf(
+    signed_in: Client, story: Cast, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("console.usage.PER_PAGE", 1)
+    use(story.globex.organization, at=now - timedelta(minutes=3))
+    use(story.acme.organization, at=now - timedelta(minutes=2), model="nobody/knows-it-either")
+    for address, rows in (("/usage/", "rows"), ("/usage/unrated/", "groups")):
+        first = signed_in.get(address)
+        assert first.context["first_page"] is None
+        second = signed_in.get(address + first.context["next_page"])
+        assert second.context["next_page"] is None and second.context["first_page"]
+        assert [len(page.context[rows]) for page in (first, second)] == [1, 1]
+        assert first.context[rows] != second.context[rows]
+    assert len(first.context["rows"]) == 1
+    one = signed_in.get("/usage/unrated/?model=nobody/knows-it")
+    assert [row["event"].model for row in one.context["rows"]] == ["nobody/knows-it"]
+
+
 def test_home_counts_what_wants_attention(signed_in: Client) -> None:
     tiles = {str(tile.url): tile for tile in signed_in.get("/").context["tiles"]}
     assert tiles["/usage/unrated/"].value == "1" and tiles["/usage/unrated/"].tone == "warning"
