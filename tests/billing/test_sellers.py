@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.db import DatabaseError
 
 from accounts.models import AuditEntry
 from accounts.registration_numbers import InvalidRegistrationNumber
@@ -58,6 +59,14 @@ def test_an_invoice_keeps_the_seller_it_was_finalized_with(db: None) -> None:
     after = open_invoice(cast.globex)
     before.refresh_from_db(using="system")
     assert (before.seller["legal_name"], after.seller["legal_name"]) == (SELLER["legal_name"], "주식회사 새이름")
+
+
+def test_a_version_can_be_neither_changed_nor_deleted(db: None) -> None:
+    seller = sellers.set_seller(now=NOON, **SELLER)
+    with pytest.raises(DatabaseError, match="history"):
+        Seller.objects.using("system").filter(pk=seller.pk).update(address="elsewhere")
+    with pytest.raises(DatabaseError, match="history"):
+        seller.delete(using="system")
 
 
 def test_the_block_on_the_invoice_can_be_seen_beforehand(db: None) -> None:
