@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
 from accounts.audit_log import write_audit_entry
 from accounts.models import AuditEntry
-from catalog.listing import ModelFacts, list_models
+from catalog.listing import ModelFacts, list_models, write_facts
 from catalog.models import CostPrice, CostTable, LanguageModel
 from catalog.publishing import NewPrice, publish_cost_prices
 from catalog.seed import our_table
@@ -55,6 +55,7 @@ def seed_catalog(*, now: datetime) -> Seeded:
         known = LanguageModel.objects.using("system").count()
         tables = _open_cost_tables()
         listed = list_models(_facts(ours, packaged, tables), now=now)
+        write_facts(_our_words(ours, listed), now=now)
         unpriced = _without_price(listed)
         published = publish_cost_prices(
             [*_own_prices(ours, unpriced, tables), *_packaged_prices(ours, packaged, unpriced, tables, origin())],
@@ -102,6 +103,22 @@ def _facts(
                 cost_table=tables[DEFAULT_COST_TABLE],
                 context_length=other.context_length,
             )
+
+
+def _our_words(
+    ours: Mapping[str, OurModel], listed: Mapping[str, LanguageModel]
+) -> list[tuple[LanguageModel, dict[str, Any]]]:
+    """Where a model was listed by somebody else before our table told of it: our words, except over an operator's."""
+    found = []
+    for slug, model in ours.items():
+        row = listed[slug]
+        told = {"name": model.name, "provider": our_table.provider_name(slug), **model.facts}
+        changes = {
+            name: value for name, value in told.items() if name not in row.own_fields and getattr(row, name) != value
+        }
+        if changes:
+            found.append((row, changes))
+    return found
 
 
 def _without_price(listed: Mapping[str, LanguageModel]) -> dict[str, LanguageModel]:

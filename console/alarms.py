@@ -14,7 +14,6 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Alarm
-from catalog.models import CostPrice
 from console.own_words import in_words, words_filter
 from console.read_only import ReadOnlyAdmin, address_of, list_of, raw_column
 from console.site import site
@@ -33,9 +32,11 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
-    "price_feed": Kind(label=_("Price feed"), place=lambda: list_of(CostPrice), place_label=_("Cost prices")),
+    "price_feed": Kind(
+        label=_("Price feed"), place=lambda: reverse("admin:quarantine"), place_label=_("Prices in quarantine")
+    ),
     "price_quarantine": Kind(
-        label=_("Price in quarantine"), place=lambda: list_of(CostPrice), place_label=_("Cost prices")
+        label=_("Price in quarantine"), place=lambda: reverse("admin:quarantine"), place_label=_("Prices in quarantine")
     ),
     "exchange_rate": Kind(
         label=_("Exchange rate"),

@@ -94,6 +94,7 @@ class LanguageModelAdmin(ReadOnlyAdmin):
         links = [
             (_("Enter a price"), f"{reverse('admin:enter_price')}?model={obj.slug}"),
             (_("Set a markup"), f"{reverse('admin:set_markup')}?model={obj.slug}"),
+            (_("Edit"), reverse("admin:edit_model", args=[obj.pk])),
         ]
         if not obj.is_router:
             links.append((_("Stop selling"), reverse("admin:delist", args=[obj.pk])))

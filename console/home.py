@@ -21,6 +21,7 @@ from console.figures import figure
 from console.invoices import overdue
 from console.months import day_bounds, month_of
 from console.own_words import in_words
+from console.quarantine import feed_summary, waiting_count
 from console.read_only import list_of
 from console.site import site
 from console.takings import by_currency, takings_by_organization
@@ -51,7 +52,15 @@ def home(request: HttpRequest) -> HttpResponse:
         "totals": by_currency(rows),
         "biggest": rows[:5],
         **shown_alarms(),
-        "tiles": [unrated_tile(), holds_tile(), *invoice_tiles(), *mail_tiles(), *processor_tiles(), rate_tile(now)],
+        "tiles": [
+            unrated_tile(),
+            holds_tile(),
+            *invoice_tiles(),
+            *mail_tiles(),
+            *processor_tiles(),
+            *price_tiles(now),
+            rate_tile(now),
+        ],
     }
     return site.render(request, "console/home.html", title=_("Home"), **context)
 
@@ -141,6 +150,21 @@ def processor_tiles() -> list[Tile]:
             url=list_of(Payment, "status=unknown"),
             tone="warning" if unknown else "good",
         ),
+    ]
+
+
+def price_tiles(now: datetime) -> list[Tile]:
+    count, url = waiting_count(), reverse("admin:quarantine")
+    imported, note, tone = feed_summary(now)
+    return [
+        Tile(
+            label=_("Prices in quarantine"),
+            value=figure("tokens")(count),
+            note=gettext("wait for a decision") if count else gettext("every price is believed"),
+            url=f"{url}#waiting-title",
+            tone="warning" if count else "good",
+        ),
+        Tile(label=_("Price list"), value=imported, note=note, url=url, tone=tone),
     ]
 
 

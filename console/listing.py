@@ -61,7 +61,7 @@ class AddModel(Deed):
 
     def do(self, values: dict[str, Any], *, now: datetime) -> str:
         self._check(values)
-        list_models([ModelFacts(**values)], now=now, actor=self.request.user)
+        list_models([ModelFacts(**values)], now=now, actor=self.request.user, by_hand=True)
         price_book.forget()
         self.slug = values["slug"]
         return gettext("%(model)s is listed. Enter its price now.") % {"model": self.slug}

@@ -42,6 +42,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             [
                 _list(_("Models"), "deployed_code", LanguageModel),
                 _list(_("Cost prices"), "sell", CostPrice),
+                _page(_("Quarantine"), "gpp_maybe", "quarantine"),
                 _list(_("Markups"), "percent", MarkupRule),
                 _list(_("Exchange rates"), "currency_exchange", ExchangeRate),
                 _list(_("Applied rates"), "calculate", AppliedRate),

@@ -53,6 +53,10 @@ PATTERNS: Mapping[str, tuple[tuple[re.Pattern[str], Promise], ...]] = {
             _("The mail server cannot be reached: %(why)s"),
         ),
     ),
+    "origin": (
+        (re.compile(r"(?P<table>.+) feed"), _("Price list of %(table)s")),
+        (re.compile(r"file (?P<name>.+)"), _("File %(name)s")),
+    ),
     "reason": (
         (re.compile(r"Overpayment, (?P<number>\S+)"), _("Overpayment, %(number)s")),
         (re.compile(r"unknown model: (?P<model>\S+)"), _("Unknown model: %(model)s")),

@@ -1,11 +1,9 @@
 """Facts of models that a list knows better than the row does. What an operator or our own table wrote is never touched."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from catalog.feed.comparison import Known
-from catalog.feed.facts import FEED_FACTS
 from catalog.feed.snapshot import Snapshot
 from catalog.models import LanguageModel
 from catalog.seed import our_table
@@ -26,18 +24,6 @@ def outdated(snapshot: Snapshot, known: Known) -> list[tuple[LanguageModel, dict
         if changes:
             found.append((model, changes))
     return found
-
-
-def describe(outdated: list[tuple[LanguageModel, dict[str, Any]]], *, now: datetime) -> None:
-    """Write the new facts."""
-    rows = []
-    for model, changes in outdated:
-        for field, value in changes.items():
-            setattr(model, field, value)
-        model.updated_at = now
-        rows.append(model)
-    if rows:
-        LanguageModel.objects.using("system").bulk_update(rows, [*FEED_FACTS, "updated_at"], batch_size=500)
 
 
 def own_facts() -> Mapping[str, frozenset[str]]:

@@ -12,19 +12,6 @@ from typing import Any
 from catalog.feed.snapshot import SnapshotRefused
 from catalog.seed import our_table
 
-FEED_FACTS = (
-    "name",
-    "provider",
-    "description_en",
-    "context_length",
-    "max_completion_tokens",
-    "input_modalities",
-    "output_modalities",
-    "tokenizer",
-    "supported_parameters",
-    "released_on",
-)
-"""Fields that a feed may fill."""
 LONGEST = {"name": 200, "provider": 100, "description_en": 5000, "tokenizer": 50}
 MOST_WORDS, LONGEST_WORD = 100, 50
 LARGEST_COUNT = 2**31 - 1

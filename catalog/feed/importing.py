@@ -19,7 +19,7 @@ from catalog.feed.facts import facts_to_list
 from catalog.feed.known import check_moment, load_known
 from catalog.feed.outcomes import Outcome, Validators
 from catalog.feed.snapshot import Snapshot, SnapshotRefused
-from catalog.listing import ModelFacts, list_models
+from catalog.listing import ModelFacts, list_models, write_facts
 from catalog.models import CostTable, LanguageModel, PriceFeed
 from catalog.publishing import LEAD, NewPrice, publish_cost_prices
 
@@ -146,7 +146,7 @@ def _write(
     approve: bool,
 ) -> Imported:
     described = descriptions.outdated(snapshot, known)
-    descriptions.describe(described, now=now)
+    write_facts(described, now=now)
     listed = _list_new(feed.cost_table, found.first, now=now, actor=actor)
     prices = [_new_price(feed.cost_table, change, listed, origin, since) for change in (*found.first, *found.changed)]
     publish_cost_prices(prices, now=now, actor=actor)

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import transaction
 
+from accounts.audit_log import write_audit_entry
+from accounts.models import User
 from catalog.feed.alarms import clear_feed_alarm, raise_feed_alarm, watch_quarantine
 from catalog.models import CostTable, PriceFeed
 
@@ -36,6 +38,21 @@ def validators_of(cost_table: CostTable, *, url: str) -> Validators:
     if feed is None:
         return Validators(url=url)
     return Validators(url=url, etag=feed.etag, last_modified=feed.last_modified)
+
+
+def last_import(cost_table_slug: str) -> PriceFeed | None:
+    """How the last one went; None before the first."""
+    feed = PriceFeed.objects.using("system").filter(cost_table__slug=cost_table_slug).first()
+    return feed if feed and feed.imported_at else None
+
+
+def make_due(cost_table: CostTable, *, now: datetime, actor: User | None) -> None:
+    """Let beat fetch the feed at its next look, whole, whenever that was done last."""
+    with transaction.atomic(using="system"):
+        feed = lock_feed(cost_table)
+        feed.tried_at, feed.etag, feed.last_modified = None, "", ""
+        feed.save(using="system")
+        write_audit_entry(action="price_feed.asked_for", target=cost_table.slug, now=now, actor=actor, using="system")
 
 
 def is_due(cost_table_slug: str, *, now: datetime) -> bool:

@@ -61,7 +61,9 @@ def test_another_edition_neither_dates_prices_back_nor_overwrites_what_is_known(
     seeded: Seeded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = LanguageModel.objects.using("system")
-    rows.filter(slug=DEVSTRAL).update(description_en="", name="Ours", context_length=1)
+    rows.filter(slug=DEVSTRAL).update(
+        description_en="From a feed", name="Ours", context_length=1, own_fields=["name", "context_length"]
+    )
     monkeypatch.setattr("catalog.seed.our_table.fingerprint", lambda: "another")
     assert seed_catalog(now=NOON).prices == 0
     model = rows.get(slug=DEVSTRAL)

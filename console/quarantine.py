@@ -1,0 +1,171 @@
+"""Prices that wait for a decision, and how the lists they come from were imported last."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.urls import path, reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_safe
+
+from catalog.feed.quarantine import NOT_APPROVABLE
+from catalog.models import PriceFeed, QuarantinedPrice
+from catalog.price_sheets import parse_price_map, sheet_from_json
+from console.figures import figure
+from console.site import site
+from metering.token_labels import TOKEN_CLASSES
+from pricing.cost_changes import CostChange, cost_changes
+from pricing.tokens import PIECE_CLASSES
+
+MOST_SHOWN = 200
+MOST_DECIDED = 50
+Doubt, Status, Outcome = QuarantinedPrice.Doubt, QuarantinedPrice.Status, PriceFeed.Outcome
+TONES = {
+    Outcome.IMPORTED: "success",
+    Outcome.UNCHANGED: "success",
+    Outcome.REFUSED: "danger",
+    Outcome.UNREACHABLE: "warning",
+}
+COUNTS = {
+    "new": _("new models"),
+    "changed": _("changed prices"),
+    "unchanged": _("unchanged prices"),
+    "quarantined": _("put in quarantine"),
+    "quarantined_before": _("in quarantine or refused before"),
+    "withdrawn": _("doubts withdrawn by the list"),
+    "missing": _("models missing from the list"),
+    "described": _("descriptions renewed"),
+    "left_out": _("left out"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One token class of a price: what it cost, what it would cost, and the change as a share (None: no comparison)."""
+
+    label: Any
+    before: str
+    after: str
+    percent: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A quarantined price as it is shown."""
+
+    entry: QuarantinedPrice
+    lines: list[Line]
+    effect: Any
+    can_be_approved: bool
+
+
+@require_safe
+def quarantine(request: HttpRequest) -> HttpResponse:
+    """What waits, or with `?state=decided` what was decided last."""
+    is_decided = request.GET.get("state") == "decided"
+    entries = QuarantinedPrice.objects.select_related("cost_table", "language_model", "decided_by")
+    if is_decided:
+        rows = entries.exclude(status=Status.OPEN).order_by("-noticed_at", "-pk")[:MOST_DECIDED]
+    else:
+        rows = entries.filter(status=Status.OPEN).order_by("doubt", "slug")[:MOST_SHOWN]
+    context = {
+        "rows": [shown(entry) for entry in rows],
+        "is_decided": is_decided,
+        "count": entries.filter(status=Status.OPEN).count(),
+        "feeds": [feed_facts(feed) for feed in PriceFeed.objects.select_related("cost_table").order_by("pk")],
+        "has_feed": bool(settings.PRICE_FEED_URL),
+        "deeds": [
+            {"label": _("Fetch the list now"), "url": reverse("admin:fetch_prices")},
+            {"label": _("Import a file"), "url": reverse("admin:upload_prices")},
+        ],
+    }
+    return site.render(request, "console/quarantine.html", title=_("Prices in quarantine"), **context)
+
+
+def shown(entry: QuarantinedPrice) -> Waiting:
+    return Waiting(
+        entry=entry,
+        lines=[line_of(change) for change in changes_of(entry)],
+        effect=effect_of(entry),
+        can_be_approved=entry.doubt not in NOT_APPROVABLE,
+    )
+
+
+def changes_of(entry: QuarantinedPrice) -> list[CostChange]:
+    """The token classes that would change; of a first price all, of one that ends what it was."""
+    if entry.before and entry.sheet:
+        return cost_changes(sheet_from_json(entry.before), sheet_from_json(entry.sheet))
+    if entry.sheet:
+        return [CostChange(kind, None, cost) for kind, cost in parse_price_map(entry.sheet["base"]).items()]
+    if entry.before:
+        return [CostChange(kind, cost, None) for kind, cost in parse_price_map(entry.before["base"]).items()]
+    return []
+
+
+def told(changes: Sequence[CostChange]) -> str:
+    """Changes in one line."""
+    return " · ".join(
+        f"{line.label} {line.before} → {line.after}{f' ({line.percent})' if line.percent else ''}"
+        for line in map(line_of, changes)
+    )
+
+
+def line_of(change: CostChange) -> Line:
+    is_piece = change.token_class in PIECE_CLASSES
+    share = change.share
+    return Line(
+        label=TOKEN_CLASSES[change.token_class],
+        before=_cost(change.before, is_piece=is_piece),
+        after=_cost(change.after, is_piece=is_piece),
+        percent="" if share is None else f"{float(share) * 100:+,.1f} %",
+    )
+
+
+def _cost(cost: Any, *, is_piece: bool) -> str:
+    if cost is None:
+        return "–"
+    return f"${cost.normalize():f}" if is_piece else f"{figure('cost_per_million')(cost, 'USD')} / 1M"
+
+
+def effect_of(entry: QuarantinedPrice) -> Promise | str:
+    """What approving it would do."""
+    if entry.doubt in NOT_APPROVABLE:
+        return _("It cannot be charged. Refuse it, and the list is imported without it.")
+    if entry.sheet is None and entry.before is not None:
+        return _("Approved: the model is no longer sold. Its page and history stay.")
+    if entry.sheet is None:
+        return _("Approved: the model is sold as a router, at the price of the model that answers.")
+    if entry.before is None and entry.language_model is None:
+        return _("Approved: the model is listed and sold at this price.")
+    return _("Approved: the new price holds within seconds. Until then the old one does.")
+
+
+def feed_facts(feed: PriceFeed) -> dict[str, Any]:
+    counts = [(label, feed.counts[name]) for name, label in COUNTS.items() if feed.counts.get(name)]
+    return {"feed": feed, "tone": TONES.get(feed.outcome, "plain"), "counts": counts}
+
+
+def feed_summary(now: datetime) -> tuple[str, str, str]:
+    """For the home: when the feed was imported last, how it went, and the tone of that."""
+    feed = PriceFeed.objects.filter(cost_table__slug=settings.PRICE_FEED_TABLE).first()
+    if not settings.PRICE_FEED_URL:
+        return "–", gettext("no address is set"), ""
+    if feed is None or feed.tried_at is None:
+        return "–", gettext("not imported yet"), "warning"
+    value = figure("table_time")(feed.imported_at) if feed.imported_at else "–"
+    if feed.outcome in (Outcome.REFUSED, Outcome.UNREACHABLE):
+        return value, str(feed.get_outcome_display()), "danger"
+    is_old = now - feed.tried_at > timedelta(seconds=3 * settings.PRICE_FEED_SECONDS)
+    return value, str(feed.get_outcome_display()), "warning" if is_old else "good"
+
+
+def waiting_count() -> int:
+    return QuarantinedPrice.objects.filter(status=Status.OPEN).count()
+
+
+site.pages += [path("prices/quarantine/", site.admin_view(quarantine), name="quarantine")]

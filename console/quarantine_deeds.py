@@ -1,0 +1,112 @@
+"""Approve or refuse prices in quarantine, one or many at once, with a reason."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.urls import reverse
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from catalog.feed import quarantine
+from catalog.models import QuarantinedPrice
+from console.deeds import Deed, DeedForm, Refused, Row, add_deed
+from console.quarantine import changes_of, told
+
+MOST = 200
+
+
+class DecisionForm(DeedForm):
+    entries = forms.CharField(widget=forms.HiddenInput, max_length=5000, required=False)
+    reason = forms.CharField(label=_("Reason"), max_length=200)
+
+    def clean_entries(self) -> list[int]:
+        numbers = [number for number in self.cleaned_data["entries"].split(",") if number.strip().isdecimal()]
+        return [int(number) for number in numbers][:MOST]
+
+
+class Decision(Deed):
+    """What approving and refusing have in common. The list's checkboxes name the entries in the address."""
+
+    form_class = DecisionForm
+
+    def initial(self) -> dict[str, Any]:
+        return {"entries": ",".join(self.request.GET.getlist("entry"))}
+
+    @property
+    def facts(self) -> Sequence[Row]:
+        """What the form is about, above it."""
+        given = self.request.POST.get("entries") or ",".join(self.request.GET.getlist("entry"))
+        numbers = [int(number) for number in given.split(",") if number.isdecimal() and len(number) < 19]
+        return [(entry.get_doubt_display(), entry.slug) for entry in self.waiting(numbers)]
+
+    def waiting(self, numbers: Sequence[int]) -> list[QuarantinedPrice]:
+        rows = QuarantinedPrice.objects.select_related("cost_table", "language_model")
+        return list(rows.filter(pk__in=numbers[:MOST], status=QuarantinedPrice.Status.OPEN).order_by("slug"))
+
+    def chosen(self, values: dict[str, Any]) -> list[QuarantinedPrice]:
+        entries = self.waiting(values["entries"])
+        if not entries:
+            raise Refused(gettext("None of these prices waits any more. Choose them from the list."))
+        return entries
+
+    def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
+        rows: list[Row] = []
+        for entry in self.chosen(values):
+            changes = told(changes_of(entry))
+            rows.append((entry.get_doubt_display(), " · ".join(filter(None, (entry.slug, changes)))))
+        return [*rows, (_("Reason"), values["reason"])]
+
+    def back(self) -> str:
+        return reverse("admin:quarantine")
+
+
+class Approve(Decision):
+    title = _("Approve prices in quarantine")
+    lead = _("They hold within seconds, and what is used from then on is charged by them.")
+    button = _("Approve")
+
+    def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
+        self._check(self.chosen(values))
+        return super().review(values, now=now)
+
+    def do(self, values: dict[str, Any], *, now: datetime) -> str:
+        entries = self.chosen(values)
+        self._check(entries)
+        done = 0
+        for entry in entries:
+            try:
+                quarantine.approve(entry_id=entry.pk, reason=values["reason"], now=now, actor=self.request.user)
+            except quarantine.AlreadyDecided:
+                continue
+            done += 1
+        return ngettext("%(count)d price approved", "%(count)d prices approved", done) % {"count": done}
+
+    def _check(self, entries: Sequence[QuarantinedPrice]) -> None:
+        wrong = next((entry for entry in entries if entry.doubt in quarantine.NOT_APPROVABLE), None)
+        if wrong is not None:
+            raise Refused(gettext("The price of %(model)s cannot be charged, only refused.") % {"model": wrong.slug})
+
+
+class Refuse(Decision):
+    title = _("Refuse prices in quarantine")
+    lead = _(
+        "What is in force stays in force. The same price is not asked about again until the list says something else."
+    )
+    button = _("Refuse")
+    danger = True
+
+    def do(self, values: dict[str, Any], *, now: datetime) -> str:
+        done = 0
+        for entry in self.chosen(values):
+            try:
+                quarantine.refuse(entry_id=entry.pk, reason=values["reason"], now=now, actor=self.request.user)
+            except quarantine.AlreadyDecided:
+                continue
+            done += 1
+        return ngettext("%(count)d price refused", "%(count)d prices refused", done) % {"count": done}
+
+
+add_deed("prices/approve/", Approve, name="approve_prices")
+add_deed("prices/refuse/", Refuse, name="refuse_prices")
