@@ -8,6 +8,7 @@ from accounts.models import ApiKey, Organization
 from catalog.models import LanguageModel
 from metering.models import EventKind, UsageEvent
 from metering.receipts import events_of, usage_of
+from metering.reversing import reversed_among
 
 BEGINNING, END = datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -21,23 +22,37 @@ class RequestRow:
     key: ApiKey | None
     prompt_tokens: int
     completion_tokens: int
+    is_reversed: bool = False
 
     @property
     def is_reversal(self) -> bool:
         return self.event.kind == EventKind.REVERSAL
 
+    @property
+    def is_replacement(self) -> bool:
+        return self.event.replaces_id is not None
+
 
 def rows_of(organization: Organization, events: Sequence[UsageEvent]) -> list[RequestRow]:
-    """The events with their names, in two queries however many they are."""
+    """The events with their names and whether they were taken back, in three queries however many they are."""
     models = LanguageModel.objects.only("slug", "page_slug", "name").in_bulk({event.model_id for event in events})
     used_keys = {event.api_key_id for event in events if event.api_key_id}
     keys = ApiKey.objects.for_organization(organization).in_bulk(used_keys)
-    return [row_of(event, models[event.model_id], keys.get(event.api_key_id)) for event in events]
-
-
-def row_of(event: UsageEvent, model: LanguageModel, key: ApiKey | None) -> RequestRow:
-    usage = usage_of(event)
-    return RequestRow(event, model, key, usage.prompt_tokens, usage.completion_tokens)
+    taken_back = reversed_among(events, organization_id=organization.pk)
+    rows = []
+    for event in events:
+        usage, key = usage_of(event), keys.get(event.api_key_id)
+        rows.append(
+            RequestRow(
+                event,
+                models[event.model_id],
+                key,
+                usage.prompt_tokens,
+                usage.completion_tokens,
+                is_reversed=event.id in taken_back,
+            )
+        )
+    return rows
 
 
 def newest_event(organization: Organization) -> UsageEvent | None:

@@ -91,6 +91,8 @@ def receipt(request: HttpRequest, event_id: UUID) -> HttpResponse:
         "conditions": conditions_text(found.rate.conditions, get_language() or ""),
         "lines": formula_lines(found.lines, found.rate),
         "formula": found.formula,
+        "reversed_by": found.reversed_by,
+        "replaced_by": found.replaced_by,
         "exchange_source": found.rate.exchange and source_name(found.rate.exchange.source),
         "source": Source.objects.filter(pk=event.source_id).first(),
         "requested_model": event.requested_model_id

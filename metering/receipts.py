@@ -11,6 +11,7 @@ from uuid import UUID
 from accounts.models import Organization
 from catalog.rate_details import RateDetails, details_of
 from ledger.event_ids import first_id_at
+from metering import correction_rows
 from metering.models import UnratedUsage, UsageEvent
 from metering.rollups import COUNTS
 from pricing.rating import RatedLine, explain
@@ -19,11 +20,16 @@ from pricing.tokens import PIECE_CLASSES, TokenUsage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """An event with its rate; `lines` add up to its amount exactly. Pieces (requests, images) that cost nothing have no line."""
+    """An event with its rate; `lines` add up to its amount exactly. Pieces (requests, images) that cost nothing have no line.
+
+    `reversed_by` and `replaced_by` are the ids of its reversal and of what was charged instead, if it was taken back.
+    """
 
     event: UsageEvent
     rate: RateDetails
     lines: Sequence[RatedLine]
+    reversed_by: UUID | None = None
+    replaced_by: UUID | None = None
 
     @property
     def formula(self) -> str:
@@ -62,7 +68,10 @@ def receipt_of(*, organization: Organization, event_id: UUID) -> Receipt | None:
     rate = details_of([event.applied_rate_id])[event.applied_rate_id]
     products = explain(usage_of(event), rate.unit_prices)
     lines = [line for line in products if line.unit_price or line.token_class not in PIECE_CLASSES]
-    return Receipt(event=event, rate=rate, lines=lines)
+    corrections = (correction_rows.reversal_id(event_id), correction_rows.replacement_id(event_id))
+    made = UsageEvent.objects.for_organization(organization).filter(id__in=corrections).values_list("id", flat=True)
+    reversed_by, replaced_by = (number if number in set(made) else None for number in corrections)
+    return Receipt(event=event, rate=rate, lines=lines, reversed_by=reversed_by, replaced_by=replaced_by)
 
 
 def waiting_event(*, organization: Organization, event_id: UUID) -> UnratedUsage | None:

@@ -61,6 +61,9 @@ def event_json(
         "finish_reason": event.finish_reason,
         "end_user": event.end_user,
         "tags": event.tags or {},
+        "reverses": str(event.reverses_id) if event.reverses_id else None,
+        "replaces": str(event.replaces_id) if event.replaces_id else None,
+        "reason": event.reason,
     }
 
 
@@ -77,7 +80,11 @@ def receipt_json(receipt: Receipt, event: Mapping[str, Any]) -> dict[str, Any]:
         for line in receipt.lines
     ]
     rate = {"applied_rate": rate_json(receipt.rate), "cost_usd": plain(receipt.event.cost), "formula": receipt.formula}
-    return {**event, "lines": lines, **rate}
+    corrections = {
+        "reversed_by": str(receipt.reversed_by) if receipt.reversed_by else None,
+        "replaced_by": str(receipt.replaced_by) if receipt.replaced_by else None,
+    }
+    return {**event, "lines": lines, **rate, **corrections}
 
 
 def waiting_json(waiting: UnratedUsage) -> dict[str, Any]:

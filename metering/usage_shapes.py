@@ -65,7 +65,11 @@ class UsageRowAnswer(SumAnswer):
 
 
 class EventAnswer(serializers.Serializer[Any]):
-    """One call. `id` is ours, `key` the reporter's."""
+    """One call. `id` is ours, `key` the reporter's.
+
+    A reversal takes an earlier charge back: its counts and amount are that one's negatives. Both it and what is charged instead
+    carry the key of the call, so `kind`, `reverses` and `replaces` tell them apart. Sums are right as they are.
+    """
 
     id = serializers.UUIDField()
     key = serializers.CharField()
@@ -87,6 +91,9 @@ class EventAnswer(serializers.Serializer[Any]):
     finish_reason = serializers.CharField(allow_null=True)
     end_user = serializers.CharField(allow_null=True)
     tags = serializers.DictField(child=serializers.CharField())
+    reverses = serializers.UUIDField(allow_null=True, help_text="Of a reversal: the event that it takes back.")
+    replaces = serializers.UUIDField(allow_null=True, help_text="Of a new charge: the event that was reversed for it.")
+    reason = serializers.CharField(allow_null=True, help_text="Why it was corrected.")
 
 
 class LineAnswer(serializers.Serializer[Any]):
@@ -106,6 +113,8 @@ class ReceiptAnswer(EventAnswer):
     applied_rate = AppliedRateAnswer()
     cost_usd = serializers.CharField()
     formula = serializers.CharField(help_text="A sum of products that gives the amount, exactly.")
+    reversed_by = serializers.UUIDField(allow_null=True)
+    replaced_by = serializers.UUIDField(allow_null=True)
 
 
 class WaitingAnswer(serializers.Serializer[Any]):

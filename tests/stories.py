@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from accounts.api_keys import issue_api_key
@@ -25,8 +26,11 @@ from ledger import partitions
 from ledger.models import BillingPeriod
 from ledger.periods import lock_periods_for_charges
 from metering import reporters
+from metering.correction_rows import Recharge, replacement_id, reversal_id
+from metering.models import UsageEvent
 from metering.recording import record
 from metering.reports import Outcome, UsageReport
+from metering.reversing import Correction, reverse
 from pricing.openrouter_pricing import parse_openrouter_pricing
 from pricing.tokens import TokenUsage
 
@@ -241,3 +245,13 @@ def forget_what_processes_remember() -> None:
     price_book.forget()
     partitions.forget()
     reporters.forget()
+
+
+def correct_usage(organization: Organization, *, now: datetime, recharge: bool = True) -> tuple[UUID, UUID, UUID]:
+    """The newest charge of `organization` is taken back and made anew as it was; ids of it, its reversal and its replacement."""
+    with tenant_scope([organization.pk]):
+        event = UsageEvent.objects.for_organization(organization).order_by("-id")[0]
+        again = Recharge(applied_rate_id=event.applied_rate_id, cost=event.cost, amount=event.amount)
+        correction = Correction(event=event, recharge=again if recharge else None)
+        reverse([correction], reason="The upstream had lowered its price.", actor=None, now=now)
+    return event.id, reversal_id(event.id), replacement_id(event.id)

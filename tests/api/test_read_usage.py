@@ -169,3 +169,24 @@ def test_a_neighbours_receipt_is_not_found(history: stories.Cast, path: str) -> 
     assert globex.get(path.format(id=outcome.event_id)).status_code == 404
     assert globex.get(path.format(id=uuid4())).status_code == 404
     assert globex.get(path.format(id="17")).status_code == 404
+
+
+def test_a_correction_is_three_events_that_name_each_other(history: stories.Cast, as_acme: Client) -> None:
+    before = as_acme.get("/api/v1/usage", {"group_by": "none"}).json()["totals"]
+    first, back, again = map(str, stories.correct_usage(history.acme.organization, now=stories.NOON))
+
+    events = {event["id"]: event for event in as_acme.get("/api/v1/usage/events").json()["data"]}
+    assert {event["key"] for event in (events[first], events[back], events[again])} == {events[first]["key"]}
+    assert (events[back]["kind"], events[back]["reverses"], events[back]["replaces"]) == ("reversal", first, None)
+    assert (events[again]["kind"], events[again]["reverses"], events[again]["replaces"]) == ("usage", None, first)
+    assert events[back]["usage"]["requests"] == -1
+    assert Decimal(events[back]["amount"]) == -Decimal(events[first]["amount"])
+    assert events[back]["reason"] == "The upstream had lowered its price."
+    assert as_acme.get("/api/v1/usage", {"group_by": "none"}).json()["totals"] == before
+
+    receipts = {name: as_acme.get(f"/api/v1/usage/events/{name}").json() for name in (first, back, again)}
+    assert (receipts[first]["reversed_by"], receipts[first]["replaced_by"]) == (back, again)
+    assert (receipts[back]["reversed_by"], receipts[again]["replaced_by"]) == (None, None)
+    lines = receipts[back]["lines"]
+    assert sum(Decimal(line["amount"]) for line in lines) == Decimal(receipts[back]["amount"])
+    assert all(line["quantity"] < 0 for line in lines)

@@ -10,15 +10,11 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 
 from accounts.invariants import all_invariants
-from accounts.tenancy import tenant_scope
 from billing import cycle, documents, invoicing
 from billing.sellers import set_seller
 from ledger import holds
 from ledger.event_ids import new_id
-from metering.correction_rows import Recharge
 from metering.limiting import set_limit
-from metering.models import UsageEvent
-from metering.reversing import Correction, reverse
 from tests import environment, stories
 from tests.stories import NOON, SELLER, use
 
@@ -93,16 +89,8 @@ def books(db: None) -> stories.Cast:
     )
     assert holds.reserve([request]) == [None]
     set_limit(organization=cast.acme.organization, amount=Decimal(1000), actor=None, now=NOON)
-    correct_a_charge(cast.globex)
+    stories.correct_usage(cast.globex.organization, now=NOON)
     return cast
-
-
-def correct_a_charge(company: stories.Company) -> None:
-    """One of its charges is reversed and made anew, as it was."""
-    with tenant_scope([company.organization.pk]):
-        event = UsageEvent.objects.filter(occurred_at=NOON).get()
-        recharge = Recharge(applied_rate_id=event.applied_rate_id, cost=event.cost, amount=event.amount)
-        reverse([Correction(event=event, recharge=recharge)], reason="by mistake", actor=None, now=NOON)
 
 
 def break_books(statements: str) -> None:

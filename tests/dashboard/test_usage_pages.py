@@ -132,3 +132,20 @@ def test_the_last_day_is_said_to_be_included(owner: Client, browse: Browse, cast
 def test_fields_that_may_be_left_empty_say_so(owner: Client, browse: Browse, cast: stories.Cast) -> None:
     assert "(optional)" in text_of(owner.get("/o/acme/keys/new"))
     assert "(선택 입력)" in text_of(browse(cast.acme.owner, language="ko").get("/o/acme/keys/new"))
+
+
+def test_a_correction_shows_what_was_taken_back_and_what_is_charged_instead(owner: Client, cast: stories.Cast) -> None:
+    first, back, again = stories.correct_usage(cast.acme.organization, now=stories.NOON)
+    listed = text_of(owner.get("/o/acme/requests"))
+    assert all(word in listed for word in ("Reversal", "Taken back", "Charged anew"))
+    pages = {event: owner.get(f"/o/acme/requests/{event}").content.decode() for event in (first, back, again)}
+    assert f"/o/acme/requests/{again}" in pages[first] and "taken back and made anew" in pages[first]
+    assert f"/o/acme/requests/{first}" in pages[back] and "The upstream had lowered its price." in pages[back]
+    assert "−1,000" in pages[back]
+    assert f"/o/acme/requests/{first}" in pages[again] and "in place of an earlier charge" in pages[again]
+
+
+def test_a_charge_that_was_taken_back_for_good_leads_to_its_reversal(owner: Client, cast: stories.Cast) -> None:
+    first, back, _none = stories.correct_usage(cast.acme.organization, now=stories.NOON, recharge=False)
+    page = owner.get(f"/o/acme/requests/{first}").content.decode()
+    assert "This charge was taken back" in page and f"/o/acme/requests/{back}" in page
