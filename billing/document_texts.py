@@ -122,6 +122,7 @@ TOKEN_CLASSES: Mapping[TokenClass, tuple[str, str]] = MappingProxyType(
 RATE_SOURCES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "koreaexim": ("서울외국환중개 매매기준율", "Seoul Money Brokerage basic rate"),
+        "seoul-fx": ("서울외국환중개 매매기준율", "Seoul Money Brokerage basic rate"),
         "ecb": ("유럽중앙은행 기준환율", "European Central Bank reference rate"),
         "frankfurter": ("유럽중앙은행 기준환율", "European Central Bank reference rate"),
         "manual": ("당사 고시 환율", "our published rate"),

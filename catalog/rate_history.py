@@ -6,7 +6,7 @@ revision – never changes the rate of a month or day that has begun, so that al
 where we had none, what is recorded first afterwards holds.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -76,6 +76,11 @@ class RateHistory:
             return in_time[-1]
         learned_first = min((rate.recorded_at for rate in usable), default=None)
         return next((rate for rate in reversed(usable) if rate.recorded_at == learned_first), None)
+
+    def with_rate(self, rate: PublishedRate) -> "RateHistory":
+        """The history as it would be with `rate`, which counts more than the others of its day."""
+        position = bisect_right(self._days, rate.published_on)
+        return RateHistory([*self._rates[:position], rate, *self._rates[position:]])
 
     def last_before(self, day: date) -> PublishedRate | None:
         """The last rate published before `day`, however old, whenever we learned it."""

@@ -4,11 +4,14 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import display
+from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from catalog.models import CostPrice, CostTable, ExchangeRate, LanguageModel, MarkupRule
 from console.figures import count_column, figure, named, percent_column
+from console.rate_standing import rate_standing
 from console.read_only import ReadOnlyAdmin, ReadOnlyInline, linked, raw_column
 from console.site import site
 from pricing.tokens import TokenClass
@@ -180,6 +183,7 @@ class MarkupRuleAdmin(ReadOnlyAdmin):
                     target,
                     percent_column("markup", _("Markup")),
                     "effective_from",
+                    "below_cost_approved",
                     "reason",
                     "created_by",
                     "created_at",
@@ -201,6 +205,7 @@ class ExchangeRateAdmin(ReadOnlyAdmin):
     date_hierarchy = "published_on"
     ordering = ("-published_on", "-revision")
     list_deeds = ((_("Publish an exchange rate"), "admin:publish_exchange_rate"),)
+    list_before_template = "console/parts/rate_standing.html"
     fieldsets = (
         (
             None,
@@ -218,3 +223,7 @@ class ExchangeRateAdmin(ReadOnlyAdmin):
             },
         ),
     )
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        context = {"standing": rate_standing(now=timezone.now())}
+        return super().changelist_view(request, {**(extra_context or {}), **context})

@@ -87,6 +87,8 @@ class Deed(View):
     """What this is, in a sentence or two."""
     button: Any
     danger = False
+    review_template = ""
+    """What is shown below the facts of the review, with `preview`."""
 
     def initial(self) -> dict[str, Any]:
         return {}
@@ -100,6 +102,10 @@ class Deed(View):
     def review(self, values: dict[str, Any], *, now: datetime) -> Sequence[Row]:
         """What will happen, for reading before it does. Raises Refused."""
         raise NotImplementedError
+
+    def preview(self, values: dict[str, Any], *, now: datetime) -> Any:
+        """What `review_template` shows."""
+        return None
 
     def do(self, values: dict[str, Any], *, now: datetime) -> Any:
         """Do it and return what happened, in words. Raises Refused."""
@@ -132,7 +138,8 @@ class Deed(View):
         try:
             if "confirm" in request.POST:
                 return self.finish(self.do(form.cleaned_data, now=now))
-            return self.show(form, review=self.review(form.cleaned_data, now=now))
+            review = self.review(form.cleaned_data, now=now)
+            return self.show(form, review=review, preview=self.preview(form.cleaned_data, now=now))
         except Refused as refusal:
             form.add_error(None, str(refusal))
             return self.show(form)

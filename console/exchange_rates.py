@@ -1,6 +1,6 @@
-"""Publish an exchange rate by hand. It holds from the next day (or month) on, so it is never dated back (DESIGN §4.6)."""
+"""Publish an exchange rate by hand. It holds from the next day (or month) on, whatever day it is of (DESIGN §4.6)."""
 
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +14,7 @@ from catalog.models import ExchangeRate
 from console.dates import SEOUL
 from console.deeds import DayInput, Deed, DeedForm, Refused, Row, add_deed
 from console.figures import figure
+from console.rate_standing import holds_for, rate_standing
 from console.read_only import list_of
 
 SOURCES = [
@@ -51,11 +52,16 @@ class PublishExchangeRate(Deed):
 
     def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
         self._check(values, now)
-        last = last_rate(now.astimezone(SEOUL).date())
+        last = rate_standing(now=now).last
+        held = holds_for(rate=values["rate"], published_on=values["published_on"], source=values["source"], now=now)
         rows: list[Row] = [
             ("1 USD", f"{won(last.rate) if last else '–'} → {won(values['rate'])}"),
             (_("Published on"), figure("table_date")(values["published_on"])),
             (_("Source"), dict(SOURCES)[values["source"]]),
+            (
+                _("Holds for"),
+                "; ".join(str(what) for what in held) or _("nothing: it is too old, or a later one holds"),
+            ),
         ]
         if last is not None and not Decimal("0.8") < values["rate"] / last.rate < Decimal("1.25"):
             rows.append((_("Mind"), _("This is far from the last rate. Please check the decimal point.")))
@@ -76,20 +82,11 @@ class PublishExchangeRate(Deed):
         return gettext("Exchange rate published: %(rate)s for 1 USD") % {"rate": won(row.rate)}
 
     def _check(self, values: dict[str, Any], now: datetime) -> None:
-        today: date = now.astimezone(SEOUL).date()
-        if values["published_on"] > today:
+        if values["published_on"] > now.astimezone(SEOUL).date():
             raise Refused(gettext("A rate cannot be of a day that has not come yet."))
-        if values["published_on"] < today and last_rate(today) is not None:
-            raise Refused(gettext("A rate of a day that is over would change what was charged since. Date it today."))
 
     def back(self) -> str:
         return list_of(ExchangeRate)
-
-
-def last_rate(today: date) -> ExchangeRate | None:
-    """The newest rate from dollars to won that is not of a day to come (the demo has such), and of its day the last revision."""
-    rates = ExchangeRate.objects.filter(base="USD", quote="KRW", published_on__lte=today)
-    return rates.order_by("-published_on", "-created_at", "-pk").first()
 
 
 def won(rate: Decimal) -> str:

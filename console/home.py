@@ -4,24 +4,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from django.db.models import Sum
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organization
 from billing.models import Invoice, OutboxMail, Payment, ProcessorEvent
 from catalog.models import ExchangeRate
 from console.alarms import shown_alarms
-from console.exchange_rates import last_rate, won
+from console.exchange_rates import won
 from console.figures import figure
 from console.invoices import overdue
 from console.months import day_bounds, month_of
 from console.own_words import in_words
 from console.quarantine import feed_summary, waiting_count
+from console.rate_standing import rate_standing
 from console.read_only import list_of
 from console.site import site
 from console.takings import by_currency, takings_by_organization
@@ -169,18 +169,11 @@ def price_tiles(now: datetime) -> list[Tile]:
 
 
 def rate_tile(now: datetime) -> Tile:
-    """The last exchange rate and its age; it is too old to sell by after EXCHANGE_RATE_MAX_AGE_DAYS."""
-    rate, url = last_rate(timezone.localdate(now)), list_of(ExchangeRate)
-    if rate is None:
+    """The last exchange rate and its age, and what the next month will be charged by as it stands."""
+    standing, url = rate_standing(now=now), list_of(ExchangeRate)
+    last, coming = standing.last, standing.next_month
+    if last is None:
         return Tile(label=_("Exchange rate"), value="–", note=gettext("none was published"), url=url, tone="danger")
-    days = (timezone.localdate(now) - rate.published_on).days
-    age = ngettext("%(count)d day old", "%(count)d days old", days) % {"count": days}
-    most = settings.EXCHANGE_RATE_MAX_AGE_DAYS
-    tone = "danger" if days > most else "warning" if days > most * 2 // 3 else "good"
-    return Tile(
-        label=_("Exchange rate"),
-        value=won(rate.rate),
-        note=f"{in_words('source', rate.source)}, {age}",
-        url=url,
-        tone=tone,
-    )
+    ahead = gettext("next month: %(rate)s") % {"rate": won(coming.rate) if coming else gettext("none")}
+    note = f"{in_words('source', last.source)}, {standing.age} · {ahead}"
+    return Tile(label=_("Exchange rate"), value=won(last.rate), note=note, url=url, tone=standing.tone)

@@ -11,11 +11,13 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organization
 from catalog import price_book
-from catalog.markups import set_markup
+from catalog.markup_comparison import Proposal
+from catalog.markups import SellsBelowCost, sells_below_cost, set_markup
 from catalog.models import LanguageModel, MarkupRule
 from console.dates import start_of
 from console.deeds import Deed, DeedForm, MomentInput, Refused, Row, add_deed
 from console.figures import figure
+from console.markup_review import MarkupReview, below_cost, review_markup
 from console.read_only import list_of
 
 HUNDRED = Decimal(100)
@@ -36,7 +38,7 @@ class MarkupForm(DeedForm):
         label=_("provider"), required=False, help_text=_("For all models of a provider; not together with the others.")
     )
     percent = forms.DecimalField(
-        label=_("Markup in % of cost"),
+        label=_("Markup in percent of cost"),
         required=False,
         min_value=Decimal(-99),
         max_value=Decimal(1000),
@@ -48,6 +50,11 @@ class MarkupForm(DeedForm):
         label=_("In force from"), required=False, widget=MomentInput, help_text=_("Empty: at once.")
     )
     reason = forms.CharField(label=_("Reason"), max_length=200)
+    below_cost = forms.BooleanField(
+        label=_("Sell below cost on purpose"),
+        required=False,
+        help_text=_("Only for a markup that earns less than it costs. The reason is kept with your name."),
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -79,6 +86,7 @@ class SetMarkup(Deed):
     title = _("Set a markup")
     lead = _("The most specific rule wins: organization and model, organization, model, provider, everything.")
     button = _("Set the markup")
+    review_template = "console/parts/markup_review.html"
 
     def initial(self) -> dict[str, Any]:
         return {"model": self.request.GET.get("model", ""), "organization": self.request.GET.get("organization")}
@@ -87,15 +95,22 @@ class SetMarkup(Deed):
         return list(LanguageModel.objects.order_by("slug").values_list("slug", flat=True))
 
     def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
+        if sells_below_cost(fraction(values["percent"])) and not values["below_cost"]:
+            raise Refused(below_cost())
         since = start_of(values["effective_from"], now=now)
         rule = last_rule(values, now=since)
         parts = [values["organization"], values["model"], values["provider"]]
+        self.previewed = review_markup(_proposal(values, since), now=now)
         return [
             (_("Holds for"), " × ".join(str(part) for part in parts if part) or _("Everything")),
             (_("Markup"), f"{percent(rule.markup if rule else None)} → {percent(fraction(values['percent']))}"),
             (_("In force from"), figure("table_second")(since)),
             (_("Reason"), values["reason"]),
+            *self.previewed.rows,
         ]
+
+    def preview(self, values: dict[str, Any], *, now: datetime) -> MarkupReview:
+        return self.previewed
 
     def do(self, values: dict[str, Any], *, now: datetime) -> str:
         since, markup = start_of(values["effective_from"], now=now), fraction(values["percent"])
@@ -111,8 +126,11 @@ class SetMarkup(Deed):
                 language_model=values["model"],
                 provider_slug=values["provider"],
                 reason=values["reason"],
+                sell_below_cost=values["below_cost"],
                 actor=self.request.user,
             )
+        except SellsBelowCost:
+            raise Refused(below_cost()) from None
         except IntegrityError:
             raise Refused(
                 gettext("Another rule for the same begins at this very moment. Choose another one.")
@@ -125,6 +143,17 @@ class SetMarkup(Deed):
 
     def back(self) -> str:
         return list_of(MarkupRule)
+
+
+def _proposal(values: dict[str, Any], since: datetime) -> Proposal:
+    organization, model = values["organization"], values["model"]
+    return Proposal(
+        organization_id=organization and organization.pk,
+        model_id=model and model.pk,
+        provider_slug=values["provider"],
+        markup=fraction(values["percent"]),
+        effective_from=since,
+    )
 
 
 def fraction(in_percent: Decimal | None) -> Decimal | None:

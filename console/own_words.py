@@ -32,6 +32,7 @@ VOCABULARY: Mapping[str, Mapping[str, Promise | str]] = {
     "source": {
         "demo": _("example rate"),
         "ecb": _("European Central Bank, reference rate"),
+        "frankfurter": _("European Central Bank, reference rate"),
         "koreaexim": _("Export-Import Bank of Korea, base rate"),
         "manual": _("entered by the operator"),
         "seoul-fx": _("Seoul Money Brokerage, base rate"),

@@ -15,6 +15,7 @@ FIELDS: Mapping[str, Promise] = {
     "band": _("Band"),
     "bank_account": _("account number"),
     "base": _("Base currency"),
+    "below_cost_approved": _("Below cost on purpose"),
     "billing_currency": _("Billing currency"),
     "checked_at": _("Last asked at"),
     "cleared_at": _("Resolved at"),

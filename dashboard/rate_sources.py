@@ -9,8 +9,10 @@ NAMES: Mapping[str, Promise] = {
     "demo": _("example rate"),
     "manual": _("entered by the operator"),
     "smbs": _("Seoul Money Brokerage, base rate"),
+    "seoul-fx": _("Seoul Money Brokerage, base rate"),
     "koreaexim": _("Export-Import Bank of Korea, base rate"),
     "ecb": _("European Central Bank, reference rate"),
+    "frankfurter": _("European Central Bank, reference rate"),
 }
 
 
