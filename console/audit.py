@@ -45,6 +45,7 @@ ACTIONS = {
     "credit.granted": _("Credit given"),
     "cost_price.published": _("Cost price published"),
     "cost_price.delisted": _("Model delisted"),
+    "cost_price.backdated": _("First price dated back to waiting usage"),
     "cost_prices.published": _("Price list published"),
     "models.listed": _("Models listed"),
     "models.described": _("Descriptions of models renewed"),

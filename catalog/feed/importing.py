@@ -19,6 +19,7 @@ from catalog.feed.facts import facts_to_list
 from catalog.feed.known import check_moment, load_known
 from catalog.feed.outcomes import Outcome, Validators
 from catalog.feed.snapshot import Snapshot, SnapshotRefused
+from catalog.first_prices import audit_backdating, waiting_since
 from catalog.listing import ModelFacts, list_models, write_facts
 from catalog.models import CostTable, LanguageModel, PriceFeed
 from catalog.publishing import LEAD, NewPrice, publish_cost_prices
@@ -148,7 +149,11 @@ def _write(
     described = descriptions.outdated(snapshot, known)
     write_facts(described, now=now)
     listed = _list_new(feed.cost_table, found.first, now=now, actor=actor)
-    prices = [_new_price(feed.cost_table, change, listed, origin, since) for change in (*found.first, *found.changed)]
+    reaching_back = _reaching_back(feed.cost_table, found.first, since)
+    prices = [
+        _new_price(feed.cost_table, change, listed, origin, reaching_back.get(change.entry.slug, since))
+        for change in (*found.first, *found.changed)
+    ]
     publish_cost_prices(prices, now=now, actor=actor)
     quarantine.end_standing(found.ended, now=now)
     waiting = quarantine.open_entries(feed.cost_table, found.doubtful, origin=origin, now=now)
@@ -157,6 +162,8 @@ def _write(
         approved = quarantine.approve_within_import(
             [*waiting, *found.repeated], effective_from=since, now=now, actor=actor
         )
+    for slug, moment in reaching_back.items():
+        audit_backdating(feed.cost_table, slug, moment, now=now, actor=actor)
     if described:
         write_audit_entry(
             action="models.described",
@@ -178,6 +185,14 @@ def _list_new(
         ModelFacts(slug=entry.slug, cost_table=cost_table, **facts_to_list(entry.slug, entry.facts)) for entry in new
     ]
     return list_models(facts, now=now, actor=actor) if facts else {}
+
+
+def _reaching_back(cost_table: CostTable, first: list[Change], since: datetime) -> dict[str, datetime]:
+    """First prices that begin earlier than the others of their list, because usage waits for them."""
+    sold_here = [
+        change.entry.slug for change in first if change.model is None or change.model.cost_table_id == cost_table.pk
+    ]
+    return {slug: moment for slug, moment in waiting_since(sold_here).items() if moment < since}
 
 
 def _new_price(

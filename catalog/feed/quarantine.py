@@ -16,6 +16,7 @@ from catalog.feed.alarms import watch_quarantine
 from catalog.feed.comparison import Doubtful
 from catalog.feed.facts import facts_to_list
 from catalog.feed.outcomes import lock_feed
+from catalog.first_prices import audit_backdating, waiting_since
 from catalog.listing import ModelFacts, list_models
 from catalog.models import CostTable, LanguageModel, QuarantinedPrice
 from catalog.price_sheets import sheet_from_json, sheet_to_json
@@ -105,6 +106,10 @@ def put_in_force(entry: QuarantinedPrice, *, effective_from: datetime, now: date
     model = entry.language_model or _list_model(entry, now=now, actor=actor)
     if entry.sheet is not None:
         _become(model, is_router=False, now=now)
+        oldest = waiting_since([entry.slug]).get(entry.slug) if entry.before is None else None
+        if oldest is not None and oldest < effective_from and not model.prices.using("system").exists():
+            effective_from = oldest
+            audit_backdating(entry.cost_table, entry.slug, oldest, now=now, actor=actor)
         publish_cost_price(
             cost_table=entry.cost_table,
             language_model=model,

@@ -14,6 +14,7 @@ from catalog.feed.running import feed_table
 from catalog.feed.snapshot import SnapshotRefused
 from catalog.models import CostPrice, LanguageModel, PriceFeed, QuarantinedPrice
 from catalog.publishing import BY_HAND, LEAD, publish_cost_price
+from metering.unrated import rate_waiting
 from pricing.openrouter_pricing import parse_openrouter_pricing
 from pricing.tokens import TokenClass, TokenUsage
 from tests import stories
@@ -330,6 +331,19 @@ class TestTime:
             import_list(changed, now=LATER, effective_from=NOON - timedelta(days=1))
         assert row_counts()["CostPrice"] == before
         assert import_list(changed, now=LATER).counts["changed"] == 1
+
+    def test_a_first_price_reaches_back_to_the_usage_that_waits_for_it(self) -> None:
+        acme = stories.meet_the_cast(now=NOON).acme
+        early = NOON - timedelta(hours=3)
+        assert stories.use(acme.organization, at=early, now=NOON, model="maker/one").amount is None
+        devstral = item(stories.DEVSTRAL, stories.DEVSTRAL_PRICE)
+        import_list(devstral, item("maker/one"), item("maker/two"), now=LATER)
+        begin = dict(CostPrice.objects.using("system").values_list("language_model__slug", "effective_from"))
+        assert begin["maker/one"] == early and begin["maker/two"] == LATER + LEAD
+        entry = AuditEntry.objects.using("system").get(action="cost_price.backdated")
+        assert entry.target == "maker/one"
+        price_book.forget()
+        assert rate_waiting(now=LATER + HOUR) == 1
 
     def test_no_two_prices_begin_at_one_moment(self) -> None:
         import_list(item("maker/one"), now=NOON)
