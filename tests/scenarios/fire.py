@@ -175,11 +175,14 @@ class Fire:
         for _number in range(BEATS):
             self.works.nursery.beat()
 
-    def burn(self, *, kills: int, meanwhile: Callable[[int], None]) -> None:
-        """So many kills, each `KILL_SECONDS` after the other; `meanwhile(kill)` is what the world does between them."""
+    def burn(self, *, kills: int, at_most: int, enough: Callable[[], bool], meanwhile: Callable[[int], None]) -> None:
+        """A kill every `KILL_SECONDS`, so many of them, and more until there was `enough` for them to hit. `meanwhile(kill)` is
+        what the world does before each."""
         chance = random.Random(self.seed)
         begun = flushed = time.monotonic()
-        for kill in range(kills):
+        for kill in range(at_most):
+            if kill >= kills and enough():
+                return
             meanwhile(kill)
             self.replace_the_dead()
             time.sleep(max(0.0, begun + (kill + 1) * KILL_SECONDS - time.monotonic()))

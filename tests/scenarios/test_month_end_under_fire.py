@@ -39,7 +39,7 @@ from tests.scenarios.test_month_to_payment import last_moment_of_last_month
 from tests.stories import SELLER, Company
 
 pytestmark = pytest.mark.xdist_group("fire")
-COMPANIES, KILLS = 36, 100
+COMPANIES, KILLS, MOST_KILLS = 36, 100, 170
 A_WAVE, KILLS_A_WAVE = 4, 10
 """Four organizations fall due every two seconds."""
 REST_SECONDS = 120.0
@@ -85,7 +85,7 @@ def test_one_invoice_one_payment_every_mail_whoever_is_killed(works: Works) -> N
     crowd = Crowd(month_end.customers, works)
     try:
         fire.start()
-        fire.burn(kills=KILLS, meanwhile=month_end.let_time_pass)
+        fire.burn(kills=KILLS, at_most=MOST_KILLS, enough=month_end.is_half_done, meanwhile=month_end.let_time_pass)
         hits, unfinished = fire.hits(), month_end.unrest()
         print(f"{fire.kills} kills, {fire.flushes} times no Redis; found at work: {dict(hits)}")
         print(f"left to the sweeps: {unfinished}")
@@ -99,7 +99,7 @@ def test_one_invoice_one_payment_every_mail_whoever_is_killed(works: Works) -> N
     finally:
         crowd.leave()
 
-    assert fire.kills == KILLS and fire.flushes >= KILLS // 10
+    assert fire.kills >= KILLS and fire.flushes >= KILLS // 10
     for step in STEPS:
         assert sum(hits[f"billing.tasks.{task}"] for task in step), f"{step} was never hit: {hits}"
     month_end.each_organization_has_one_invoice()
@@ -163,6 +163,10 @@ class MonthEnd:
             due, self._not_due = self._not_due[:A_WAVE], self._not_due[A_WAVE:]
             profiles = BillingProfile.objects.using("system")
             profiles.filter(organization__in=[company.organization for company in due]).update(grace_hours=0)
+
+    def is_half_done(self) -> bool:
+        """On a busy machine that takes longer than `KILLS`."""
+        return Invoice.objects.using("system").count() >= COMPANIES / 2
 
     def unrest(self) -> dict[str, int]:
         """What is still in a mid-state, by kind."""
