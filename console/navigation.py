@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from accounts.models import Alarm, ApiKey, AuditEntry, Organization, ServiceKey, Source, User
-from billing.models import Invoice, OutboxMail, Payment, ProcessorEvent, Seller
+from billing.models import CreditNoteProposal, Invoice, OutboxMail, Payment, ProcessorEvent, Seller
 from catalog.models import AppliedRate, CostPrice, CostTable, ExchangeRate, LanguageModel, MarkupRule
 from console.read_only import list_of
 from ledger.models import BillingPeriod, CreditGrant
@@ -47,12 +47,14 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                 _list(_("Exchange rates"), "currency_exchange", ExchangeRate),
                 _list(_("Applied rates"), "calculate", AppliedRate),
                 _list(_("Cost tables"), "table", CostTable),
+                _page(_("Simulate a month"), "experiment", "simulation"),
             ],
         ),
         _group(
             _("Billing"),
             [
                 _list(_("Invoices"), "description", Invoice),
+                _list(_("Credit note proposals"), "undo", CreditNoteProposal),
                 _list(_("Payments"), "payments", Payment),
                 _list(_("Mails"), "mail", OutboxMail),
                 _list(_("Processor events"), "webhook", ProcessorEvent),

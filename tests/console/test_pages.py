@@ -10,7 +10,7 @@ from django.utils import translation
 
 from accounts.alarms import clear_alarm, raise_alarm
 from billing.invoicing import close_period
-from billing.models import Document, Invoice, OutboxMail, Payment, ProcessorEvent
+from billing.models import CreditNoteProposal, Document, Invoice, OutboxMail, Payment, ProcessorEvent
 from billing.sellers import set_seller
 from console.own_words import in_words
 from ledger.event_ids import new_id
@@ -46,6 +46,19 @@ def story(cast: Cast, now: datetime, request: pytest.FixtureRequest) -> Cast:
         currency="KRW",
         status="failed",
         idempotency_key=str(uuid4()),
+        created_at=now,
+    )
+    CreditNoteProposal.objects.using("system").create(
+        organization=acme,
+        invoice=invoice,
+        reason="The upstream had lowered its price.",
+        currency="KRW",
+        subtotal_change=-10,
+        tax_change=-1,
+        total_change=-11,
+        exact_change=-10,
+        event_count=3,
+        lines=[],
         created_at=now,
     )
     raise_alarm(kind="price_feed", subject="openrouter", summary="The price list could not be read.", now=now)
@@ -117,6 +130,7 @@ def test_every_page_of_our_own_renders(signed_in: Client, story: Cast, language:
         "/usage/unrated/",
         "/usage/holds/",
         "/usage/holds/?status=open",
+        "/simulation/",
         "/search/?s=invoice",
         "/password_change/",
         "/second-factor/",
