@@ -46,11 +46,10 @@ COUNTS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One token class of a price: what it cost, what it would cost, and the change as a share (None: no comparison)."""
+    """One token class of a price: what it costs and would cost, and the change, empty where nothing can be compared."""
 
     label: Any
-    before: str
-    after: str
+    prices: str
     percent: str = ""
 
 
@@ -110,26 +109,25 @@ def changes_of(entry: QuarantinedPrice) -> list[CostChange]:
 def told(changes: Sequence[CostChange]) -> str:
     """Changes in one line."""
     return " · ".join(
-        f"{line.label} {line.before} → {line.after}{f' ({line.percent})' if line.percent else ''}"
-        for line in map(line_of, changes)
+        f"{line.label} {line.prices}{f' ({line.percent})' if line.percent else ''}" for line in map(line_of, changes)
     )
 
 
 def line_of(change: CostChange) -> Line:
     is_piece = change.token_class in PIECE_CLASSES
     share = change.share
+    before, after = _cost(change.before, is_piece=is_piece), _cost(change.after, is_piece=is_piece)
     return Line(
         label=TOKEN_CLASSES[change.token_class],
-        before=_cost(change.before, is_piece=is_piece),
-        after=_cost(change.after, is_piece=is_piece),
-        percent="" if share is None else f"{float(share) * 100:+,.1f} %",
+        prices=f"{before} → {after}{'' if is_piece else ' / 1M'}",
+        percent="" if share is None else f"{float(share) * 100:+,.1f}%",
     )
 
 
 def _cost(cost: Any, *, is_piece: bool) -> str:
     if cost is None:
         return "–"
-    return f"${cost.normalize():f}" if is_piece else f"{figure('cost_per_million')(cost, 'USD')} / 1M"
+    return f"${cost.normalize():f}" if is_piece else figure("cost_per_million")(cost, "USD")
 
 
 def effect_of(entry: QuarantinedPrice) -> Promise | str:

@@ -57,7 +57,10 @@ class CostChange:
 
 
 def cost_changes(before: PriceSheet, after: PriceSheet) -> list[CostChange]:
-    """Of each token class that changes, in the order of `TokenClass`, the greatest change that any call can meet."""
+    """Of each token class that changes, in the order of `TokenClass`, the greatest change that any call can meet.
+
+    A class that neither sheet names is left out where it only follows the one that it falls back on.
+    """
     greatest: dict[TokenClass, CostChange] = {}
     seen = set()
     for prompt_tokens, at in _situations(before, after):
@@ -70,7 +73,18 @@ def cost_changes(before: PriceSheet, after: PriceSheet) -> list[CostChange]:
             if change.before != change.after:
                 known = greatest.get(token_class)
                 greatest[token_class] = change if known is None else max(known, change, key=_weight)
-    return [greatest[token_class] for token_class in TokenClass if token_class in greatest]
+    named = _named(before) | _named(after)
+    told = {(change.before, change.after) for token_class, change in greatest.items() if token_class in named}
+    return [
+        greatest[token_class]
+        for token_class in TokenClass
+        if token_class in greatest
+        and (token_class in named or (greatest[token_class].before, greatest[token_class].after) not in told)
+    ]
+
+
+def _named(sheet: PriceSheet) -> set[TokenClass]:
+    return set(sheet.base).union(*(override.unit_costs for override in sheet.overrides))
 
 
 def _weight(change: CostChange) -> tuple[bool, Fraction]:

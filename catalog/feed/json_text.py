@@ -31,7 +31,8 @@ def decode_json(body: bytes) -> Any:
             object_pairs_hook=_object,
         )
     except json.JSONDecodeError as fault:
-        where = "it ends too early" if fault.pos >= len(text.rstrip()) - 1 else f"line {fault.lineno}, {fault.msg}"
+        is_cut = fault.pos >= len(text.rstrip()) - 1 or fault.msg.startswith("Unterminated")
+        where = "it ends too early" if is_cut else f"line {fault.lineno}, {fault.msg}"
         raise SnapshotRefused(f"It is not valid JSON: {where}.") from None
     except RecursionError:
         raise SnapshotRefused("It is nested too deeply.") from None

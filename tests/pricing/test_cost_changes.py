@@ -35,7 +35,7 @@ def test_a_change_is_measured_by_what_was_charged_before() -> None:
 
 def test_a_class_that_appears_is_compared_with_what_it_was_charged_as() -> None:
     found = changes({}, {"input_cache_read": "0.0000001"})
-    assert found.keys() == {TokenClass.CACHE_READ, TokenClass.AUDIO_CACHE_READ}
+    assert found.keys() == {TokenClass.CACHE_READ}, "cached audio only follows"
     assert found[TokenClass.CACHE_READ].share == Fraction(-9, 10)
     fee = changes({}, {"request": "0.01"})[TokenClass.REQUESTS]
     assert fee.begins_to_cost and fee.share is None and fee.exceeds(HALF)
@@ -51,7 +51,13 @@ def test_a_class_without_a_price_may_get_one_but_not_lose_it() -> None:
 
 def test_what_reads_zero_is_told_apart() -> None:
     found = changes({}, {"prompt": "0"})
-    assert found[TokenClass.INPUT].becomes_free and found[TokenClass.CACHE_READ].becomes_free
+    assert found.keys() == {TokenClass.INPUT} and found[TokenClass.INPUT].becomes_free
+
+
+def test_a_class_that_falls_back_on_another_one_than_before_is_told() -> None:
+    found = changes({"input_cache_read": "0.0000001"}, {"input_cache_read": "0.0000001", "audio": "0.000003"})
+    assert found[TokenClass.AUDIO_INPUT].share == 2
+    assert found[TokenClass.AUDIO_CACHE_READ].share == 29, "cached audio was charged as text from the cache"
 
 
 def test_a_limit_that_moves_changes_the_prompts_in_between() -> None:
