@@ -62,21 +62,25 @@ def lock_payment(*, organization_id: int, payment_id: UUID) -> tuple[Invoice, Pa
     return invoice, payment
 
 
-def record_answer(*, organization_id: int, payment_id: UUID, answer: Answer, now: datetime) -> Payment:
+def record_answer(
+    *, organization_id: int, payment_id: UUID, answer: Answer, now: datetime, actor: User | None = None
+) -> Payment:
     """`apply_answer` in a transaction of its own."""
 
     def write() -> Payment:
         with tenant_scope([organization_id]):
             invoice, payment = lock_payment(organization_id=organization_id, payment_id=payment_id)
-            return apply_answer(invoice=invoice, payment=payment, answer=answer, now=now)
+            return apply_answer(invoice=invoice, payment=payment, answer=answer, now=now, actor=actor)
 
     return with_retries(write)
 
 
-def apply_answer(*, invoice: Invoice, payment: Payment, answer: Answer, now: datetime) -> Payment:
+def apply_answer(
+    *, invoice: Invoice, payment: Payment, answer: Answer, now: datetime, actor: User | None = None
+) -> Payment:
     """Write down where `payment` stands, its invoice locked. Returns the row that holds the money, once there is some.
 
-    Raises AmountDiffers.
+    `actor` is who ended it, if that was not the customer. Raises AmountDiffers.
     """
     payment.checked_at = now
     if answer.status == Status.SUCCEEDED:
@@ -85,7 +89,7 @@ def apply_answer(*, invoice: Invoice, payment: Payment, answer: Answer, now: dat
         return payment
     payment.reference = payment.reference or answer.reference
     if answer.status in (Status.FAILED, Status.CANCELED):
-        _end(invoice, payment, answer, now)
+        _end(invoice, payment, answer, now, actor or payment.started_by)
     elif answer.status == Status.PENDING:
         payment.status, payment.action_url, payment.failure = Payment.Status.PENDING, "", ""
     elif answer.status == Status.REQUIRES_ACTION and payment.status != Payment.Status.PENDING:
@@ -170,7 +174,7 @@ def _settle_late(invoice: Invoice, payment: Payment, answer: Answer, now: dateti
     return late
 
 
-def _end(invoice: Invoice, payment: Payment, answer: Answer, now: datetime) -> None:
+def _end(invoice: Invoice, payment: Payment, answer: Answer, now: datetime, actor: User | None) -> None:
     """Failed or canceled. A customer who is on the hosted page sees a refusal there; others are told by mail."""
     failed = answer.status == Status.FAILED
     payment.status = Payment.Status.FAILED if failed else Payment.Status.CANCELED
@@ -179,7 +183,7 @@ def _end(invoice: Invoice, payment: Payment, answer: Answer, now: datetime) -> N
         action="payment.failed" if failed else "payment.canceled",
         target=invoice.number,
         organization=invoice.organization,
-        actor=payment.started_by,
+        actor=actor,
         now=now,
         detail={"payment": str(payment.pk), "processor": payment.processor, "failure": payment.failure},
     )

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 
+from accounts.models import User
 from accounts.tenancy import tenant_scope
 from billing.attempts import attempt_of, begin, conclude, load_payment, processor_of
 from billing.models import Payment
@@ -39,15 +40,17 @@ NEVER_ARRIVED = "never_arrived"
 MOST, MOST_IN_VAIN = 500, 5
 
 
-def resolve_payment(*, organization_id: int, payment_id: UUID, now: datetime, wanted: bool = True) -> Payment:
+def resolve_payment(
+    *, organization_id: int, payment_id: UUID, now: datetime, wanted: bool = True, actor: User | None = None
+) -> Payment:
     """Ask what became of an open attempt and write it down; one that ended, or is not answered about, is returned as it is.
 
-    An attempt that is not `wanted`, or that its invoice no longer needs, is ended at the processor. Raises Payment.DoesNotExist,
+    An attempt that is not `wanted` (by `actor`), or that its invoice no longer needs, is ended at the processor. Raises Payment.DoesNotExist,
     AmountDiffers.
     """
     payment = load_payment(organization_id=organization_id, payment_id=payment_id)
     try:
-        return _resolve(payment, now=now, wanted=wanted)
+        return _resolve(payment, now=now, wanted=wanted, actor=actor)
     except ProcessorUnreachable as error:
         logger.warning("payment stays open", extra={"payment_id": str(payment_id), "reason": str(error)})
         Payment.objects.using("system").filter(pk=payment_id).update(checked_at=now)
@@ -74,13 +77,15 @@ def resolve_unknown(*, now: datetime) -> int:
     return ended
 
 
-def _resolve(payment: Payment, *, now: datetime, wanted: bool) -> Payment:
+def _resolve(payment: Payment, *, now: datetime, wanted: bool, actor: User | None = None) -> Payment:
     if payment.status not in Payment.OPEN_STATUSES:
         return payment
     with tenant_scope([payment.organization_id]):
         needed = outstanding(payment.invoice) == payment.amount
     answer = ask(payment, wanted=wanted and needed, now=now)
-    return record_answer(organization_id=payment.organization_id, payment_id=payment.pk, answer=answer, now=now)
+    return record_answer(
+        organization_id=payment.organization_id, payment_id=payment.pk, answer=answer, now=now, actor=actor
+    )
 
 
 def ask(payment: Payment, *, wanted: bool, now: datetime, hint: str = "") -> Answer:

@@ -283,6 +283,7 @@ def test_a_page_on_which_a_card_was_declined_ends_as_declined(house: House) -> N
     entry = AuditEntry.objects.using("system").get(action="payment.cancel_asked")
     assert entry.actor_id == house.cast.operator.pk
     assert entry.detail == {"payment": str(canceled.pk), "status": "requires_action", "reason": "Wrong buyer"}
+    assert AuditEntry.objects.using("system").get(action="payment.canceled").actor_id == house.cast.operator.pk
 
 
 def test_canceling_an_attempt_that_succeeded_meanwhile_settles_it(house: House) -> None:
