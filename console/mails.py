@@ -38,12 +38,16 @@ def letter_of(mail: OutboxMail) -> Letter | None:
 
 def subject(mail: OutboxMail) -> Any:
     letter = letter_of(mail)
-    return letter.subject if letter else gettext("It cannot be worded: what it tells of is missing.")
+    if letter is None:
+        return gettext("It cannot be worded: what it tells of is missing.")
+    return format_html('<span lang="{}">{}</span>', mail.language, letter.subject)
 
 
 def text(mail: OutboxMail) -> Any:
     letter = letter_of(mail)
-    return format_html('<pre class="raw" tabindex="0">{}</pre>', escape(letter.text)) if letter else "–"
+    if letter is None:
+        return "–"
+    return format_html('<pre class="raw" tabindex="0" lang="{}">{}</pre>', mail.language, escape(letter.text))
 
 
 def html(mail: OutboxMail) -> Any:
@@ -54,8 +58,10 @@ def html(mail: OutboxMail) -> Any:
     letter = letter_of(mail)
     if letter is None:
         return "–"
-    frame = '<iframe class="mail-frame" sandbox="" referrerpolicy="no-referrer" title="{}" srcdoc="{}"></iframe>'
-    return format_html(frame, letter.subject, escape(letter.html))
+    frame = (
+        '<iframe class="mail-frame" sandbox="" referrerpolicy="no-referrer" lang="{}" title="{}" srcdoc="{}"></iframe>'
+    )
+    return format_html(frame, mail.language, letter.subject, escape(letter.html))
 
 
 @admin.register(OutboxMail, site=site)

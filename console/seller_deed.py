@@ -5,7 +5,7 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -143,7 +143,8 @@ def block(seller: Seller, language: str) -> str:
     details = sellers.snapshot(seller)
     account = bank_account(details, language)
     rows = [*supplier(details, language)["rows"], [account["title"], " · ".join(account["rows"])]]
-    return format_html_join("", '<span class="pair"><span>{}</span><span>{}</span></span>', rows)
+    pairs = format_html_join("", '<span class="pair"><span>{}</span><span>{}</span></span>', rows)
+    return format_html('<span lang="{}">{}</span>', language, pairs)
 
 
 def differences(seller: Seller) -> list[str]:

@@ -57,6 +57,13 @@ def key_state(key: ServiceKey) -> str:
     return format_html('<span class="state state-{}">{}</span>', tone, text)
 
 
+class BySource(admin.RelatedFieldListFilter):
+    """Our own sources under the names that the reader's language has for them."""
+
+    def field_choices(self, *args: Any) -> list[tuple[Any, Any]]:
+        return [(pk, in_words("source_name", name)) for pk, name in super().field_choices(*args)]
+
+
 LAST_USE = named("last_used", _("Last use"), lambda key: when(key.last_used_at), order="last_used_at")
 ALLOWED = named("may_report_for", _("May report for"), lambda key: organizations_of(key.source))
 
@@ -143,7 +150,7 @@ class ServiceKeyAdmin(ReadOnlyAdmin):
         LAST_USE,
         "created_at",
     )
-    list_filter = (("revoked_at", admin.EmptyFieldListFilter), ("source", admin.RelatedFieldListFilter))
+    list_filter = (("revoked_at", admin.EmptyFieldListFilter), ("source", BySource))
     search_fields = ("name", "prefix", "source__name", "source__slug")
     list_select_related = ("source",)
     ordering = ("-created_at",)
