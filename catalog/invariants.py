@@ -34,10 +34,10 @@ INVARIANTS = (
     Invariant("9b", "applied rate = cost price × markup × exchange rate", _inexact_applied_rates),
     by_sql(
         "10",
-        "one cost price per model and moment",
+        "one cost price per model, moment and revision",
         """
-        SELECT cost_table_id, language_model_id, effective_from FROM catalog_costprice
-        GROUP BY 1, 2, 3 HAVING count(*) > 1
+        SELECT cost_table_id, language_model_id, effective_from, revision FROM catalog_costprice
+        GROUP BY 1, 2, 3, 4 HAVING count(*) > 1
         """,
     ),
     by_sql(

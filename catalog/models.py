@@ -75,6 +75,8 @@ class CostPrice(models.Model):
     cost_table = models.ForeignKey(CostTable, on_delete=models.PROTECT, related_name="prices")
     language_model = models.ForeignKey(LanguageModel, on_delete=models.PROTECT, related_name="prices")
     effective_from = models.DateTimeField()
+    revision = models.PositiveSmallIntegerField(default=1, db_default=1)
+    """Of two rows that begin at the same moment the higher one holds: it corrects the other, which stays."""
     sheet = models.JSONField(null=True)
     raw = models.JSONField(default=dict)
     origin = models.CharField(max_length=100)
@@ -85,7 +87,7 @@ class CostPrice(models.Model):
         verbose_name_plural = _("cost prices")
         constraints = [
             models.UniqueConstraint(
-                fields=["cost_table", "language_model", "effective_from"], name="one_cost_price_per_moment"
+                fields=["cost_table", "language_model", "effective_from", "revision"], name="one_cost_price_per_moment"
             ),
         ]
 
@@ -185,6 +187,8 @@ class MarkupRule(models.Model):
     provider_slug = models.CharField(max_length=100, blank=True)
     markup = models.DecimalField(_("markup"), max_digits=8, decimal_places=4, null=True, blank=True)
     effective_from = models.DateTimeField()
+    revision = models.PositiveSmallIntegerField(default=1, db_default=1)
+    """As a cost price's: the higher one corrects the other."""
     below_cost_approved = models.BooleanField(default=False)
     """Somebody decided, for the reason given, to sell for less than it costs."""
     reason = models.CharField(max_length=200, blank=True)
@@ -198,7 +202,7 @@ class MarkupRule(models.Model):
         verbose_name_plural = _("markup rules")
         constraints = [
             models.UniqueConstraint(
-                fields=["organization", "language_model", "provider_slug", "effective_from"],
+                fields=["organization", "language_model", "provider_slug", "effective_from", "revision"],
                 name="one_markup_per_moment",
                 nulls_distinct=False,
             ),

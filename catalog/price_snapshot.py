@@ -96,11 +96,11 @@ def targets_of(organization_id: int | None, model: ModelEntry) -> list[Target]:
 def load_snapshot() -> PriceSnapshot:
     """Read everything, as the `system` role, because markups may name organizations."""
     prices: dict[tuple[int, int], list[Dated[PriceSheet | None]]] = defaultdict(list)
-    for price in CostPrice.objects.using("system").order_by("effective_from"):
+    for price in CostPrice.objects.using("system").order_by("effective_from", "revision"):
         sheet = None if price.sheet is None else sheet_from_json(price.sheet)
         prices[price.cost_table_id, price.language_model_id].append(Dated(price.pk, price.effective_from, sheet))
     markups: dict[Target, list[Dated[Decimal | None]]] = defaultdict(list)
-    for rule in MarkupRule.objects.using("system").order_by("effective_from"):
+    for rule in MarkupRule.objects.using("system").order_by("effective_from", "revision"):
         target = (rule.organization_id, rule.language_model_id, rule.provider_slug)
         markups[target].append(Dated(rule.pk, rule.effective_from, rule.markup))
     return PriceSnapshot(

@@ -114,7 +114,9 @@ def publish_cost_prices(prices: Iterable[NewPrice], *, now: datetime, actor: Use
 def _histories(model_ids: Iterable[int]) -> dict[tuple[int, int], list[tuple[datetime, dict[str, Any] | None]]]:
     """What these models cost in every table, since when, oldest first."""
     histories: dict[tuple[int, int], list[tuple[datetime, dict[str, Any] | None]]] = defaultdict(list)
-    rows = CostPrice.objects.using("system").filter(language_model_id__in=model_ids).order_by("effective_from")
+    rows = (
+        CostPrice.objects.using("system").filter(language_model_id__in=model_ids).order_by("effective_from", "revision")
+    )
     for table, model, since, sheet in rows.values_list("cost_table_id", "language_model_id", "effective_from", "sheet"):
         histories[table, model].append((since, sheet))
     return histories
@@ -124,7 +126,7 @@ def _in_force(cost_table: CostTable, language_model: LanguageModel, at: datetime
     return (
         CostPrice.objects.using("system")
         .filter(cost_table=cost_table, language_model=language_model, effective_from__lte=at)
-        .order_by("-effective_from")
+        .order_by("-effective_from", "-revision")
         .first()
     )
 

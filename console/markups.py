@@ -170,7 +170,7 @@ def last_rule(values: dict[str, Any], *, now: datetime) -> MarkupRule | None:
     rules = MarkupRule.objects.filter(
         organization=values["organization"], language_model=values["model"], provider_slug=values["provider"]
     )
-    return rules.filter(effective_from__lte=now).order_by("-effective_from").first()
+    return rules.filter(effective_from__lte=now).order_by("-effective_from", "-revision").first()
 
 
 add_deed("markup/", SetMarkup, name="set_markup")

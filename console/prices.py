@@ -148,7 +148,7 @@ def current_price(model: LanguageModel, *, now: datetime | None) -> CostPrice | 
     prices = CostPrice.objects.filter(language_model=model, cost_table_id=model.cost_table_id)
     if now is not None:
         prices = prices.filter(effective_from__lte=now)
-    return prices.order_by("-effective_from").first()
+    return prices.order_by("-effective_from", "-revision").first()
 
 
 def per_million(price: Any) -> str:

@@ -13,7 +13,7 @@ def load_known(cost_table: CostTable, *, at: datetime) -> Known:
     rows = (
         CostPrice.objects.using("system")
         .filter(cost_table=cost_table, effective_from__lte=at)
-        .order_by("language_model_id", "-effective_from")
+        .order_by("language_model_id", "-effective_from", "-revision")
         .distinct("language_model_id")
     )
     standing = QuarantinedPrice.objects.using("system").filter(cost_table=cost_table, ended_at=None)
