@@ -176,8 +176,9 @@ def test_a_change_that_commits_after_a_later_one_is_seen_too(
     model = LanguageModel.objects.get(slug=DEVSTRAL)
     with as_system() as slow:
         slow.execute(
-            "INSERT INTO catalog_markuprule (language_model_id, provider_slug, markup, effective_from, reason, created_at)"
-            " VALUES (%s, '', 0.4, %s, '', now())",
+            "INSERT INTO catalog_markuprule"
+            " (language_model_id, provider_slug, markup, below_cost_approved, effective_from, reason, created_at)"
+            " VALUES (%s, '', 0.4, false, %s, '', now())",
             [model.pk, NOON - timedelta(days=1)],
         )
         set_markup(markup=Decimal("0.05"), effective_from=NOON - timedelta(days=1), now=NOON)

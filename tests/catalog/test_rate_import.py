@@ -1,6 +1,9 @@
 """Exchange rates come by themselves: what is new is stored once, what cannot be believed is an alarm."""
 
 import logging
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -21,6 +24,7 @@ from catalog.rate_import import ImportReport, import_configured, import_from, we
 from catalog.rate_sources import answers
 from catalog.rate_sources.interface import Publication
 from catalog.rate_sources.selection import source_named
+from config.launch.places import CHECKOUT
 from tests import stories
 from tests.catalog import rate_server
 from tests.catalog.rate_server import Publishers, frankfurter_answer, koreaexim_answer
@@ -379,6 +383,30 @@ def test_without_sources_it_is_quiet(server: Publishers, settings: Settings) -> 
     output = StringIO()
     call_command("import_exchange_rates", stdout=output)
     assert "No source is configured" in output.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [
+        ({"DEMO": "1"}, "[]"),
+        ({"DEMO": "0"}, "['frankfurter']"),
+        ({"DEMO": "0", "KOREAEXIM_API_KEY": "x"}, "['koreaexim']"),
+        ({"DEMO": "1", "KOREAEXIM_API_KEY": "x"}, "['koreaexim']"),
+        ({"DEMO": "0", "EXCHANGE_RATE_SOURCES": ""}, "[]"),
+        ({"DEMO": "1", "EXCHANGE_RATE_SOURCES": "koreaexim,frankfurter"}, "['koreaexim', 'frankfurter']"),
+    ],
+    ids=["the demo", "without a key", "with a key", "the demo with a key", "by hand", "both"],
+)
+def test_who_is_asked_if_nothing_else_is_said(said: dict[str, str], asked: str) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", "from config.settings import EXCHANGE_RATE_SOURCES; print(EXCHANGE_RATE_SOURCES)"],
+        cwd=CHECKOUT,
+        env=os.environ | said,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.strip() == asked
 
 
 def test_a_source_that_is_asked_no_more_has_no_alarm(server: Publishers, settings: Settings) -> None:
