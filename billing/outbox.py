@@ -21,6 +21,8 @@ BATCH = 500
 MailKey = tuple[int, UUID]
 """(organization, mail)"""
 Status = OutboxMail.Status
+GIVEN_UP = Q(status=Status.FAILED) & ~Q(kind=OutboxMail.Kind.INVOICE, invoice__status=Invoice.Status.VOID)
+"""Not those of invoices that were voided before their mail went out: they are not to be sent."""
 
 
 def due_mails(*, now: datetime) -> list[MailKey]:
@@ -98,9 +100,8 @@ def send_again(*, organization_id: int, mail_id: UUID | str, reason: str, now: d
 
 
 def given_up() -> TenantQuerySet[OutboxMail]:
-    """The mails that nobody tries to send any more, of all tenants, but for those of invoices that were voided meanwhile."""
-    mails = OutboxMail.objects.using("system").filter(status=Status.FAILED)
-    return mails.exclude(kind=OutboxMail.Kind.INVOICE, invoice__status=Invoice.Status.VOID)
+    """The mails that nobody tries to send any more though they should have gone out. Looks at all tenants."""
+    return OutboxMail.objects.using("system").filter(GIVEN_UP)
 
 
 def send_all_again(*, reason: str, now: datetime, actor: User | None, kind: str = "") -> int:

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organization
 from billing.models import Invoice, OutboxMail, Payment, ProcessorEvent
+from billing.outbox import GIVEN_UP
 from catalog.models import ExchangeRate
 from console.alarms import shown_alarms
 from console.exchange_rates import won
@@ -113,8 +114,8 @@ def _due(label: Any, invoices: Any, *, url: str, tone: str) -> Tile:
 
 
 def mail_tiles() -> list[Tile]:
-    status = OutboxMail.Status
-    waiting, failed = (OutboxMail.objects.filter(status=one).count() for one in (status.WAITING, status.FAILED))
+    waiting = OutboxMail.objects.filter(status=OutboxMail.Status.WAITING).count()
+    failed = OutboxMail.objects.filter(GIVEN_UP).count()
     return [
         Tile(
             label=_("Mails waiting"),
@@ -126,7 +127,7 @@ def mail_tiles() -> list[Tile]:
             label=_("Mails failed"),
             value=figure("tokens")(failed),
             note=gettext("not tried again") if failed else gettext("nothing"),
-            url=list_of(OutboxMail, "status=failed"),
+            url=list_of(OutboxMail, "given_up=yes"),
             tone="danger" if failed else "good",
         ),
     ]

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.mail_texts import Letter, compose
 from billing.models import OutboxMail
+from billing.outbox import GIVEN_UP
 from console.figures import count_column, named
 from console.mail_deeds import may_be_sent_again
 from console.money import CUSTOMER
@@ -21,6 +22,19 @@ from console.site import site
 
 TONES = {"sent": "success", "waiting": "info", "failed": "danger"}
 logger = logging.getLogger(__name__)
+
+
+class GivenUp(admin.SimpleListFilter):
+    """Those that should have gone out and will not by themselves."""
+
+    title = _("sending")
+    parameter_name = "given_up"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("yes", _("Given up"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[OutboxMail]) -> QuerySet[OutboxMail]:
+        return queryset.filter(GIVEN_UP) if self.value() == "yes" else queryset
 
 
 def letter_of(mail: OutboxMail) -> Letter | None:
@@ -77,7 +91,7 @@ class OutboxMailAdmin(ReadOnlyAdmin):
         "sent_at",
         "last_error",
     )
-    list_filter = ("status", "kind", "language", "organization")
+    list_filter = (GivenUp, "status", "kind", "language", "organization")
     search_fields = ("recipient", "invoice__number", "message_id", "organization__name")
     list_select_related = ("organization", "invoice")
     date_hierarchy = "created_at"

@@ -81,8 +81,16 @@ def test_it_is_sent_again_with_a_reason(operator: Client, cast: Cast, mail: Outb
     assert AuditEntry.objects.filter(action="mail.sent_again").count() == 1
 
 
+def failed_mails(client: Client) -> tuple[str, int]:
+    """What the home says of them, and how many the list behind it has."""
+    [tile] = [tile for tile in client.get("/").context["tiles"] if "given_up" in tile.url]
+    return tile.value, client.get(tile.url).context["cl"].result_count
+
+
 def test_the_mail_of_a_void_invoice_stays(operator: Client, mail: OutboxMail, invoice: Invoice) -> None:
+    assert failed_mails(operator) == ("1", 1)
     carry_out(operator, reverse("admin:void_invoice", args=[invoice.pk]), {"reason": "x"})
+    assert failed_mails(operator) == ("0", 0), "nobody has to see to it"
     assert reverse("admin:send_again", args=[mail.pk]) not in page(operator, mail)
     refused(operator, reverse("admin:send_again", args=[mail.pk]), {"reason": "x"})
     refused(operator, "/do/mails/again/", {"reason": "x"})
