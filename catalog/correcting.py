@@ -1,9 +1,10 @@
-"""A price or markup that was wrong: put the right one in force from a moment that is over. A new row; the wrong one stays.
+"""Something was priced wrong: put the right price, markup or exchange rate in force from a moment that is over, in a new row.
 
-What was charged by the wrong one stays charged until `manage.py rerate`; from now on late usage of that time gets the right one.
+The wrong row stays, and so does what was charged by it until `manage.py rerate`. Usage of that time that comes late gets the right
+one from now on.
 """
 
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 
@@ -12,9 +13,11 @@ from django.db.models import Max, QuerySet
 
 from accounts.audit_log import write_audit_entry
 from accounts.models import Organization, User
+from catalog.exchange_rates import publish_exchange_rate
 from catalog.markups import SellsBelowCost, sells_below_cost
-from catalog.models import CostPrice, LanguageModel, MarkupRule
+from catalog.models import CostPrice, ExchangeRate, LanguageModel, MarkupRule
 from catalog.price_sheets import sheet_to_json
+from catalog.rate_history import BY_HAND
 from pricing.bands import PriceSheet
 
 ORIGIN = "correction"
@@ -116,6 +119,25 @@ def correct_markup(
             using="system",
         )
     return rule
+
+
+def correct_exchange_rate(
+    *, rate: Decimal, published_on: date, reason: str, now: datetime, actor: User | None
+) -> ExchangeRate | None:
+    """Let `rate` have been known on the day it was published, so that it holds from the next day (or month) on; None if it is.
+
+    Entered by hand, it counts before every other of that day. Raises NotACorrection, InvalidRate.
+    """
+    _check(datetime.combine(published_on, time(), UTC), reason, now=now)
+    return publish_exchange_rate(
+        rate=rate,
+        published_on=published_on,
+        source=BY_HAND,
+        now=now,
+        actor=actor,
+        detail={"reason": reason, "backdated": True},
+        backdated=True,
+    )
 
 
 def _check(effective_from: datetime, reason: str, *, now: datetime) -> None:

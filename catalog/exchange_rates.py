@@ -29,10 +29,11 @@ def publish_exchange_rate(
     quote: str = "KRW",
     actor: User | None = None,
     detail: Mapping[str, object] | None = None,
+    backdated: bool = False,
 ) -> ExchangeRate | None:
     """Note that `source` published `rate` (quote per base, at most 4 decimals) on a day; None if it is known already.
 
-    `detail` goes to the audit log too. Raises InvalidRate.
+    `detail` goes to the audit log too. `backdated` is for `correcting`. Raises InvalidRate.
     """
     if not rate.is_finite() or rate <= 0 or rate != four_decimals(rate):
         raise InvalidRate(f"{rate} is no exchange rate")
@@ -45,7 +46,7 @@ def publish_exchange_rate(
             .order_by("-revision")
             .first()
         )
-        if newest is not None and newest.rate == rate:
+        if newest is not None and newest.rate == rate and newest.backdated >= backdated:
             return None
         revision = newest.revision + 1 if newest else 1
         row = ExchangeRate.objects.using("system").create(
@@ -55,6 +56,7 @@ def publish_exchange_rate(
             published_on=published_on,
             revision=revision,
             rate=rate,
+            backdated=backdated,
             created_by=actor,
             created_at=now,
         )

@@ -227,6 +227,8 @@ class ExchangeRate(models.Model):
     published_on = models.DateField()
     revision = models.PositiveSmallIntegerField(default=1)
     rate = models.DecimalField(max_digits=18, decimal_places=4)
+    backdated = models.BooleanField(default=False, db_default=False)
+    """A deliberate correction: it counts as if we had learned it on the day on which it was published."""
     created_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField()
 

@@ -3,13 +3,13 @@
 The boundary of a moment is the first day of its month (policy `monthly`) or the day itself (`daily`) in the organization's zone.
 It gets the last rate published before it *that we had by then*: what is recorded later – a late answer, a backfill, a new
 revision – never changes the rate of a month or day that has begun, so that all its usage is charged by one rate. Only
-where we had none, what is recorded first afterwards holds.
+where we had none, what is recorded first afterwards holds. A rate that an operator dates back on purpose is the exception.
 """
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -93,8 +93,13 @@ def load_rate_history() -> RateHistory:
     rows = ExchangeRate.objects.using("system").filter(base="USD", quote="KRW")
     by_weight = sorted(rows, key=lambda row: (row.published_on, preference(row), row.created_at, row.pk))
     return RateHistory(
-        PublishedRate(row.pk, row.rate, row.source, row.published_on, row.created_at) for row in by_weight
+        PublishedRate(row.pk, row.rate, row.source, row.published_on, _recorded_at(row)) for row in by_weight
     )
+
+
+def _recorded_at(row: ExchangeRate) -> datetime:
+    """When we learned it; a correction on purpose (`correcting.py`) counts as known on its day."""
+    return datetime.combine(row.published_on, time(), UTC) if row.backdated else row.created_at
 
 
 def preference(row: ExchangeRate) -> int:

@@ -1,4 +1,7 @@
-"""A price or markup that was wrong from its first moment on is corrected by a higher revision of that moment; it stays itself."""
+"""A price or markup that was wrong from its first moment on is corrected by a higher revision of that moment; it stays itself.
+
+An exchange rate has revisions already; one that is dated back on purpose holds for months that have begun.
+"""
 
 from django.db import migrations, models
 
@@ -16,6 +19,11 @@ class Migration(migrations.Migration):
             model_name="markuprule",
             name="revision",
             field=models.PositiveSmallIntegerField(default=1, db_default=1),
+        ),
+        migrations.AddField(
+            model_name="exchangerate",
+            name="backdated",
+            field=models.BooleanField(default=False, db_default=False),
         ),
         migrations.RemoveConstraint(model_name="costprice", name="one_cost_price_per_moment"),
         migrations.AddConstraint(

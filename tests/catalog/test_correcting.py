@@ -12,8 +12,9 @@ from accounts.models import AuditEntry
 from accounts.tenancy import tenant_scope
 from billing.simulation import simulate_period
 from catalog import price_book
+from catalog.exchange_rates import publish_exchange_rate
 from catalog.hypothetical_prices import Hypothesis
-from catalog.models import CostPrice, MarkupRule
+from catalog.models import CostPrice, ExchangeRate, MarkupRule
 from ledger.models import Balance, BillingPeriod
 from tests import stories
 from tests.stories import DEVSTRAL, NOON, use
@@ -76,6 +77,24 @@ def test_a_markup_that_was_wrong_from_its_first_moment(cast: stories.Cast) -> No
     call_command("audit")
 
 
+def test_an_exchange_rate_that_was_mistyped_for_the_month(cast: stories.Cast) -> None:
+    """A rate that is merely published late changes nothing; one that is dated back on purpose does."""
+    use(cast.acme.organization, at=NOON)
+    eve = NOON.astimezone(stories.SEOUL).replace(day=1) - timedelta(days=1)
+    publish_exchange_rate(rate=Decimal(1300), published_on=eve.date(), source="manual", now=NOON + timedelta(hours=1))
+    price_book.forget()
+    rerate()
+    assert unbilled(cast.acme) == WON_A_CALL
+
+    for _turn in range(2):
+        correct("--exchange-rate", "1400", since=eve.isoformat())
+        rerate()
+        assert unbilled(cast.acme) == WON_A_CALL * 14 / 15
+    assert use(cast.acme.organization, at=NOON).amount == WON_A_CALL * 14 / 15
+    assert ExchangeRate.objects.using("system").filter(backdated=True).count() == 1
+    call_command("audit")
+
+
 def test_correcting_twice_is_correcting_once(cast: stories.Cast, capsys: pytest.CaptureFixture[str]) -> None:
     for _turn in range(2):
         correct("--price", f"{DEVSTRAL}=0.08:0.08")
@@ -110,8 +129,8 @@ def test_a_price_that_was_superseded_at_its_moment_can_still_be_simulated(cast: 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "either a --price or a --markup"),
-        (["--markup", "0.1", "--price", f"{DEVSTRAL}=1:1"], "either a --price or a --markup"),
+        ([], "Name one of --price"),
+        (["--markup", "0.1", "--price", f"{DEVSTRAL}=1:1"], "Name one of --price"),
         (["--price", "no/such=1:1"], "unknown model"),
         (["--markup", "0.1", "--organization", "nobody"], "unknown organization"),
         (["--markup", "-0.5"], "sells below cost"),

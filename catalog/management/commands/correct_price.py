@@ -11,18 +11,19 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import Organization, User
-from catalog.correcting import NotACorrection, correct_cost_price, correct_markup
+from catalog.correcting import NotACorrection, correct_cost_price, correct_exchange_rate, correct_markup
+from catalog.exchange_rates import InvalidRate
 from catalog.hypothetical_prices import Implausible
 from catalog.markups import SellsBelowCost
-from catalog.models import CostPrice, LanguageModel, MarkupRule
+from catalog.models import CostPrice, ExchangeRate, LanguageModel, MarkupRule
 from catalog.supposed_prices import read_prices
 from pricing.exact import parse_decimal
 
 
 class Command(BaseCommand):
     help = (
-        "Date a price or a markup back that should have been in force since a moment in the past. The wrong one stays as it was, "
-        "and so does what was charged by it; `manage.py rerate` charges that anew. Audited."
+        "Date a price, a markup or an exchange rate back that should have held since a moment in the past. The wrong one stays, "
+        "and so does what was charged by it until `manage.py rerate`. Audited."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -38,6 +39,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--markup", metavar="FRACTION", help="such as 0.10, for what the next three name, or for everything"
         )
+        parser.add_argument(
+            "--exchange-rate",
+            metavar="WON",
+            help="won for one dollar, as published on the day of --since; it holds from the next day or month on",
+        )
         parser.add_argument("--organization", metavar="SLUG")
         parser.add_argument("--model", metavar="MODEL")
         parser.add_argument("--provider", metavar="SLUG", default="")
@@ -45,30 +51,36 @@ class Command(BaseCommand):
         parser.add_argument("--by", metavar="EMAIL", help="the operator who decided it, for the audit log")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if (options["price"] is None) == (options["markup"] is None):
-            raise CommandError("Name either a --price or a --markup.")
-        common = {
-            "effective_from": _moment(options["since"]),
-            "reason": options["reason"],
-            "now": timezone.now(),
-            "actor": _operator(options["by"]),
-        }
+        if [options[name] is None for name in ("price", "markup", "exchange_rate")].count(False) != 1:
+            raise CommandError("Name one of --price, --markup and --exchange-rate.")
+        since = _moment(options["since"])
+        common = {"reason": options["reason"], "now": timezone.now(), "actor": _operator(options["by"])}
         try:
-            rows = list(self._correct(options, common))
-        except (Implausible, NotACorrection, SellsBelowCost) as error:
+            rows = list(self._correct(options, since, common))
+        except (Implausible, InvalidRate, NotACorrection, SellsBelowCost) as error:
             raise CommandError(str(error)) from None
         for row in rows:
             told = f"{row._meta.verbose_name} {row.pk}, revision {row.revision}"
-            self.stdout.write(f"In force since {common['effective_from'].isoformat()}: {told}.")
+            self.stdout.write(f"Dated back to {since.isoformat()}: {told}.")
         if not rows:
             self.stdout.write("That was in force anyway; nothing was changed.")
         else:
             self.stdout.write("What was charged stays until you run `manage.py rerate --period … --reason …`.")
 
-    def _correct(self, options: dict[str, Any], common: dict[str, Any]) -> Iterator[CostPrice | MarkupRule]:
-        if options["price"] is None:
+    def _correct(
+        self, options: dict[str, Any], since: datetime, common: dict[str, Any]
+    ) -> Iterator[CostPrice | MarkupRule | ExchangeRate]:
+        if options["exchange_rate"] is not None:
+            rate = correct_exchange_rate(
+                rate=_number("--exchange-rate", options["exchange_rate"]), published_on=since.date(), **common
+            )
+            if rate is not None:
+                yield rate
+            return
+        common = common | {"effective_from": since}
+        if options["markup"] is not None:
             rule = correct_markup(
-                markup=_number(options["markup"]),
+                markup=_number("--markup", options["markup"]),
                 organization=_organization(options["organization"]),
                 language_model=_model(options["model"]) if options["model"] else None,
                 provider_slug=options["provider"],
@@ -96,11 +108,11 @@ def _moment(text: str) -> datetime:
     return moment
 
 
-def _number(text: str) -> Decimal:
+def _number(name: str, text: str) -> Decimal:
     try:
         return parse_decimal(text)
     except ValueError as error:
-        raise CommandError(f"--markup: {error}") from None
+        raise CommandError(f"{name}: {error}") from None
 
 
 def _model(slug: str) -> LanguageModel:
