@@ -6,23 +6,21 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.http import Http404, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 from rest_framework import serializers
-from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api_views import OrganizationAPIView
-from accounts.authentication import RememberedReporterAuthentication
-from accounts.models import ApiKey, Organization, Scope
+from accounts.models import ApiKey, Organization, Scope, Source
 from accounts.pages import page
 from catalog.models import LanguageModel
 from metering import receipts, usage_queries
+from metering.asked_events import TAG_PARAMETER, asked_events
 from metering.formats.selection import format_of
 from metering.models import UsageEvent
-from metering.push_api import receive, verdicts
+from metering.push_api import PushView, receive, verdicts
 from metering.ranges import context_of, month_or, require_full_hours
 from metering.usage_answers import event_json, receipt_json, row_json, sum_json, waiting_json
 from metering.usage_shapes import (
@@ -72,22 +70,8 @@ class Usage(OrganizationAPIView):
         return Response(answer | rendered)
 
 
-class UsageEvents(OrganizationAPIView):
+class UsageEvents(PushView):
     """The door for pushed usage, and the list of what was recorded."""
-
-    scope = Scope.USAGE_READ
-    unscoped_methods = frozenset({"POST"})
-
-    def get_authenticators(self) -> list[BaseAuthentication]:
-        return [RememberedReporterAuthentication()] if self._pushes else super().get_authenticators()
-
-    @property
-    def _pushes(self) -> bool:
-        return bool(self.request) and self.request.method == "POST"
-
-    @property
-    def throttle_scope(self) -> str:
-        return "ingest" if self._pushes else "client"
 
     @extend_schema(
         operation_id="push_usage",
@@ -110,22 +94,18 @@ class UsageEvents(OrganizationAPIView):
     @extend_schema(
         operation_id="list_usage_events",
         summary="Recorded calls, newest first",
-        parameters=[EventQuery],
+        parameters=[EventQuery, TAG_PARAMETER],
         responses=EventPage,
     )
     def get(self, request: Request) -> Response:
         query = EventQuery(data=request.query_params, context=context_of(self.organization))
         query.is_valid(raise_exception=True)
         asked = query.validated_data
-        start, end = month_or(asked["start"], asked["end"], organization=self.organization, now=timezone.now())
         events = receipts.events_of(
             organization=self.organization,
-            start=start,
-            end=end,
+            wanted=asked_events(request, asked, organization=self.organization, now=timezone.now()),
             limit=asked["limit"] + 1,
             before=_event_id(asked["cursor"]) if "cursor" in asked else None,
-            model_id=_model(asked["model"]).pk if "model" in asked else None,
-            api_key_id=_key(self.organization, asked["api_key"]).pk if "api_key" in asked else None,
         )
         render = events_renderer(self.organization, events)
         return Response(page(events, limit=asked["limit"], position=lambda event: (str(event.id),), render=render))
@@ -163,19 +143,10 @@ def events_renderer(organization: Organization, events: Iterable[UsageEvent]) ->
     keys = ApiKey.objects.for_organization(organization).in_bulk(
         {event.api_key_id for event in events if event.api_key_id}
     )
-    return lambda event: event_json(event, currency=organization.billing_currency, models=models, keys=keys)
-
-
-def _model(slug: str) -> LanguageModel:
-    model = LanguageModel.objects.filter(slug=slug).first()
-    if model is None:
-        raise serializers.ValidationError({"model": "unknown model"})
-    return model
-
-
-def _key(organization: Organization, key_id: str) -> ApiKey:
-    number = int(key_id) if key_id.isascii() and key_id.isdigit() and len(key_id) < 19 else 0
-    return get_object_or_404(ApiKey.objects.for_organization(organization), pk=number)
+    sources = dict(Source.objects.filter(pk__in={event.source_id for event in events}).values_list("pk", "slug"))
+    return lambda event: event_json(
+        event, currency=organization.billing_currency, models=models, keys=keys, sources=sources
+    )
 
 
 def _offset(cursor: list[str | int] | None, *, most: int) -> int:

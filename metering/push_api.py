@@ -48,14 +48,21 @@ def verdicts(receipt: Receipt) -> HttpResponse:
 
 
 class PushView(OrganizationAPIView):
-    """For service keys, and API keys that may write usage."""
+    """POST is for service keys, and API keys that may write usage; other methods are for whom they always are."""
 
-    scope = Scope.USAGE_WRITE
+    scope = Scope.USAGE_READ
     unscoped_methods = frozenset({"POST"})
-    throttle_scope = "ingest"
 
     def get_authenticators(self) -> list[BaseAuthentication]:
-        return [RememberedReporterAuthentication()]
+        return [RememberedReporterAuthentication()] if self._pushes else super().get_authenticators()
+
+    @property
+    def _pushes(self) -> bool:
+        return bool(self.request) and self.request.method == "POST"
+
+    @property
+    def throttle_scope(self) -> str:
+        return "ingest" if self._pushes else "client"
 
 
 class LiteLLMRecords(PushView):
