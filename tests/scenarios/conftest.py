@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 import requests
+from playwright.sync_api import Browser, sync_playwright
 
 from config.launch import plan, ports
-from config.launch.places import CHECKOUT, remove_servers_home
+from config.launch.places import CHECKOUT, LaunchError, remove_servers_home
+from tests.scenarios import chromium as browsers
 
 PORTS = ("SITE_PORT", "GATEWAY_PORT", "CONSOLE_PORT", "MAILBOX_PORT")
 SECONDS_TO_START = 120.0
@@ -72,6 +74,21 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         supervisor.terminate()
         supervisor.communicate(timeout=60)
         remove_servers_home(var=var)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A real browser, the machine's or a fetched one; where there can be none, the test fails and says what to do."""
+    try:
+        found = browsers.find()
+    except LaunchError as error:
+        pytest.fail(str(error), pytrace=False)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=found.program, args=["--no-sandbox"], env=os.environ | found.environment
+        )
+        yield browser
+        browser.close()
 
 
 def _wait_for_last_word(supervisor: "subprocess.Popen[str]") -> None:
