@@ -1,6 +1,7 @@
 """Whose invoices these are. Without a seller nothing is invoiced: `setup_production` asks a real company for its details."""
 
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
@@ -50,7 +51,7 @@ def set_seller(
     since: datetime | None = None,
     series_prefix: str = DEFAULT_PREFIX,
     actor: User | None = None,
-    **details: str | int,
+    **details: Any,
 ) -> Seller:
     """Put new details in force from `since` on, by default `now`, and make the invoice series if there is none.
 

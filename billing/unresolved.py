@@ -45,8 +45,8 @@ def resolve_payment(
 ) -> Payment:
     """Ask what became of an open attempt and write it down; one that ended, or is not answered about, is returned as it is.
 
-    An attempt that is not `wanted` (by `actor`), or that its invoice no longer needs, is ended at the processor. Raises Payment.DoesNotExist,
-    AmountDiffers.
+    An attempt that is not `wanted` (by `actor`), or that its invoice no longer needs, is ended at the processor. Raises
+    Payment.DoesNotExist, AmountDiffers.
     """
     payment = load_payment(organization_id=organization_id, payment_id=payment_id)
     try:
