@@ -46,7 +46,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()
-        details = {name: self._answer(name, question, required, options) for name, question, required in QUESTIONS}
+        details: dict[str, Any] = {
+            name: self._answer(name, question, required, options) for name, question, required in QUESTIONS
+        }
         set_seller(now=now, series_prefix=options["series"], payment_days=options["payment_days"], **details)
         self.stdout.write(
             f"Seller set: {details['legal_name']}. {Seller.objects.using('system').count()} version(s) on record."
