@@ -80,11 +80,11 @@ INVARIANTS = (
         SELECT replacement.organization_id, replacement.id FROM metering_usageevent AS replacement
         LEFT JOIN metering_usageevent AS event ON event.kind = 1
             AND event.organization_id = replacement.organization_id AND event.id = replacement.replaces_id
-        LEFT JOIN metering_usageevent AS reversal ON reversal.kind = 2
-            AND reversal.organization_id = event.organization_id AND reversal.reverses_id = event.id
-        WHERE replacement.replaces_id IS NOT NULL AND (reversal.id IS NULL OR
+        WHERE replacement.replaces_id IS NOT NULL AND (event.id IS NULL OR
             ({", ".join(f"replacement.{name}" for name in COUNTS)}, {_same("replacement")})
             IS DISTINCT FROM ({", ".join(f"event.{name}" for name in COUNTS)}, {_same("event")}))
+        UNION ALL (SELECT organization_id, replaces_id FROM metering_usageevent WHERE replaces_id IS NOT NULL
+            EXCEPT SELECT organization_id, reverses_id FROM metering_usageevent WHERE kind = 2)
         UNION ALL SELECT organization_id, replaces_id FROM metering_usageevent WHERE replaces_id IS NOT NULL
         GROUP BY 1, 2 HAVING count(*) > 1
         """,

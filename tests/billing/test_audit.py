@@ -122,3 +122,26 @@ def test_a_violation_is_found_and_named(books: stories.Cast, number: str, capsys
         if line.split("  ")[0].strip() == number or line.strip().startswith(f"{number}  ")
     ]
     assert "violation" in line
+
+
+@pytest.mark.parametrize(
+    ("number", "statements"),
+    [
+        ("9c", "UPDATE metering_usageevent SET reverses_id = gen_random_uuid() WHERE kind = 2"),
+        (
+            "9d",
+            "UPDATE metering_usageevent SET replaces_id = other.id FROM metering_usageevent AS other"
+            " WHERE metering_usageevent.replaces_id IS NOT NULL AND other.kind = 1 AND other.replaces_id IS NULL"
+            " AND other.organization_id = metering_usageevent.organization_id AND other.id <> metering_usageevent.replaces_id",
+        ),
+    ],
+    ids=["reversal of nothing", "replacement of what stands"],
+)
+def test_a_correction_of_nothing_is_found(
+    books: stories.Cast, number: str, statements: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    break_books(statements)
+    with pytest.raises(CommandError, match="violated"):
+        call_command("audit")
+    [line] = [line for line in capsys.readouterr().out.splitlines() if line.strip().startswith(f"{number}  ")]
+    assert "violation" in line
