@@ -1,15 +1,17 @@
 """A closed month whose prices turn out wrong stays as it is; a credit note is proposed, once, with old and new side by side."""
 
+import threading
+import time
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError
+from django.db import IntegrityError, connections
 
 from accounts.models import AuditEntry
 from accounts.tenancy import tenant_scope
-from billing import rerating
+from billing import credit_proposals, rerating
 from billing.invoicing import close_period, void_invoice
 from billing.models import CreditNoteProposal, Invoice
 from billing.sellers import set_seller
@@ -122,6 +124,33 @@ def test_running_again_proposes_once_and_another_correction_supersedes(cast: sto
     correct_price("0.00000004", minutes_ago=79)
     assert rerate(cast.acme).proposal is None
     assert {one.status for one in proposals()} == {Status.SUPERSEDED}
+
+
+def test_four_at_once_propose_once(cast: stories.Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    close(cast.acme)
+    correct_price("0.00000003")
+    totals = credit_proposals._totals
+
+    def dawdle(invoice: Invoice, change: Decimal) -> object:
+        time.sleep(0.2)
+        return totals(invoice, change)
+
+    monkeypatch.setattr(credit_proposals, "_totals", dawdle)
+    start = threading.Barrier(4)
+    found: list[CreditNoteProposal | None] = []
+
+    def run() -> None:
+        start.wait()
+        found.append(rerate(cast.acme).proposal)
+        connections.close_all()
+
+    rivals = [threading.Thread(target=run) for _number in range(4)]
+    for rival in rivals:
+        rival.start()
+    for rival in rivals:
+        rival.join()
+    assert len(found) == 4 and len(set(found)) == 1
+    assert len(proposals()) == 1
 
 
 def test_without_a_difference_or_a_live_invoice_nothing_is_proposed(cast: stories.Cast) -> None:
