@@ -13,12 +13,12 @@ from accounts import api as accounts_api
 from accounts import organization_api
 from accounts.api_views import ApiView, PublicAPIView
 from billing import api as billing_api
-from billing import invoices_api, payments_api, what_if_api
+from billing import evidence_api, invoices_api, payments_api, what_if_api
 from catalog import api as catalog_api
 from catalog import prices_api
 from dashboard.access import speak_language_of
 from metering import api as metering_api
-from metering import push_api
+from metering import export_api, push_api
 
 
 class Schema(ApiView, SpectacularAPIView):
@@ -54,6 +54,7 @@ class NoSuchAddress(PublicAPIView):
 version_1 = [
     path("usage", metering_api.Usage.as_view(), name="api-usage"),
     path("usage/events", metering_api.UsageEvents.as_view(), name="api-usage-events"),
+    path("usage/export", export_api.UsageExport.as_view(), name="api-usage-export"),
     path("usage/litellm", push_api.LiteLLMRecords.as_view(), name="api-usage-litellm"),
     path("usage/otlp/v1/traces", push_api.OtlpTraces.as_view(), name="api-usage-otlp"),
     path("usage/events/<uuid:event_id>", metering_api.UsageEventDetail.as_view(), name="api-usage-event"),
@@ -70,6 +71,12 @@ version_1 = [
         "invoices/<uuid:invoice_id>/lines/<int:position>/events",
         invoices_api.InvoiceLineEvents.as_view(),
         name="api-invoice-line-events",
+    ),
+    path("invoices/<uuid:invoice_id>/export", evidence_api.InvoiceExport.as_view(), name="api-invoice-export"),
+    path(
+        "invoices/<uuid:invoice_id>/lines/<int:position>/export",
+        evidence_api.InvoiceLineExport.as_view(),
+        name="api-invoice-line-export",
     ),
     path("invoices/<uuid:invoice_id>/pay", payments_api.PayInvoice.as_view(), name="api-pay-invoice"),
     path("payments", payments_api.PaymentList.as_view(), name="api-payments"),

@@ -26,6 +26,7 @@ from dashboard.templatetags.figures import prose_date
 from ledger.balances import available
 from ledger.models import Balance, Hold, HoldStatus
 from ledger.periods import month_bounds
+from metering.event_filters import EventFilter
 from metering.receipts import events_of
 from metering.usage_queries import UsageTable, usage_by, waiting_events
 from pricing.exact import exact_sum
@@ -74,7 +75,7 @@ def figures_of(organization: Organization, balance: Balance, *, now: datetime) -
     start, end = month_bounds(now, zone=organization.zone)
     by_day = usage_by(organization=organization, start=start, end=end, group_by="day")
     *earlier, current = open_periods(organization=organization, now=now)
-    events = events_of(organization=organization, start=start, end=end, limit=SHOWN_REQUESTS)
+    events = events_of(organization=organization, wanted=EventFilter(start=start, end=end), limit=SHOWN_REQUESTS)
     unpaid = unpaid_invoices(organization=organization)
     return {
         "now": now,

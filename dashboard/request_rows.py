@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from accounts.models import ApiKey, Organization
 from catalog.models import LanguageModel
+from metering.event_filters import EventFilter
 from metering.models import EventKind, UsageEvent
 from metering.receipts import events_of, usage_of
 from metering.reversing import reversed_among
@@ -57,5 +58,5 @@ def rows_of(organization: Organization, events: Sequence[UsageEvent]) -> list[Re
 
 def newest_event(organization: Organization) -> UsageEvent | None:
     """The last request there was, ever. Found through the primary key."""
-    found = events_of(organization=organization, start=BEGINNING, end=END, limit=1)
+    found = events_of(organization=organization, wanted=EventFilter(start=BEGINNING, end=END), limit=1)
     return found[0] if found else None

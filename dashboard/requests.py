@@ -17,6 +17,7 @@ from dashboard.formulas import formula_lines
 from dashboard.rate_sources import source_name
 from dashboard.request_rows import rows_of
 from dashboard.time_ranges import CHOICES, address, asked_range
+from metering.event_filters import EventFilter
 from metering.receipts import events_of, receipt_of, waiting_event
 
 PAGE_SIZE = 50
@@ -32,12 +33,9 @@ def request_list(request: HttpRequest) -> HttpResponse:
     before = asked_cursor(request)
     found = events_of(
         organization=organization,
-        start=span.start,
-        end=span.end,
+        wanted=EventFilter(start=span.start, end=span.end, model_id=model and model.pk, api_key_id=key and key.pk),
         limit=PAGE_SIZE + 1,
         before=before,
-        model_id=model and model.pk,
-        api_key_id=key and key.pk,
     )
     shown, more = found[:PAGE_SIZE], len(found) > PAGE_SIZE
     here = {**span.parameters, "model": model.slug if model else "", "key": str(key.pk) if key else ""}

@@ -5,13 +5,12 @@ What we paid and added is shown on purpose: everybody can work out their amount 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from accounts.models import Organization
 from catalog.rate_details import RateDetails, details_of
-from ledger.event_ids import first_id_at
 from metering import correction_rows
+from metering.event_filters import EventFilter, matching
 from metering.models import UnratedUsage, UsageEvent
 from metering.rollups import COUNTS
 from pricing.rating import RatedLine, explain
@@ -38,25 +37,12 @@ class Receipt:
 
 
 def events_of(
-    *,
-    organization: Organization,
-    start: datetime,
-    end: datetime,
-    limit: int,
-    before: UUID | None = None,
-    model_id: int | None = None,
-    api_key_id: int | None = None,
+    *, organization: Organization, wanted: EventFilter, limit: int, before: UUID | None = None
 ) -> list[UsageEvent]:
-    """Up to `limit` events of [start, end), newest first, older than the event `before`. Needs the tenant's scope."""
-    events = UsageEvent.objects.for_organization(organization).filter(
-        id__gte=first_id_at(start), id__lt=first_id_at(end)
-    )
+    """Up to `limit` events that match, newest first, older than the event `before`. Needs the tenant's scope."""
+    events = matching(organization, wanted)
     if before is not None:
         events = events.filter(id__lt=before)
-    if model_id is not None:
-        events = events.filter(model_id=model_id)
-    if api_key_id is not None:
-        events = events.filter(api_key_id=api_key_id)
     return list(events.order_by("-id")[:limit])
 
 

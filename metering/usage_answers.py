@@ -37,9 +37,14 @@ def key_name(key: ApiKey | None) -> dict[str, str] | None:
 
 
 def event_json(
-    event: UsageEvent, *, currency: str, models: Mapping[int, str], keys: Mapping[int, ApiKey]
+    event: UsageEvent,
+    *,
+    currency: str,
+    models: Mapping[int, str],
+    keys: Mapping[int, ApiKey],
+    sources: Mapping[int, str],
 ) -> dict[str, Any]:
-    """An event as EventAnswer; `models` are ids by number."""
+    """An event as EventAnswer; `models` and `sources` are slugs by number."""
     return {
         "id": str(event.id),
         "key": event.key,
@@ -50,6 +55,9 @@ def event_json(
         "model": models[event.model_id],
         "requested_model": models[event.requested_model_id] if event.requested_model_id else None,
         "api_key": key_name(keys.get(event.api_key_id) if event.api_key_id else None),
+        "source": sources[event.source_id],
+        "request_id": event.request_id,
+        "generation_id": event.generation_id,
         "usage": {name: getattr(event, name) for name in COUNTS},
         "amount": plain(event.amount),
         "currency": currency,

@@ -6,6 +6,7 @@ from rest_framework import serializers
 
 from accounts.pages import PageQuery
 from catalog.rate_answers import AppliedRateAnswer
+from metering.export_formats import FORMATS
 from metering.models import EventKind, Evidence
 from metering.ranges import MomentField
 from metering.reports import Status
@@ -13,7 +14,7 @@ from metering.rollups import COUNTS
 from metering.usage_queries import GROUPINGS
 
 
-class RangeQuery(PageQuery):
+class RangeQuery(serializers.Serializer[Any]):
     """A half-open range in the organization's zone; this month unless given."""
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
@@ -24,13 +25,40 @@ class RangeQuery(PageQuery):
         return moments | super().get_fields()
 
 
-class UsageQuery(RangeQuery):
+class UsageQuery(RangeQuery, PageQuery):
     group_by = serializers.ChoiceField(choices=GROUPINGS, default="day")
 
 
-class EventQuery(RangeQuery):
-    model = serializers.CharField(required=False, max_length=200)
+class EventFilterQuery(RangeQuery):
+    """Which events: those that match everything that is given. Tags are asked for as `tag.<name>=<value>`."""
+
+    model = serializers.CharField(required=False, max_length=200, help_text="The model that answered.")
     api_key = serializers.CharField(required=False, max_length=20, help_text="The id of a key.")
+    source = serializers.CharField(  # type: ignore[assignment]
+        required=False, max_length=50, help_text='Who reported it, as "gateway" or "api".'
+    )
+    status = serializers.RegexField(
+        r"^([1-5][0-9]{2}|[1-5]xx)$", required=False, help_text="An HTTP status, or a class of them such as 4xx."
+    )
+    kind = serializers.ChoiceField(choices=[kind.name.lower() for kind in EventKind], required=False)
+    evidence = serializers.ChoiceField(choices=[evidence.name.lower() for evidence in Evidence], required=False)
+    upstream = serializers.CharField(required=False, max_length=64)
+    end_user = serializers.CharField(required=False, max_length=256)
+    q = serializers.CharField(
+        required=False, max_length=200, help_text="The id of an event, request or generation, or the reporter's key."
+    )
+
+
+class EventQuery(EventFilterQuery, PageQuery):
+    """A page of events."""
+
+
+class FormatQuery(serializers.Serializer[Any]):
+    format = serializers.ChoiceField(choices=tuple(FORMATS), default="csv")
+
+
+class ExportQuery(EventFilterQuery, FormatQuery):
+    """An export of events."""
 
 
 class CountsAnswer(serializers.Serializer[Any]):
@@ -80,6 +108,9 @@ class EventAnswer(serializers.Serializer[Any]):
     model = serializers.CharField()
     requested_model = serializers.CharField(allow_null=True)
     api_key = KeyName(allow_null=True)
+    source = serializers.CharField(help_text="Who reported it.")  # type: ignore[assignment]
+    request_id = serializers.CharField(allow_null=True)
+    generation_id = serializers.CharField(allow_null=True)
     usage = CountsAnswer()
     amount = serializers.CharField(help_text="Exact, before tax.")
     currency = serializers.CharField()
