@@ -29,6 +29,7 @@ from billing.processors import bank_transfer
 from billing.settlement import outstanding
 from billing.typesetting import FontsMissing, TypesettingFailed
 from dashboard.access import may, organization_page
+from dashboard.download_links import download_links
 from dashboard.formulas import FormulaLine, formula_lines
 from dashboard.invoice_payment import state_of_paying
 from dashboard.rate_sources import source_name
@@ -109,6 +110,7 @@ def invoice(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
         "last_day": last_day,
         "is_overdue": invoice_queries.is_overdue(found, now=now),
         "groups": groups_of(rows_of(found)),
+        "downloads": download_links("invoice_export", request.organization.slug, found.pk),
         "rates": [
             (rate, Decimal(rate["rate"]), source_name(rate["source"]), date.fromisoformat(rate["published_on"]))
             for rate in found.exchange_rates
@@ -146,6 +148,7 @@ def line(request: HttpRequest, invoice_id: UUID, position: int) -> HttpResponse:
         "shares": share_rows(request.organization, shown),
         "newest_url": "?" if before else "",
         "older_url": address(before=str(shown[-1].event.id)) if more else "",
+        "downloads": download_links("invoice_line_export", request.organization.slug, found.pk, position),
     }
     return render(
         request, "dashboard/invoice_requests.html" if request.htmx else "dashboard/invoice_line.html", context

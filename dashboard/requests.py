@@ -13,6 +13,7 @@ from accounts.models import ApiKey, Source
 from billing.line_notes import conditions_text
 from catalog.models import LanguageModel
 from dashboard.access import organization_page
+from dashboard.download_links import download_links
 from dashboard.formulas import formula_lines
 from dashboard.rate_sources import source_name
 from dashboard.request_rows import rows_of
@@ -49,6 +50,7 @@ def request_list(request: HttpRequest) -> HttpResponse:
         "kept": [("model", here["model"]), ("key", here["key"])],
         "without_model_url": address(**here | {"model": ""}),
         "without_key_url": address(**here | {"key": ""}),
+        "downloads": download_links("usage_export", organization.slug, **here),
         "newest_url": address(**here) if before else "",
         "older_url": address(**here, before=str(shown[-1].id)) if more else "",
     }

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_safe
 
 from dashboard.access import organization_page
 from dashboard.charts import Point
+from dashboard.download_links import download_links
 from dashboard.pages import page_links, page_of
 from dashboard.templatetags.figures import prose_date, table_date
 from dashboard.time_ranges import CHOICES, TimeRange, address, asked_range
@@ -83,6 +84,7 @@ def usage(request: HttpRequest) -> HttpResponse:
         ],
         "kept": [("group", here["group"]), ("show", here["show"])],
         "requests_query": address(**span.parameters),
+        "downloads": download_links("usage_export", organization.slug, **span.parameters),
         "groupings": [(name, label, address(**here | {"group": name})) for name, label in GROUPS],
         "measures": [(name, label, address(**here | {"show": name})) for name, label in MEASURES],
         **page_links(request, page),

@@ -149,3 +149,19 @@ def test_a_charge_that_was_taken_back_for_good_leads_to_its_reversal(owner: Clie
     first, back, _none = stories.correct_usage(cast.acme.organization, now=stories.NOON, recharge=False)
     page = owner.get(f"/o/acme/requests/{first}").content.decode()
     assert "This charge was taken back" in page and f"/o/acme/requests/{back}" in page
+
+
+def test_what_a_page_shows_is_to_be_had_as_a_file(owner: Client, cast: stories.Cast) -> None:
+    key = str(cast.acme.key.pk)
+    for page, expected in (
+        ("usage?from=2026-10-01&to=2026-11-22", 3),
+        ("requests?from=2026-10-01&to=2026-11-22", 3),
+        (f"requests?from=2026-10-01&to=2026-11-22&key={key}", 2),
+        ("requests?model=openai%2Fgpt-4o", 1),
+        ("requests?hour=2026-11-22T12", 1),
+    ):
+        links = dict(owner.get(f"/o/acme/{page}").context["downloads"])
+        assert list(links) == ["CSV", "NDJSON", "Parquet"]
+        body = b"".join(owner.get(links["NDJSON"]))
+        assert len(body.splitlines()) == expected, page
+    assert "verify_receipts.py" in text_of(owner.get("/o/acme/usage"))
