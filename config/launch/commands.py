@@ -41,7 +41,7 @@ def run(arguments: list[str]) -> int:
 def test(arguments: list[str]) -> int:
     """All tests, and then every branch of the arithmetic must have been walked; or the tests that are named."""
     installation.install(development=True)
-    return _python("-m", "pytest", "-n", "auto", "--dist", "loadgroup", *(arguments or EVERY_BRANCH_OF_PRICING))
+    return _python("-m", "pytest", "-n", "auto", *(arguments or EVERY_BRANCH_OF_PRICING))
 
 
 def lint(arguments: list[str]) -> int:

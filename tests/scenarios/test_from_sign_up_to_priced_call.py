@@ -5,13 +5,11 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 import openai
-import pytest
 import requests
 
 from tests.scenarios.browsing import Browser
 from tests.scenarios.conftest import System
 
-pytestmark = pytest.mark.xdist_group("sign-up")
 PASSWORD = "correct horse battery staple"
 DEVSTRAL = "mistralai/devstral-small"
 

@@ -38,7 +38,6 @@ from tests.scenarios.fire import SECRET, Fire, Works, running_works, wait_until
 from tests.scenarios.test_month_to_payment import last_moment_of_last_month
 from tests.stories import SELLER, Company
 
-pytestmark = pytest.mark.xdist_group("fire")
 COMPANIES, KILLS, MOST_KILLS = 36, 100, 170
 A_WAVE, KILLS_A_WAVE = 4, 10
 """Four organizations fall due every two seconds."""

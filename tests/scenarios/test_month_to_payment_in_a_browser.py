@@ -13,7 +13,6 @@ from tests.scenarios.protagonists import OTHER, Customer, Mailbox, Operator
 from tests.scenarios.test_month_to_payment import last_moment_of_last_month
 from tests.scenarios.watching import Visitor
 
-pytestmark = pytest.mark.xdist_group("browser")
 LANGUAGES = pytest.mark.parametrize("language", ["ko", "en"], ids=["korean", "english"])
 
 
