@@ -1,4 +1,4 @@
-"""Usage of a range: drawn over time, added up by day, hour, model or key, each row leading to its requests."""
+"""Usage of a range: drawn over time, added up by day, hour, model, key or member, each row leading to its requests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ GROUPS = (
     ("hour", gettext_lazy("Hour")),
     ("model", gettext_lazy("Model")),
     ("api_key", gettext_lazy("API key")),
+    ("member", gettext_lazy("Member")),
 )
 MEASURES = (
     ("amount", gettext_lazy("Amount")),
@@ -102,6 +103,8 @@ def group_of(row: UsageRow, group_by: str, span: TimeRange, zone: ZoneInfo) -> G
     if row.model is not None:
         url = address(**span.parameters, model=row.model.slug)
         return Group(row.model.name, row.model.slug, f"requests{url}", row.total, row)
+    if group_by == "member":
+        return Group(row.member.get_full_name() if row.member else _("Nobody’s key"), "", "", row.total, row)
     if row.start is None:
         key = row.api_key
         url = f"requests{address(**span.parameters, key=str(key.pk))}" if key else ""

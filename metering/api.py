@@ -1,6 +1,7 @@
 """REST: push usage in (`POST usage/events`), read sums (`GET usage`), events and the receipt of one (`GET usage/events…`)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -16,13 +17,14 @@ from accounts.api_views import OrganizationAPIView
 from accounts.models import ApiKey, Organization, Scope, Source
 from accounts.pages import page
 from catalog.models import LanguageModel
-from metering import receipts, usage_queries
+from metering import receipts, tag_sums, usage_queries
 from metering.asked_events import TAG_PARAMETER, asked_events
 from metering.formats.selection import format_of
 from metering.models import UsageEvent
 from metering.push_api import PushView, receive, verdicts
-from metering.ranges import context_of, month_or, require_full_hours
+from metering.ranges import MOST_DAYS, context_of, month_or, require_full_hours
 from metering.usage_answers import event_json, receipt_json, row_json, sum_json, waiting_json
+from metering.usage_queries import UsageTable
 from metering.usage_shapes import (
     EventPage,
     EventQuery,
@@ -33,6 +35,9 @@ from metering.usage_shapes import (
     UsageQuery,
     WaitingAnswer,
 )
+
+LONGEST = {"hour": 400, "tag": tag_sums.MOST_DAYS}
+"""Days that may be asked for at once, by grouping; all others may span years."""
 
 
 class Usage(OrganizationAPIView):
@@ -46,9 +51,15 @@ class Usage(OrganizationAPIView):
         query = UsageQuery(data=request.query_params, context=context_of(self.organization))
         query.is_valid(raise_exception=True)
         asked = query.validated_data
-        start, end = month_or(asked["start"], asked["end"], organization=self.organization, now=timezone.now())
+        start, end = month_or(
+            asked["start"],
+            asked["end"],
+            organization=self.organization,
+            now=timezone.now(),
+            most_days=LONGEST.get(asked["group_by"], MOST_DAYS),
+        )
         require_full_hours(start, end, organization=self.organization)
-        table = usage_queries.usage_by(organization=self.organization, start=start, end=end, group_by=asked["group_by"])
+        table = self._table(start, end, asked)
         zone = ZoneInfo(self.organization.zone)
         offset = _offset(asked.get("cursor"), most=len(table.rows))
         rows = list(enumerate(table.rows))[offset : offset + asked["limit"] + 1]
@@ -68,6 +79,15 @@ class Usage(OrganizationAPIView):
             render=lambda row: row_json(row[1], asked["group_by"], zone),
         )
         return Response(answer | rendered)
+
+    def _table(self, start: datetime, end: datetime, asked: Mapping[str, Any]) -> UsageTable:
+        organization, group_by = self.organization, asked["group_by"]
+        if group_by != "tag":
+            return usage_queries.usage_by(organization=organization, start=start, end=end, group_by=group_by)
+        try:
+            return tag_sums.usage_by_tag(organization=organization, start=start, end=end, tag=asked["tag"])
+        except tag_sums.TooManyValues as error:
+            raise serializers.ValidationError({"tag": f"{error}: ask for an export"}) from None
 
 
 class UsageEvents(PushView):

@@ -11,7 +11,7 @@ from rest_framework import serializers
 from accounts.models import Organization
 from ledger.periods import month_bounds
 
-MOST_DAYS = 400
+MOST_DAYS = 3660
 EARLIEST_YEAR, LATEST_YEAR = 2020, 2100
 
 
@@ -46,11 +46,16 @@ def context_of(organization: Organization) -> dict[str, Any]:
 
 
 def month_or(
-    start: datetime | None, end: datetime | None, *, organization: Organization, now: datetime
+    start: datetime | None,
+    end: datetime | None,
+    *,
+    organization: Organization,
+    now: datetime,
+    most_days: int = MOST_DAYS,
 ) -> tuple[datetime, datetime]:
     """The range asked for; without `start` from the beginning of the month of its end, without both this month.
 
-    Raises ValidationError for a range that is empty or longer than 400 days.
+    Raises ValidationError for a range that is empty or longer than `most_days`.
     """
     if start is None:
         last = now if end is None else end - timedelta(microseconds=1)
@@ -59,8 +64,8 @@ def month_or(
     end = end or max(month_bounds(now, zone=organization.zone)[1], start + timedelta(hours=1))
     if not start < end:
         raise serializers.ValidationError({"to": "must be later than `from`"})
-    if end - start > timedelta(days=MOST_DAYS):
-        raise serializers.ValidationError({"to": f"a range has at most {MOST_DAYS} days"})
+    if end - start > timedelta(days=most_days):
+        raise serializers.ValidationError({"to": f"a range has at most {most_days} days here"})
     return start, end
 
 

@@ -29,6 +29,10 @@ def row_json(row: UsageRow, group_by: str, zone: ZoneInfo) -> dict[str, Any]:
         group["model"] = row.model and row.model.slug
     elif group_by == "api_key":
         group["api_key"] = key_name(row.api_key)
+    elif group_by == "member":
+        group["member"] = row.member and {"id": str(row.member.pk), "name": row.member.get_full_name()}
+    elif group_by == "tag":
+        group["tag"] = row.tag
     return group | sum_json(row.total)
 
 
@@ -53,6 +57,7 @@ def event_json(
         "kind": EventKind(event.kind).name.lower(),
         "evidence": Evidence(event.evidence).name.lower(),
         "model": models[event.model_id],
+        "applied_rate_id": event.applied_rate_id,
         "requested_model": models[event.requested_model_id] if event.requested_model_id else None,
         "api_key": key_name(keys.get(event.api_key_id) if event.api_key_id else None),
         "source": sources[event.source_id],

@@ -1,4 +1,4 @@
-"""What was used, read from the rollups: sums by hour, day, model or key, over any range of an organization's time.
+"""What was used, read from the rollups: sums by hour, day, model, key or member, over any range of an organization's time.
 
 For the dashboard and the REST API. Every function needs the organization's tenant scope. Amounts are exact, before tax; what we
 pay the upstream is in the receipts of single events only.
@@ -14,19 +14,21 @@ from zoneinfo import ZoneInfo
 from django.db.models import F, Sum
 from django.db.models.functions import TruncDay
 
-from accounts.models import ApiKey, Organization
+from accounts.models import ApiKey, Organization, User
 from catalog.models import LanguageModel
 from metering.models import UnratedUsage, UsageRollup
 from metering.rollups import COUNTS
 from pricing.exact import ZERO, exact_sum
 
-Grouping = Literal["hour", "day", "model", "api_key", "none"]
-GROUPINGS: tuple[Grouping, ...] = ("hour", "day", "model", "api_key", "none")
+Grouping = Literal["hour", "day", "model", "api_key", "member", "tag", "none"]
+GROUPINGS: tuple[Grouping, ...] = ("hour", "day", "model", "api_key", "member", "tag", "none")
+"""Sums by tag are read from events, see `tag_sums`."""
 
 _KEYS: Mapping[str, Any] = {
     "hour": F("hour"),
     "model": F("model_id"),
     "api_key": F("api_key_id"),
+    "member": F("api_key_id"),
 }
 
 
@@ -52,6 +54,7 @@ class UsageSum:
         return sum(self.counts[name] for name in COMPLETION_COUNTS)
 
 
+SUMS: Mapping[str, Any] = {f"sum_{name}": Sum(name) for name in (*COUNTS, "amount")}
 PROMPT_COUNTS = (
     "input_tokens",
     "cache_read_tokens",
@@ -66,11 +69,14 @@ COMPLETION_COUNTS = ("output_tokens", "audio_output_tokens", "image_output_token
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageRow:
-    """One group: its start (hour, day), its model, or its key (None: no key was named)."""
+    """One group: its start (hour, day), its model, its key (None: no key was named), the member who made the keys (None: no key,
+    or nobody's), or the value of a tag (None: not tagged so)."""
 
     start: datetime | None = None
     model: LanguageModel | None = None
     api_key: ApiKey | None = None
+    member: User | None = None
+    tag: str | None = None
     total: UsageSum
 
 
@@ -86,12 +92,11 @@ def usage_by(*, organization: Organization, start: datetime, end: datetime, grou
     """Usage of the half-open range [start, end), whose ends are full hours of the organization's zone."""
     rollups = UsageRollup.objects.for_organization(organization).filter(hour__gte=start, hour__lt=end)
     key = TruncDay("hour", tzinfo=ZoneInfo(organization.zone)) if group_by == "day" else _KEYS.get(group_by)
-    sums = {f"sum_{name}": Sum(name) for name in (*COUNTS, "amount")}
     if key is None:
-        total = _sum_of(rollups.aggregate(**sums))
+        total = sum_of(rollups.aggregate(**SUMS))
         return UsageTable(rows=[UsageRow(total=total)], total=total)
     found = [
-        (row["key"], _sum_of(row)) for row in rollups.annotate(key=key).values("key").annotate(**sums).order_by("key")
+        (row["key"], sum_of(row)) for row in rollups.annotate(key=key).values("key").annotate(**SUMS).order_by("key")
     ]
     return UsageTable(rows=_rows(organization, group_by, found), total=add_up(total for _key, total in found))
 
@@ -110,7 +115,7 @@ def waiting_events(*, organization: Organization) -> int:
     return UnratedUsage.objects.for_organization(organization).count()
 
 
-def _sum_of(row: Mapping[str, Any]) -> UsageSum:
+def sum_of(row: Mapping[str, Any]) -> UsageSum:
     return UsageSum(counts={name: int(row[f"sum_{name}"] or 0) for name in COUNTS}, amount=row["sum_amount"] or ZERO)
 
 
@@ -121,5 +126,18 @@ def _rows(organization: Organization, group_by: Grouping, found: Sequence[tuple[
     if group_by == "model":
         models = LanguageModel.objects.in_bulk([key for key, _total in found])
         return [UsageRow(model=models[key], total=total) for key, total in by_amount]
-    keys = ApiKey.objects.for_organization(organization).in_bulk([key for key, _total in found])
-    return [UsageRow(api_key=keys.get(key), total=total) for key, total in by_amount]
+    keys = ApiKey.objects.for_organization(organization).select_related("created_by")
+    by_id = keys.in_bulk([key for key, _total in found])
+    if group_by == "member":
+        return _by_member(by_id, found)
+    return [UsageRow(api_key=by_id.get(key), total=total) for key, total in by_amount]
+
+
+def _by_member(keys: Mapping[int, ApiKey], found: Sequence[tuple[int, UsageSum]]) -> list[UsageRow]:
+    """The sums of keys as sums of those who made them."""
+    sums: dict[User | None, list[UsageSum]] = {}
+    for key_id, total in found:
+        key = keys.get(key_id)
+        sums.setdefault(key.created_by if key else None, []).append(total)
+    rows = [UsageRow(member=member, total=add_up(totals)) for member, totals in sums.items()]
+    return sorted(rows, key=lambda row: (-row.total.amount, row.member.pk if row.member else 0))

@@ -27,6 +27,12 @@ class RangeQuery(serializers.Serializer[Any]):
 
 class UsageQuery(RangeQuery, PageQuery):
     group_by = serializers.ChoiceField(choices=GROUPINGS, default="day")
+    tag = serializers.CharField(required=False, max_length=64, help_text="The name of the tag to group by.")
+
+    def validate(self, asked: dict[str, Any]) -> dict[str, Any]:
+        if (asked["group_by"] == "tag") != ("tag" in asked):
+            raise serializers.ValidationError({"tag": "goes with group_by=tag"})
+        return asked
 
 
 class EventFilterQuery(RangeQuery):
@@ -74,13 +80,19 @@ class KeyName(serializers.Serializer[Any]):
     prefix = serializers.CharField()
 
 
+class MemberName(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    name = serializers.CharField()
+
+
 class SumAnswer(CountsAnswer):
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         return super().get_fields() | {"amount": serializers.CharField(help_text="Exact, before tax.")}
 
 
 class UsageRowAnswer(SumAnswer):
-    """One group: `hour` or `day` or `model` or `api_key` (null: no key was named), and its sums."""
+    """One group and its sums: `hour` or `day` or `model`, `api_key` (null: no key was named), `member` who made the keys (null: no
+    key, or nobody's) or the value of the `tag` (null: not tagged so)."""
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         groups: dict[str, serializers.Field[Any, Any, Any, Any]] = {
@@ -88,6 +100,8 @@ class UsageRowAnswer(SumAnswer):
             "day": serializers.DateField(required=False),
             "model": serializers.CharField(required=False),
             "api_key": KeyName(required=False, allow_null=True),
+            "member": MemberName(required=False, allow_null=True),
+            "tag": serializers.CharField(required=False, allow_null=True),
         }
         return groups | super().get_fields()
 
@@ -106,6 +120,9 @@ class EventAnswer(serializers.Serializer[Any]):
     kind = serializers.ChoiceField(choices=[kind.name.lower() for kind in EventKind])
     evidence = serializers.ChoiceField(choices=[evidence.name.lower() for evidence in Evidence])
     model = serializers.CharField()
+    applied_rate_id = serializers.IntegerField(
+        help_text="Names the unit prices: the same in receipts, exports and invoices."
+    )
     requested_model = serializers.CharField(allow_null=True)
     api_key = KeyName(allow_null=True)
     source = serializers.CharField(help_text="Who reported it.")  # type: ignore[assignment]

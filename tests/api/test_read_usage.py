@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 
+from accounts.models import Role
 from catalog.markups import set_markup
 from pricing.tokens import TokenUsage
 from tests import stories
@@ -39,14 +40,13 @@ def history(cast: stories.Cast) -> stories.Cast:
     return cast
 
 
-@pytest.mark.parametrize("group_by", ["hour", "day", "model", "api_key", "none"])
+@pytest.mark.parametrize("group_by", ["hour", "day", "model", "api_key", "member", "tag", "none"])
 def test_totals_are_the_sum_of_all_rows_of_all_pages(history: stories.Cast, as_acme: Client, group_by: str) -> None:
     rows: list[dict[str, Any]] = []
     cursor = ""
     while True:
-        answer = as_acme.get(
-            "/api/v1/usage", {"group_by": group_by, "limit": 2} | ({"cursor": cursor} if cursor else {})
-        ).json()
+        query = {"group_by": group_by, "limit": "2"} | ({"tag": "team"} if group_by == "tag" else {})
+        answer = as_acme.get("/api/v1/usage", query | ({"cursor": cursor} if cursor else {})).json()
         rows += answer["data"]
         assert len(answer["data"]) <= 2
         if answer["next_cursor"] is None:
@@ -81,7 +81,11 @@ def test_half_open_ranges(history: stories.Cast, as_acme: Client) -> None:
     [
         {"from": "yesterday"},
         {"from": "2026-11-03", "to": "2026-11-03"},
-        {"from": "2024-01-01", "to": "2026-01-01"},
+        {"from": "2020-01-01", "to": "2031-01-01"},
+        {"from": "2024-01-01", "to": "2026-01-01", "group_by": "hour"},
+        {"from": "2026-01-01", "to": "2026-03-01", "group_by": "tag", "tag": "team"},
+        {"group_by": "tag", "tag": ""},
+        {"tag": "team"},
         {"from": "2026-11-03T00:30"},
         {"from": "1066-10-14"},
         {"group_by": "colour"},
@@ -103,6 +107,49 @@ def test_groups_by_model_and_key(history: stories.Cast, as_acme: Client) -> None
     assert [row["model"] for row in by_model] == [stories.DEVSTRAL, "acme-labs/dear"]
     by_key = as_acme.get("/api/v1/usage?group_by=api_key").json()["data"]
     assert [row["api_key"] and row["api_key"]["prefix"] for row in by_key] == [history.acme.key.prefix, None]
+
+
+def test_groups_by_the_member_who_made_the_key(history: stories.Cast, as_acme: Client) -> None:
+    acme, now = history.acme.organization, stories.NOON
+    colleague = stories.make_member(acme, Role.DEVELOPER, now=now)
+    for name in ("One", "Two"):
+        key, _secret = stories.make_key(acme, now=now, name=name, created_by=colleague)
+        stories.use(acme, at=at(21), api_key_id=key.pk, usage=TokenUsage(input_tokens=5_000))
+    rows = as_acme.get("/api/v1/usage?group_by=member").json()["data"]
+    assert [(row["member"], row["requests"]) for row in rows] == [
+        (None, 11),
+        ({"id": str(colleague.pk), "name": colleague.email}, 2),
+    ]
+
+
+def test_groups_by_any_tag(history: stories.Cast, as_acme: Client) -> None:
+    acme = history.acme.organization
+    for tags in ({"team": "search"}, {"team": "search", "1": "x"}, {"team": "검색"}, {"other": "search"}):
+        stories.use(acme, at=at(21), tags=tags)
+
+    def groups(tag: str) -> dict[str | None, int]:
+        answer = as_acme.get("/api/v1/usage", {"group_by": "tag", "tag": tag}).json()
+        return {row["tag"]: row["requests"] for row in answer["data"]}
+
+    assert groups("team") == {"search": 2, "검색": 1, None: 12}
+    assert groups("1") == {"x": 1, None: 14}
+    assert groups("'; DROP TABLE x") == {None: 15}
+
+
+def test_a_tag_of_countless_values_is_not_summed(
+    history: stories.Cast, as_acme: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("metering.tag_sums.MOST_VALUES", 2)
+    for number in range(3):
+        stories.use(history.acme.organization, at=at(21), tags={"session": str(number)})
+    answer = as_acme.get("/api/v1/usage", {"group_by": "tag", "tag": "session"})
+    assert (answer.status_code, answer.json()["error"]["field"]) == (400, "tag")
+
+
+def test_years_of_usage_at_once(history: stories.Cast, as_acme: Client) -> None:
+    for group_by in ("day", "model", "api_key", "member", "none"):
+        query = {"group_by": group_by, "from": "2021-01-01", "to": "2030-01-01"}
+        assert as_acme.get("/api/v1/usage", query).json()["totals"]["requests"] == 12
 
 
 def test_events_page_by_page(history: stories.Cast, as_acme: Client) -> None:

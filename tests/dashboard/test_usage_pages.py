@@ -49,6 +49,12 @@ def test_by_hour_model_and_key(owner: Client, cast: stories.Cast) -> None:
     ]
 
 
+def test_by_the_member_who_made_the_keys(owner: Client, cast: stories.Cast) -> None:
+    key, _secret = stories.make_key(cast.acme.organization, now=stories.NOON, created_by=cast.acme.owner)
+    stories.use(cast.acme.organization, at=stories.NOON, api_key_id=key.pk)
+    assert rows(owner, "?group=member") == [("Nobody’s key", "", 2), ("owner@acme.example", "", 1)]
+
+
 @pytest.mark.parametrize(("query", "bars"), [("", 30), ("?range=7d", 7), ("?from=2026-11-22&to=2026-11-22", 24)])
 def test_the_chart_has_every_day_or_hour(owner: Client, query: str, bars: int) -> None:
     assert len(owner.get(f"/o/acme/usage{query}").context["points"]) == bars
