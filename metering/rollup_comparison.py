@@ -1,0 +1,111 @@
+"""Rollups beside what its events say they must be: count, digest and every sum, in one statement and so of one moment.
+
+`rebuilding` repairs what differs; a close asks for the sums of its own period (`differs_in_period`); `audit` compares everything.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connections
+
+from ledger.event_ids import first_id_at
+from metering.rollups import KEY, SUMMED
+
+DIGEST = "bit_xor(('x' || right(replace(id::text, '-', ''), 16))::bit(64)::bigint)"
+"""What recording adds up in Python as `event_rows.digest_of`."""
+PROVEN = ("event_count", "event_digest", *SUMMED)
+_HOUR = "date_trunc('hour', occurred_at, %(zone)s)"
+_OF_EVENTS = {"hour": _HOUR, "api_key_id": "coalesce(api_key_id, 0)"} | dict.fromkeys(("tag_1", "tag_2", "tag_3"), "''")
+_SUMS = ", ".join(f"coalesce(sum({name}), 0) AS {name}" for name in SUMMED)
+
+REBUILT = f"""
+    SELECT {", ".join(f"{_OF_EVENTS.get(name, name)} AS {name}" for name in KEY)},
+        count(*) AS event_count, {DIGEST} AS event_digest, {_SUMS}
+    FROM metering_usageevent
+    WHERE organization_id = %(organization_id)s AND id >= %(first_id)s AND id < %(end_id)s
+        AND (%(period_ids)s::bigint[] IS NULL OR period_id = ANY (%(period_ids)s))
+    GROUP BY {", ".join(str(number) for number in range(1, len(KEY) + 1))}
+"""
+"""The rollups of an organization's hours [start, end) as its events make them; see `bounds` for the parameters."""
+
+DIFFERENT = f"""
+    WITH rebuilt AS ({REBUILT}), kept AS (
+        SELECT * FROM metering_usagerollup
+        WHERE organization_id = %(organization_id)s AND hour >= %(start)s AND hour < %(end)s
+            AND (%(period_ids)s::bigint[] IS NULL OR period_id = ANY (%(period_ids)s))
+    )
+    SELECT {", ".join(KEY)}, coalesce(kept.event_count, 0) AS kept_events, coalesce(rebuilt.event_count, 0) AS events,
+        coalesce(kept.amount, 0) AS kept_amount, coalesce(rebuilt.amount, 0) AS amount
+    FROM kept FULL JOIN rebuilt USING ({", ".join(KEY)})
+    WHERE ({", ".join(f"kept.{name}" for name in PROVEN)}) IS DISTINCT FROM ({", ".join(f"rebuilt.{name}" for name in PROVEN)})
+"""
+"""The rollups among them that are not what they must be, those that are missing or too many included."""
+REMOVE_DIFFERENT = f"""
+WITH different AS ({DIFFERENT})
+DELETE FROM metering_usagerollup AS rollup USING different
+WHERE {" AND ".join(f"rollup.{name} = different.{name}" for name in KEY)}
+"""
+ADD_REBUILT = f"""
+INSERT INTO metering_usagerollup ({", ".join((*KEY, *PROVEN))})
+SELECT {", ".join((*KEY, *PROVEN))} FROM ({REBUILT}) AS rebuilt ON CONFLICT DO NOTHING
+"""
+"""After REMOVE_DIFFERENT: the rollups that were equal are still there."""
+
+_PERIOD_KEY = ("api_key_id", "model_id", "applied_rate_id")
+PERIOD_DIFFERS = f"""
+    WITH rebuilt AS (
+        SELECT {", ".join(f"{_OF_EVENTS.get(name, name)} AS {name}" for name in _PERIOD_KEY)},
+            count(*) AS event_count, {DIGEST} AS event_digest, {_SUMS}
+        FROM metering_usageevent
+        WHERE organization_id = %(organization_id)s AND period_id = %(period_id)s AND id >= %(first_id)s AND id < %(end_id)s
+        GROUP BY 1, 2, 3
+    ), kept AS (
+        SELECT {", ".join(_PERIOD_KEY)}, sum(event_count) AS event_count, bit_xor(event_digest) AS event_digest,
+            {", ".join(f"sum({name}) AS {name}" for name in SUMMED)}
+        FROM metering_usagerollup
+        WHERE organization_id = %(organization_id)s AND period_id = %(period_id)s GROUP BY 1, 2, 3
+    )
+    SELECT count(*) FROM kept FULL JOIN rebuilt USING ({", ".join(_PERIOD_KEY)})
+    WHERE ({", ".join(f"kept.{name}" for name in PROVEN)}) IS DISTINCT FROM ({", ".join(f"rebuilt.{name}" for name in PROVEN)})
+"""
+FIRST_HOUR = "SELECT min(hour) FROM metering_usagerollup WHERE organization_id = %s AND period_id = %s"
+
+
+def bounds(
+    *, organization_id: int, zone: str, start: datetime, end: datetime, period_ids: list[int] | None = None
+) -> Mapping[str, Any]:
+    """Parameters of REBUILT and DIFFERENT: the half-open hours [start, end), of these periods only or of all."""
+    return {
+        "organization_id": organization_id,
+        "zone": zone,
+        "start": start,
+        "end": end,
+        "first_id": first_id_at(start),
+        "end_id": first_id_at(end),
+        "period_ids": period_ids,
+    }
+
+
+def differs_in_period(
+    *, organization_id: int, period_id: int, starts_at: datetime, ends_at: datetime, latest: timedelta
+) -> int:
+    """How many sums (by key, model, rate) of a period are not those of its events. Needs the tenant's scope.
+
+    Exact while the period's row is locked. Events older than the period belong to it when they came late: as far back as a rollup
+    tells of one, and in any case `latest` before its start.
+    """
+    with connections["default"].cursor() as cursor:
+        cursor.execute(FIRST_HOUR, [organization_id, period_id])
+        first_hour = cursor.fetchone()[0] or starts_at
+        first = min(first_hour, starts_at - latest)
+        cursor.execute(
+            PERIOD_DIFFERS,
+            {
+                "organization_id": organization_id,
+                "period_id": period_id,
+                "first_id": first_id_at(first),
+                "end_id": first_id_at(ends_at),
+            },
+        )
+        return int(cursor.fetchone()[0])
