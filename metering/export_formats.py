@@ -14,6 +14,7 @@ from typing import Any
 from metering.export_rows import Batches, Header, Kind, Row
 from pricing.plain_text import plain
 from pricing.rating import AMOUNT_DECIMALS, AMOUNT_DIGITS
+from pricing.verify_receipts import BROKEN_OFF
 
 BYTE_ORDER_MARK = "\ufeff"
 """Begins the CSV: without it spreadsheets do not read Korean as UTF-8."""
@@ -26,9 +27,13 @@ ROWS_A_GROUP = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """`write` makes bytes of batches of rows."""
+    """`write` makes bytes of batches of rows, whole lines each; `broken_off` ends a file whose export fails half-way.
+
+    Servers end such an answer as if it were complete. A Parquet file without its footer cannot be opened anyway.
+    """
 
     content_type: str
+    broken_off: bytes
     write: Callable[[Header, Batches], Iterator[bytes]]
 
 
@@ -94,9 +99,9 @@ def _record_batch(arrow: Any, schema: Any, header: Header, rows: Sequence[Row]) 
 
 
 FORMATS: Mapping[str, Format] = {
-    "csv": Format("text/csv; charset=utf-8", write_csv),
-    "ndjson": Format("application/x-ndjson", write_ndjson),
-    "parquet": Format("application/vnd.apache.parquet", write_parquet),
+    "csv": Format("text/csv; charset=utf-8", f"{BROKEN_OFF}\r\n".encode(), write_csv),
+    "ndjson": Format("application/x-ndjson", json.dumps({"error": BROKEN_OFF}).encode() + b"\n", write_ndjson),
+    "parquet": Format("application/vnd.apache.parquet", b"", write_parquet),
 }
 
 

@@ -1,5 +1,7 @@
 """Usage as a file that streams: what the REST API, the site and an invoice's evidence have in common."""
 
+import logging
+from collections.abc import Iterator
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
@@ -13,6 +15,7 @@ from metering.event_filters import EventFilter
 from metering.export_formats import FORMATS
 from metering.export_rows import HEADER, Batches, Header, export_rows
 
+logger = logging.getLogger(__name__)
 MOMENT = timedelta(microseconds=1)
 
 
@@ -37,7 +40,7 @@ def file_of(header: Header, rows: Batches, *, name: str, format_name: str) -> St
     """Rows as a download. They are read while it is sent, when the view's own transaction is over."""
     chosen = FORMATS[format_name]
     return StreamingHttpResponse(
-        chosen.write(header, rows),
+        _to_the_end(chosen.write(header, rows), broken_off=chosen.broken_off, name=name),
         content_type=chosen.content_type,
         headers={
             "Content-Disposition": f'attachment; filename="{name}.{format_name}"',
@@ -45,3 +48,12 @@ def file_of(header: Header, rows: Batches, *, name: str, format_name: str) -> St
             "X-Accel-Buffering": "no",
         },
     )
+
+
+def _to_the_end(parts: Iterator[bytes], *, broken_off: bytes, name: str) -> Iterator[bytes]:
+    """The parts. Should one fail, the status has long been sent: then the file's last line says that it is not complete."""
+    try:
+        yield from parts
+    except Exception:
+        logger.exception("an export broke off", extra={"export": name})
+        yield broken_off

@@ -54,6 +54,8 @@ RATE_COLUMNS = (
 )
 NEEDED = ("id", "kind", "applied_rate_id", *COUNT_OF.values(), *RATE_COLUMNS, "cost_usd", "amount")
 LINE_NEEDED = ("line_token_class", "line_quantity", "line_unit_price", "line_amount")
+BROKEN_OFF = "THE EXPORT BROKE OFF HERE: ask for it again"
+"""The last line of a file whose export failed half-way, instead of the rows that it lacks; in NDJSON as `error`."""
 SHOWN = 10
 """Differences that are printed; all are counted."""
 ZERO = Decimal(0)
@@ -114,6 +116,8 @@ def verify(rows: Iterable[Row]) -> Verification:
     rates: dict[str, tuple[tuple[str, ...], Rate]] = {}
     seen: set[str] = set()
     for row in rows:
+        if BROKEN_OFF in (row.get("id"), row.get("error")):
+            raise Unreadable(f"row {found.rows + 1} says: {BROKEN_OFF}")
         if not found.rows:
             _require_columns(row)
         found.rows += 1

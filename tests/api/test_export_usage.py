@@ -9,11 +9,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import OperationalError, connections
 from django.test import Client
-from pyarrow import decimal128, parquet
+from pyarrow import ArrowInvalid, decimal128, parquet
 
 from accounts.models import Role
+from metering.event_filters import matching
 from metering.models import Evidence
 from pricing import verify_receipts
 from pricing.tokens import TokenUsage
@@ -220,6 +221,34 @@ def test_the_tenants_scope_holds_to_the_last_row(
     assert keys.count("meanwhile") == 1
     assert not {"globex-call", "globex-again"} & set(keys)
     assert len({row["id"] for row in seen}) == len(seen) == 9
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_an_export_that_breaks_off_says_so(
+    history: stories.Cast,
+    as_acme: Client,
+    format_name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail_later(*arguments: Any) -> Any:
+        if len(asked) == 2:
+            raise OperationalError("the database is gone")
+        asked.append(arguments)
+        return matching(*arguments)
+
+    asked: list[Any] = []
+    monkeypatch.setattr("metering.export_rows.BATCH", 2)
+    monkeypatch.setattr("metering.export_rows.matching", fail_later)
+    body = content(as_acme, format=format_name)
+    assert "an export broke off" in caplog.text
+    if format_name == "parquet":
+        with pytest.raises(ArrowInvalid):
+            parquet.read_table(io.BytesIO(body))
+        return
+    assert len(body.decode("utf-8-sig").splitlines()) == 4 + 1 + (format_name == "csv")
+    with pytest.raises(verify_receipts.Unreadable, match="row 5 says: THE EXPORT BROKE OFF"):
+        verify_receipts.verify(verify_receipts.read_rows(io.StringIO(body.decode("utf-8-sig"), newline="")))
 
 
 def everybodys(organization: Any, wanted: Any) -> Any:
