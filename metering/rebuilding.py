@@ -69,7 +69,7 @@ def rebuild(*, organization: Organization, day: date, now: datetime, dry_run: bo
     found = _compared(organization, day, bounds(**asked))
     if not found.different or dry_run:
         return found
-    return with_retries(lambda: _put_right(organization, day, asked, now))
+    return with_retries(lambda: _put_right(organization, day, asked, now), using="system")
 
 
 def rebuild_all(
