@@ -1,12 +1,20 @@
-"""The month ends: which periods are due, one job each. The work list is rows, so a lost message or a dead worker loses nothing."""
+"""The month ends: which periods are due, one job each. The work list is rows, so a lost message or a dead worker loses nothing.
 
+Nothing is closed on books that are not clean: the last audit of everything must be fresh, and the usage of the very period is
+proven inside the transaction that closes it. What is refused stays due, so the sweep tries it again.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from django.db.models import QuerySet
 
+from accounts.alarms import clear_alarm, raise_alarm
 from accounts.models import BillingProfile
+from billing import auditing, invoicing
+from billing.models import Invoice
 from ledger.models import BillingPeriod
 
 EARLIEST_ZONE = timedelta(hours=14)
@@ -38,6 +46,31 @@ def due_periods(*, now: datetime) -> list[DuePeriod]:
         for period in _ended(now=now)
         if period.ends_at + timedelta(hours=grace.get(period.organization_id, 0)) <= now
     ]
+
+
+def close(*, organization_id: int, period_id: int, now: datetime) -> Invoice | None:
+    """Close a due period on clean books; again it changes nothing. Returns its invoice, None without usage.
+
+    Raises what `auditing.require_clean_audit` and `invoicing.close_period` raise; an operator is alarmed while the usage of the
+    period is not the sum of its events.
+    """
+    auditing.require_clean_audit(now=now)
+    period = _due(_rows().get(organization_id=organization_id, pk=period_id))
+    subject = f"{period.organization_slug} {period.starts_at:%Y-%m}"
+    try:
+        invoice = invoicing.close_period(organization_id=organization_id, period_id=period_id, now=now)
+    except invoicing.UsageDisagrees as error:
+        raise_alarm(kind=auditing.ALARM, subject=subject, summary=str(error), now=now)
+        raise
+    clear_alarm(kind=auditing.ALARM, subject=subject, now=now)
+    return invoice
+
+
+def refuse_unclean(due: Iterable[DuePeriod], *, now: datetime) -> None:
+    """Raise what `close` would raise because of unclean books, before anybody is asked to close these periods."""
+    auditing.require_clean_audit(now=now)
+    for period in due:
+        invoicing.prove_usage(organization_id=period.organization_id, period_id=period.period_id)
 
 
 def periods_of_month(month: str, *, now: datetime) -> list[DuePeriod]:

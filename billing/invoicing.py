@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.db.models import Sum
 
 from accounts.audit_log import write_audit_entry
@@ -26,6 +27,7 @@ from ledger import settling
 from ledger.models import Balance, BillingPeriod
 from ledger.retrying import with_retries
 from metering.models import UsageRollup
+from metering.rollup_comparison import differs_in_period
 from pricing.exact import ZERO, exact_sum
 from pricing.totals import Totals, invoice_totals
 
@@ -50,6 +52,10 @@ class LinesDisagree(Exception):
     """The lines do not add up to the rollups they were made of. Nothing was written; run `manage.py audit`."""
 
 
+class UsageDisagrees(Exception):
+    """The rollups of the period are not the sums of its events. Nothing was written; run `manage.py rebuild_rollups`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Preview:
     """What a period would be invoiced at, nothing written."""
@@ -70,7 +76,8 @@ def preview(*, organization_id: int, period_id: int) -> Preview:
 def close_period(*, organization_id: int, period_id: int, now: datetime) -> Invoice | None:
     """Close the period and finalize its invoice. Again, or twice at once, it changes nothing and returns the live invoice.
 
-    A period without usage closes without an invoice. Raises PeriodNotEnded, NoSeller, LinesDisagree; nothing is written then.
+    A period without usage closes without an invoice. Raises PeriodNotEnded, NoSeller, UsageDisagrees, LinesDisagree; nothing is
+    written then.
     """
     return with_retries(lambda: _close_period(organization_id, period_id, now))
 
@@ -83,6 +90,7 @@ def _close_period(organization_id: int, period_id: int, now: datetime) -> Invoic
             return _live_invoice(period)
         if period.ends_at > now:
             raise PeriodNotEnded(f"the period ends at {period.ends_at.isoformat()}")
+        _prove_usage(organization, period)
         period.status, period.closed_at = BillingPeriod.Status.CLOSED, now
         period.save(update_fields=["status", "closed_at"])
         balance = settling.lock_balance(organization_id)
@@ -147,6 +155,28 @@ def void_invoice(*, organization_id: int, invoice_id: UUID, reason: str, now: da
 def _live_invoice(period: BillingPeriod) -> Invoice | None:
     invoices = Invoice.objects.for_organization(period.organization_id).filter(period=period)
     return invoices.exclude(status=Invoice.Status.VOID).first()
+
+
+def prove_usage(*, organization_id: int, period_id: int) -> None:
+    """Raises UsageDisagrees unless the rollups of the period are the sums of its events: count, digest, tokens, amounts."""
+    with tenant_scope([organization_id]):
+        organization = Organization.objects.get(pk=organization_id)
+        _prove_usage(organization, BillingPeriod.objects.for_organization(organization).get(pk=period_id))
+
+
+def _prove_usage(organization: Organization, period: BillingPeriod) -> None:
+    differing = differs_in_period(
+        organization_id=organization.pk,
+        period_id=period.pk,
+        starts_at=period.starts_at,
+        ends_at=period.ends_at,
+        latest=timedelta(days=settings.USAGE_MAX_AGE_DAYS),
+    )
+    if differing:
+        raise UsageDisagrees(
+            f"{organization.slug}: {differing} sum(s) of usage are not what the events add up to. "
+            f"`manage.py rebuild_rollups --organization {organization.slug}` says where and makes them anew."
+        )
 
 
 def _lines_and_totals(

@@ -347,3 +347,18 @@ class ProcessorEvent(models.Model):
         verbose_name = _("processor event")
         verbose_name_plural = _("processor events")
         constraints = [models.UniqueConstraint(fields=["processor", "event_id"], name="one_row_per_processor_event")]
+
+
+class AuditRun(models.Model):
+    """One run through all invariants and what it found. A month is closed only after a clean one that is fresh."""
+
+    started_at = models.DateTimeField(_("started"), db_index=True)
+    finished_at = models.DateTimeField(_("finished"))
+    is_clean = models.BooleanField(_("clean"))
+    invariants = models.PositiveSmallIntegerField(_("invariants checked"))
+    violations = models.JSONField(default=dict)
+    """Of each violated invariant's number: the first violations, a line each, at most `accounts.invariants.LIMIT`."""
+
+    class Meta:
+        verbose_name = _("audit")
+        verbose_name_plural = _("audits")

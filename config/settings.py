@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
@@ -161,6 +162,11 @@ CELERY_BEAT_SCHEDULE = {
     "resolve-unknown-payments": sweep("billing.tasks.resolve_unknown_payments", every=15),
     "sweep-documents": sweep("billing.tasks.sweep_documents", every=60),
     "sweep-mail": sweep("billing.tasks.sweep_mail", every=15),
+    "audit": {
+        "task": "billing.tasks.audit",
+        "schedule": crontab(hour=18, minute=10),
+        "options": {"expires": 6 * 3600},
+    },  # 03:10 in Seoul
     "import-exchange-rates": sweep("catalog.tasks.import_exchange_rates", every=2 * 3600),
     "watch-exchange-rates": sweep("catalog.tasks.watch_exchange_rates", every=600),
     "import-prices": sweep("catalog.tasks.import_prices", every=60),
@@ -243,6 +249,8 @@ globals().update(env.email_url("EMAIL_URL", default="consolemail://"))
 EMAIL_TIMEOUT = 10
 MAIL_OVERDUE_HOURS = env.int("MAIL_OVERDUE_HOURS", default=24)
 """Longer than this no mail may be due and not sent: the audit says so."""
+AUDIT_MAX_AGE_HOURS = env.int("AUDIT_MAX_AGE_HOURS", default=30)
+"""A month is closed only on a clean audit that is not older; it is run then if the nightly one is missing."""
 DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default="billing@invoicedream.example")
 """Without a name: mail then comes from the product, as its language calls it."""
 
@@ -291,6 +299,8 @@ TRIAL_CREDIT_KRW = Decimal(env("TRIAL_CREDIT_KRW", default="5000"))
 VAT_RATE = Decimal("0.10")
 USAGE_MAX_AGE_DAYS = env.int("USAGE_MAX_AGE_DAYS", default=35)
 USAGE_MAX_AHEAD_SECONDS = env.int("USAGE_MAX_AHEAD_SECONDS", default=300)
+USAGE_CORRECTION_DAYS = env.int("USAGE_CORRECTION_DAYS", default=USAGE_MAX_AGE_DAYS)
+"""How long after it occurred a reporter may void or amend a call."""
 USAGE_MAX_BATCH = 10_000
 USAGE_MAX_BODY = 50 * 1024 * 1024
 """Bytes of a pushed body once it is decompressed."""

@@ -14,6 +14,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Alarm
+from billing.models import AuditRun
 from console.own_words import in_words, words_filter
 from console.read_only import ReadOnlyAdmin, address_of, list_of, raw_column
 from console.site import site
@@ -38,6 +39,7 @@ KINDS: Mapping[str, Kind] = {
     "price_quarantine": Kind(
         label=_("Price in quarantine"), place=lambda: reverse("admin:quarantine"), place_label=_("Prices in quarantine")
     ),
+    "audit": Kind(label=_("Audit"), place=lambda: list_of(AuditRun), place_label=_("Audits")),
     "exchange_rate": Kind(
         label=_("Exchange rate"),
         place=lambda: reverse("admin:publish_exchange_rate"),

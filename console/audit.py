@@ -56,6 +56,7 @@ ACTIONS = {
     "quarantine.withdrawn": _("Quarantined prices withdrawn by their list"),
     "price_feed.asked_for": _("Price list asked for"),
     "markup.set": _("Markup set"),
+    "rollups.rebuilt": _("Hourly sums made anew from their events"),
     "exchange_rate.published": _("Exchange rate published"),
     "invoice.voided": _("Invoice voided"),
     "invoice.reissued": _("Invoice issued anew"),

@@ -12,10 +12,11 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organization
-from billing.models import Invoice, OutboxMail, Payment, ProcessorEvent
+from billing.models import AuditRun, Invoice, OutboxMail, Payment, ProcessorEvent
 from billing.outbox import GIVEN_UP
 from catalog.models import ExchangeRate
 from console.alarms import shown_alarms
+from console.audit_runs import audit_summary
 from console.exchange_rates import won
 from console.figures import figure
 from console.invoices import overdue
@@ -61,6 +62,7 @@ def home(request: HttpRequest) -> HttpResponse:
             *processor_tiles(),
             *price_tiles(now),
             rate_tile(now),
+            audit_tile(now),
         ],
     }
     return site.render(request, "console/home.html", title=_("Home"), **context)
@@ -167,6 +169,12 @@ def price_tiles(now: datetime) -> list[Tile]:
         ),
         Tile(label=_("Price list"), value=imported, note=note, url=url, tone=tone),
     ]
+
+
+def audit_tile(now: datetime) -> Tile:
+    """When the books were audited last, and how that went."""
+    when, note, tone = audit_summary(now)
+    return Tile(label=_("Last audit"), value=when, note=note, url=list_of(AuditRun), tone=tone)
 
 
 def rate_tile(now: datetime) -> Tile:

@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from accounts.models import Alarm, ApiKey, AuditEntry, Organization, ServiceKey, Source, User
-from billing.models import CreditNoteProposal, Invoice, OutboxMail, Payment, ProcessorEvent, Seller
+from billing.models import AuditRun, CreditNoteProposal, Invoice, OutboxMail, Payment, ProcessorEvent, Seller
 from catalog.models import AppliedRate, CostPrice, CostTable, ExchangeRate, LanguageModel, MarkupRule
 from console.read_only import list_of
 from ledger.models import BillingPeriod, CreditGrant
@@ -64,7 +64,11 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         ),
         _group(
             _("System"),
-            [_list(_("Alarms"), "notification_important", Alarm), _list(_("Audit log"), "history", AuditEntry)],
+            [
+                _list(_("Alarms"), "notification_important", Alarm),
+                _list(_("Audits"), "fact_check", AuditRun),
+                _list(_("Audit log"), "history", AuditEntry),
+            ],
         ),
     ]
 

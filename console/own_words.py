@@ -40,6 +40,7 @@ VOCABULARY: Mapping[str, Mapping[str, Promise | str]] = {
     },
     "source_name": {"InvoiceDream gateway": _("InvoiceDream gateway"), "Usage API": _("Usage API")},
     "upstream": {
+        "books": _("All books"),
         "openrouter": "OpenRouter",
         "self-hosted": _("Own servers"),
         "sandbox": _("Sandbox"),

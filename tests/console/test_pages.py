@@ -10,7 +10,7 @@ from django.utils import translation
 
 from accounts.alarms import clear_alarm, raise_alarm
 from billing.invoicing import close_period
-from billing.models import CreditNoteProposal, Document, Invoice, OutboxMail, Payment, ProcessorEvent
+from billing.models import AuditRun, CreditNoteProposal, Document, Invoice, OutboxMail, Payment, ProcessorEvent
 from billing.sellers import set_seller
 from console.own_words import in_words
 from ledger.event_ids import new_id
@@ -60,6 +60,9 @@ def story(cast: Cast, now: datetime, request: pytest.FixtureRequest) -> Cast:
         event_count=3,
         lines=[],
         created_at=now,
+    )
+    AuditRun.objects.using("system").create(
+        started_at=now, finished_at=now, is_clean=False, invariants=30, violations={"12": ["organization_id 1"]}
     )
     raise_alarm(kind="price_feed", subject="openrouter", summary="The price list could not be read.", now=now)
     ProcessorEvent.objects.using("system").create(

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from billing import cycle, invoicing, sellers, tasks
+from billing import auditing, cycle, invoicing, sellers, tasks
 from billing.cycle import DuePeriod
 from billing.models import Invoice
 from ledger.models import BillingPeriod
@@ -49,6 +49,7 @@ class Command(BaseCommand):
         elif options["dry_run"]:
             self._preview(due)
         else:
+            self._refuse_unclean(due)
             self._ring(due)
             self._wait(due, timeout=options["timeout"])
             self._report(due)
@@ -58,6 +59,13 @@ class Command(BaseCommand):
             found = invoicing.preview(organization_id=period.organization_id, period_id=period.period_id)
             self.stdout.write(f"{period.organization_slug:<30} {_preview_text(found)}")
         self.stdout.write(f"{len(due)} period(s) would be closed; nothing was written.")
+
+    def _refuse_unclean(self, due: Sequence[DuePeriod]) -> None:
+        """The jobs look too; here it is said at once."""
+        try:
+            cycle.refuse_unclean(due, now=timezone.now())
+        except (auditing.BooksNotClean, auditing.AuditRunning, invoicing.UsageDisagrees) as error:
+            raise CommandError(f"Nothing was closed. {error}") from None
 
     def _ring(self, due: Sequence[DuePeriod]) -> None:
         try:

@@ -1,0 +1,113 @@
+"""The books are audited: every invariant is asked, what it found is kept, and an operator is alarmed where something is wrong.
+
+Nightly by beat, by hand with `manage.py audit`, and before a month is closed if the last audit is too old (`require_clean_audit`).
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import OperationalError, connections
+
+from accounts.alarms import clear_alarm, raise_alarm
+from accounts.invariants import Invariant, Violations, all_invariants
+from billing.models import AuditRun
+from ledger.retrying import is_transient
+
+ALARM, BOOKS = "audit", "books"
+"""Kind and subject of the alarm while an audit is not clean."""
+OF_PAPERS = frozenset({"19", "23"})
+"""Stored PDFs and overdue mails: they are alarmed about, but say nothing about what is to be charged."""
+LOCK_KEY = 4_107_260_914
+"""Any number that nothing else locks."""
+
+Told = Callable[[Invariant, Violations], None]
+
+
+class BooksNotClean(Exception):
+    """The last audit found what would make invoices wrong, so nothing is closed until one is clean."""
+
+
+class AuditRunning(Exception):
+    """Somebody else has been auditing the books for longer than we wait."""
+
+
+def run_audit(*, now: datetime, tell: Told = lambda _invariant, _found: None) -> AuditRun:
+    """Ask every invariant as the `system` role, keep the outcome, raise or clear the alarm. Raises AuditRunning."""
+    with _alone():
+        return _run(now=now, tell=tell)
+
+
+def last_audit() -> AuditRun | None:
+    """The one that was started last."""
+    return AuditRun.objects.using("system").order_by("-started_at", "-pk").first()
+
+
+def is_fresh(run: AuditRun, *, now: datetime) -> bool:
+    """Whether it was started less than AUDIT_MAX_AGE_HOURS ago."""
+    return abs(now - run.started_at) < timedelta(hours=settings.AUDIT_MAX_AGE_HOURS)
+
+
+def require_clean_audit(*, now: datetime) -> AuditRun:
+    """The last audit, fresh and clean of what concerns charges; it is run now if the last one is too old.
+
+    Raises BooksNotClean, AuditRunning. After a repair the next audit lets months close again, at the latest the nightly one.
+    """
+    run = last_audit()
+    if run is None or not is_fresh(run, now=now):
+        with _alone():
+            run = last_audit()
+            if run is None or not is_fresh(run, now=now):
+                run = _run(now=now, tell=lambda _invariant, _found: None)
+    wrong = [number for number in run.violations if number not in OF_PAPERS]
+    if wrong:
+        raise BooksNotClean(
+            f"The audit of {run.started_at:%Y-%m-%d %H:%M} UTC found {len(wrong)} violated invariant(s): {', '.join(wrong)}. "
+            "Nothing is closed until they are repaired and `manage.py audit` is clean."
+        )
+    return run
+
+
+def _run(*, now: datetime, tell: Told) -> AuditRun:
+    began, asked = time.monotonic(), 0
+    violations: dict[str, list[str]] = {}
+    for invariant in all_invariants():
+        found = invariant.find()
+        tell(invariant, found)
+        asked += 1
+        if found:
+            violations[invariant.number] = list(found)
+    run = AuditRun.objects.using("system").create(
+        started_at=now,
+        finished_at=now + timedelta(seconds=time.monotonic() - began),
+        is_clean=not violations,
+        invariants=asked,
+        violations=violations,
+    )
+    if violations:
+        summary = f"Violated invariants: {', '.join(violations)}. Look at the audit, repair, and run `manage.py audit`."
+        raise_alarm(kind=ALARM, subject=BOOKS, summary=summary, now=now, detail={"audit": run.pk})
+    else:
+        clear_alarm(kind=ALARM, subject=BOOKS, now=now)
+    return run
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One audit at a time: who comes second waits, as long as any lock is waited for, and finds what the first one kept.
+
+    A session's lock, not a transaction's: an audit of millions of rows must not keep a transaction open.
+    """
+    with connections["system"].cursor() as cursor:
+        try:
+            cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])
+        except OperationalError as error:
+            if not is_transient(error):
+                raise
+            raise AuditRunning("The books are being audited. Try again when that is over.") from None
+        try:
+            yield
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK_KEY])

@@ -1,0 +1,75 @@
+"""Audits of the books: when they were run, and what each found. Months are closed only after a clean one that is fresh."""
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin import display
+from django.utils.html import format_html, format_html_join
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from accounts.invariants import LIMIT, all_invariants
+from billing.auditing import is_fresh, last_audit
+from billing.models import AuditRun
+from console.figures import figure
+from console.read_only import ReadOnlyAdmin
+from console.site import site
+
+
+def audit_summary(now: datetime) -> tuple[str, str, str]:
+    """For the home: when the last audit was, what it found, and the tone of that."""
+    run = last_audit()
+    if run is None:
+        return "–", gettext("none was run yet"), "warning"
+    when = figure("table_time")(run.started_at)
+    if not run.is_clean:
+        return when, _found(run), "danger"
+    if not is_fresh(run, now=now):
+        return when, gettext("clean, but too old to close a month on"), "warning"
+    return when, gettext("every invariant holds"), "good"
+
+
+def _found(run: AuditRun) -> str:
+    count = len(run.violations)
+    return ngettext("%(count)d invariant is violated", "%(count)d invariants are violated", count) % {"count": count}
+
+
+@display(description=_("Outcome"), ordering="is_clean")
+def outcome(run: AuditRun) -> str:
+    tone, text = ("success", gettext("every invariant holds")) if run.is_clean else ("danger", _found(run))
+    return format_html('<span class="state state-{}">{}</span>', tone, text)
+
+
+@display(description=_("Duration"))
+def duration(run: AuditRun) -> str:
+    return gettext("%(seconds)s s") % {"seconds": f"{(run.finished_at - run.started_at).total_seconds():.1f}"}
+
+
+@display(description=_("Violations"))
+def violations(run: AuditRun) -> Any:
+    """Each violated invariant with the rows that violate it, the first ones."""
+    names = {invariant.number: invariant.name for invariant in all_invariants()}
+    if run.is_clean:
+        return "–"
+    return format_html_join(
+        "",
+        '<p><strong>{}</strong> {}</p><pre class="raw" tabindex="0">{}</pre>',
+        (
+            (number, names.get(number, ""), "\n".join([*lines, *(["…"] if len(lines) >= LIMIT else [])]))
+            for number, lines in run.violations.items()
+        ),
+    )
+
+
+@admin.register(AuditRun, site=site)
+class AuditRunAdmin(ReadOnlyAdmin):
+    list_display = ("started_at", outcome, "invariants", duration)
+    list_filter = ("is_clean",)
+    date_hierarchy = "started_at"
+    ordering = ("-started_at", "-pk")
+    search_fields = ("violations",)
+    fieldsets = (
+        (None, {"fields": ("started_at", outcome, "invariants", duration)}),
+        (_("Details"), {"fields": (violations,)}),
+    )
