@@ -39,6 +39,7 @@ KINDS: Mapping[str, Kind] = {
     "price_quarantine": Kind(
         label=_("Price in quarantine"), place=lambda: reverse("admin:quarantine"), place_label=_("Prices in quarantine")
     ),
+    "partitions": Kind(label=_("Storage by month"), place=lambda: list_of(Alarm), place_label=_("Alarms")),
     "audit": Kind(label=_("Audit"), place=lambda: list_of(AuditRun), place_label=_("Audits")),
     "exchange_rate": Kind(
         label=_("Exchange rate"),

@@ -1,9 +1,26 @@
 """Monthly partitions of the hot tables: made ahead by beat, and on demand before a row of an unseen month is written."""
 
+import logging
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 
-from django.db import connections
+from django.db import DatabaseError, connections
+
+from accounts.alarms import clear_alarm, raise_alarm
+
+logger = logging.getLogger(__name__)
+
+TABLES = ("metering_usageevent", "ledger_hold")
+"""All that are partitioned."""
+MONTHS_AHEAD = 3
+"""This month and the two after it."""
+ALARM = "partitions"
+MISSING = """
+SELECT month FROM unnest(%(months)s::date[]) AS month WHERE NOT EXISTS (
+    SELECT FROM pg_inherits WHERE inhparent = %(table)s::regclass
+        AND inhrelid = to_regclass(%(table)s || to_char(month, '"_y"YYYY"m"MM'))
+) ORDER BY month
+"""
 
 _seen: set[tuple[str, date]] = set()
 """Partitions that this process knows to exist."""
@@ -37,3 +54,33 @@ def ensure_partitions(table: str, months: Iterable[date], *, using: str = "defau
             made += bool(cursor.fetchone()[0])
         _seen.add((table, month))
     return made
+
+
+def make_ahead(*, now: datetime) -> None:
+    """Make what is missing of this month and the next two, for every partitioned table; alarm about a month that still lacks one.
+
+    What this process remembers does not count here. A table whose partitions cannot be made does not keep the others from theirs.
+    """
+    months = following_months(month_of(now), MONTHS_AHEAD)
+    for table in TABLES:
+        _seen.difference_update((table, month) for month in months)
+        try:
+            ensure_partitions(table, months)
+        except DatabaseError as error:
+            logger.error("partitions of %s cannot be made: %s", table, error)
+        missing = missing_partitions(table, months)
+        if missing:
+            names = ", ".join(f"{month:%Y-%m}" for month in missing)
+            summary = (
+                f"The table {table} has no partition for {names}; the log of the worker says why it cannot be made."
+            )
+            raise_alarm(kind=ALARM, subject=table, summary=summary, now=now)
+        else:
+            clear_alarm(kind=ALARM, subject=table, now=now)
+
+
+def missing_partitions(table: str, months: Iterable[date]) -> list[date]:
+    """Those of the months for which `table` has no partition attached."""
+    with connections["system"].cursor() as cursor:
+        cursor.execute(MISSING, {"table": table, "months": list(months)})
+        return [month for (month,) in cursor.fetchall()]
