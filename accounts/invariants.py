@@ -27,11 +27,12 @@ LIMIT = 20
 
 
 def by_sql(number: str, name: str, query: str, **params: object) -> Invariant:
-    """An invariant whose violations are the rows of `query`."""
+    """An invariant whose violations are the rows of `query`; parameters that are functions are called each time it is asked."""
 
     def find() -> Violations:
         with connections["system"].cursor() as cursor:
-            cursor.execute(f"SELECT * FROM ({query}) AS violation LIMIT {LIMIT}", params or None)
+            given = {name: value() if callable(value) else value for name, value in params.items()}
+            cursor.execute(f"SELECT * FROM ({query}) AS violation LIMIT {LIMIT}", given or None)
             names = [column.name for column in cursor.description]
             return [
                 ", ".join(f"{name} {value}" for name, value in zip(names, row, strict=True))

@@ -167,6 +167,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(hour=18, minute=10),
         "options": {"expires": 6 * 3600},
     },  # 03:10 in Seoul
+    "remove-old-keys": {
+        "task": "metering.tasks.remove_old_keys",
+        "schedule": crontab(hour=19, minute=10),
+        "options": {"expires": 6 * 3600},
+    },  # 04:10 in Seoul
     "import-exchange-rates": sweep("catalog.tasks.import_exchange_rates", every=2 * 3600),
     "watch-exchange-rates": sweep("catalog.tasks.watch_exchange_rates", every=600),
     "import-prices": sweep("catalog.tasks.import_prices", every=60),
@@ -301,6 +306,8 @@ USAGE_MAX_AGE_DAYS = env.int("USAGE_MAX_AGE_DAYS", default=35)
 USAGE_MAX_AHEAD_SECONDS = env.int("USAGE_MAX_AHEAD_SECONDS", default=300)
 USAGE_CORRECTION_DAYS = env.int("USAGE_CORRECTION_DAYS", default=USAGE_MAX_AGE_DAYS)
 """How long after it occurred a reporter may void or amend a call."""
+USAGE_KEY_DAYS = env.int("USAGE_KEY_DAYS", default=400)
+"""How long an id counts once, whatever comes later; at least a day longer than usage may be reported late."""
 USAGE_MAX_BATCH = 10_000
 USAGE_MAX_BODY = 50 * 1024 * 1024
 """Bytes of a pushed body once it is decompressed."""

@@ -1,6 +1,9 @@
 """Invariants of metering: every event keyed once, priced exactly, rolled up completely, owed."""
 
+from django.utils import timezone
+
 from accounts.invariants import by_sql
+from metering.key_expiry import oldest_kept_id
 from metering.rollups import COUNTS, SUMMED
 from pricing.tokens import FIELD_OF, TokenClass
 
@@ -25,16 +28,18 @@ def _same(event: str) -> str:
 INVARIANTS = (
     by_sql(
         "8a",
-        "every reported event and waiting event has its key",
+        "every waiting event has its key, and every reported one while keys are kept",
         """
         SELECT item.organization_id, item.source_id, item.key FROM (
-            SELECT organization_id, source_id, key, id FROM metering_usageevent WHERE kind = 1 AND replaces_id IS NULL
+            SELECT organization_id, source_id, key, id FROM metering_usageevent
+            WHERE kind = 1 AND replaces_id IS NULL AND id >= %(oldest_id)s
             UNION ALL SELECT organization_id, source_id, key, event_id FROM metering_unratedusage
         ) AS item LEFT JOIN metering_eventkey AS claimed
             ON claimed.organization_id = item.organization_id AND claimed.event_id = item.id AND claimed.key_digest
             = encode(substring(sha256(convert_to(item.source_id || ':' || item.key, 'UTF8')) FOR 16), 'hex')::uuid
         WHERE claimed.event_id IS NULL
         """,
+        oldest_id=lambda: oldest_kept_id(now=timezone.now()),
     ),
     by_sql(
         "8b",

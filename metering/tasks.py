@@ -4,7 +4,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from ledger.partitions import make_ahead
-from metering import unrated
+from metering import key_expiry, unrated
 
 
 @shared_task
@@ -17,3 +17,9 @@ def create_partitions() -> None:
 def rate_unrated_usage() -> None:
     """Charge waiting events whose price has arrived."""
     unrated.rate_waiting(now=timezone.now())
+
+
+@shared_task
+def remove_old_keys() -> None:
+    """Let go of keys that nobody can repeat any more."""
+    key_expiry.remove_old_keys(now=timezone.now())

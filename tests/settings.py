@@ -19,3 +19,4 @@ STORAGES = STORAGES | {"staticfiles": {"BACKEND": "django.contrib.staticfiles.st
 
 # Stories stand at fixed dates, and many leave their mails waiting.
 MAIL_OVERDUE_HOURS = 24 * 366 * 100
+USAGE_KEY_DAYS = 365 * 50
