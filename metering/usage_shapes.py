@@ -71,7 +71,10 @@ class CountsAnswer(serializers.Serializer[Any]):
     """Disjoint counts; reasoning is inside output."""
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
-        return {name: serializers.IntegerField(allow_null=True) for name in COUNTS}
+        counts: dict[str, serializers.Field[Any, Any, Any, Any]] = {
+            name: serializers.IntegerField(allow_null=True) for name in COUNTS
+        }
+        return super().get_fields() | counts
 
 
 class KeyName(serializers.Serializer[Any]):
@@ -222,6 +225,12 @@ class PushedEventShape(CountsAnswer):
     first_token_ms = serializers.IntegerField(required=False)
     finish_reason = serializers.CharField(required=False, max_length=64)
     end_user = serializers.CharField(required=False, max_length=256)
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        fields = super().get_fields()
+        for name in COUNTS:
+            fields[name].required = False
+        return fields
 
 
 class VerdictAnswer(serializers.Serializer[Any]):

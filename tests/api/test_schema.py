@@ -11,6 +11,7 @@ from drf_spectacular.validation import validate_schema
 from pytest_django.fixtures import Settings
 
 from config.api_urls import version_1
+from metering.pushed_events import PushedEvent
 from tests import stories
 
 
@@ -43,6 +44,14 @@ def test_it_tells_how_to_authenticate(schema: dict[str, object]) -> None:
     paths = schema["paths"]
     assert paths["/api/v1/usage/events"]["post"]["security"] == [{"reporterKey": []}]  # type: ignore[index]
     assert {} in paths["/api/v1/models"]["get"]["security"], "for everybody"  # type: ignore[index]
+
+
+def test_it_names_every_field_of_a_pushed_event_and_requires_what_must_be_known(schema: dict[str, object]) -> None:
+    paths, components = schema["paths"], schema["components"]
+    body = paths["/api/v1/usage/events"]["post"]["requestBody"]["content"]["application/json"]["schema"]  # type: ignore[index]
+    shape = components["schemas"][body["items"]["$ref"].rpartition("/")[2]]  # type: ignore[index]
+    assert set(shape["properties"]) == set(PushedEvent.__struct_fields__)
+    assert set(shape["required"]) == {"id", "model", "occurred_at"}
 
 
 def test_the_docs_page_needs_nothing_inline_and_nothing_from_elsewhere(db: None) -> None:
