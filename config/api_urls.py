@@ -18,7 +18,7 @@ from catalog import api as catalog_api
 from catalog import prices_api
 from dashboard.access import speak_language_of
 from metering import api as metering_api
-from metering import export_api, push_api
+from metering import corrections_api, export_api, push_api
 
 
 class Schema(ApiView, SpectacularAPIView):
@@ -58,6 +58,9 @@ version_1 = [
     path("usage/litellm", push_api.LiteLLMRecords.as_view(), name="api-usage-litellm"),
     path("usage/otlp/v1/traces", push_api.OtlpTraces.as_view(), name="api-usage-otlp"),
     path("usage/events/<uuid:event_id>", metering_api.UsageEventDetail.as_view(), name="api-usage-event"),
+    path("usage/events/<uuid:event_id>/void", corrections_api.VoidEvent.as_view(), name="api-void-usage-event"),
+    path("usage/events/<uuid:event_id>/amend", corrections_api.AmendEvent.as_view(), name="api-amend-usage-event"),
+    path("usage/corrections", corrections_api.Corrections.as_view(), name="api-usage-corrections"),
     path("models", catalog_api.ModelList.as_view(), name="api-models"),
     path("models/<path:model_id>/prices", prices_api.ModelPrices.as_view(), name="api-model-prices"),
     path("models/<path:model_id>", catalog_api.ModelDetail.as_view(), name="api-model"),

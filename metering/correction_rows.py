@@ -1,6 +1,7 @@
 """The SQL of corrections: reversals and what replaces them are made by the database from the rows that they correct.
 
-The copy of a row is then exact by construction; only what differs travels. As in `event_rows`, a batch is a statement.
+The copy of a row is then exact by construction; only what differs travels. Of a call that was something else after all, every field
+may differ: that replacement travels whole. As in `event_rows`, a batch is a statement.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +15,8 @@ from django.db import connections
 
 from ledger.event_ids import derived_id
 from metering import rollups
-from metering.event_rows import digest_of
+from metering.charges import Charge
+from metering.event_rows import EVENT_COLUMNS, NAMES, columns_of, digest_of
 from metering.models import EventKind
 
 KEPT = (
@@ -47,8 +49,9 @@ INSERT INTO metering_usageevent ({", ".join(KEPT)}, {", ".join(NEGATED)}, id, ki
     actor_id)
 SELECT {", ".join(f"event.{name}" for name in KEPT)},
     {", ".join(f"event.{name}" if name == "applied_rate_id" else f"-event.{name}" for name in NEGATED)},
-    t.new_id, {EventKind.REVERSAL.value}, event.id, t.period_id, %s, %s, %s
-FROM unnest(%s::bigint[], %s::uuid[], %s::uuid[], %s::bigint[]) AS t (organization_id, event_id, new_id, period_id)
+    t.new_id, {EventKind.REVERSAL.value}, event.id, t.period_id, %s, t.reason, %s
+FROM unnest(%s::bigint[], %s::uuid[], %s::uuid[], %s::bigint[], %s::text[])
+    AS t (organization_id, event_id, new_id, period_id, reason)
 JOIN metering_usageevent AS event ON event.organization_id = t.organization_id AND event.id = t.event_id
 WHERE event.id BETWEEN %s AND %s
 ORDER BY t.organization_id, t.new_id
@@ -58,11 +61,18 @@ ADD_REPLACEMENTS = f"""
 INSERT INTO metering_usageevent ({", ".join(KEPT)}, {", ".join(REPEATED)}, id, kind, replaces_id, period_id, received_at, reason,
     actor_id, applied_rate_id, cost, amount)
 SELECT {", ".join(f"event.{name}" for name in KEPT)}, {", ".join(f"event.{name}" for name in REPEATED)},
-    t.new_id, {EventKind.USAGE.value}, event.id, t.period_id, %s, %s, %s, t.applied_rate_id, t.cost, t.amount
-FROM unnest(%s::bigint[], %s::uuid[], %s::uuid[], %s::bigint[], %s::int[], %s::numeric[], %s::numeric[])
-    AS t (organization_id, event_id, new_id, period_id, applied_rate_id, cost, amount)
+    t.new_id, {EventKind.USAGE.value}, event.id, t.period_id, %s, t.reason, %s, t.applied_rate_id, t.cost, t.amount
+FROM unnest(%s::bigint[], %s::uuid[], %s::uuid[], %s::bigint[], %s::text[], %s::int[], %s::numeric[], %s::numeric[])
+    AS t (organization_id, event_id, new_id, period_id, reason, applied_rate_id, cost, amount)
 JOIN metering_usageevent AS event ON event.organization_id = t.organization_id AND event.id = t.event_id
 WHERE event.id BETWEEN %s AND %s
+"""
+ADD_AMENDED = f"""
+INSERT INTO metering_usageevent ({", ".join(NAMES)}, kind, received_at, actor_id, replaces_id, period_id, reason)
+SELECT {", ".join("tags::jsonb" if name == "tags" else name for name in NAMES)}, {EventKind.USAGE.value}, %s, %s,
+    replaces_id, period_id, reason
+FROM unnest({", ".join(f"%s::{kind}[]" for _name, kind, _read in EVENT_COLUMNS)}, %s::uuid[], %s::bigint[], %s::text[])
+    AS t ({", ".join(NAMES)}, replaces_id, period_id, reason)
 """
 ADDED = f"""(
     SELECT event.organization_id, event.period_id, t.hour, coalesce(event.api_key_id, 0) AS api_key_id, event.model_id,
@@ -85,24 +95,30 @@ class Recharge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorrectionRow:
-    """An event to reverse in a period that is share-locked, and perhaps to charge anew. `hour` is the rollup's."""
+    """An event to reverse in a period that is share-locked, and perhaps to charge anew: at another rate (`recharge`), or as another
+    call (`charge`). `hour` is the rollup's."""
 
     organization_id: int
     event_id: UUID
     period_id: int
     hour: datetime
-    recharge: Recharge | None
+    reason: str
+    recharge: Recharge | None = None
+    charge: Charge | None = None
 
     @property
     def key(self) -> tuple[int, UUID]:
         return self.organization_id, self.event_id
 
+    @property
+    def is_replaced(self) -> bool:
+        return self.recharge is not None or self.charge is not None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """What corrections say about themselves."""
+    """Who has corrections made (None is the system, or a reporter), and when."""
 
-    reason: str
     actor_id: int | None
     now: datetime
 
@@ -127,7 +143,11 @@ def add_reversals(rows: Sequence[CorrectionRow], cause: Cause) -> set[tuple[int,
 
 def add_replacements(rows: Sequence[CorrectionRow], cause: Cause) -> None:
     """Charge events anew whose reversal the running transaction added; those without a new charge are passed over."""
-    rows = [row for row in rows if row.recharge is not None]
+    _add_recharged([row for row in rows if row.recharge is not None], cause)
+    _add_amended([row for row in rows if row.charge is not None], cause)
+
+
+def _add_recharged(rows: Sequence[CorrectionRow], cause: Cause) -> None:
     if not rows:
         return
     ids = [replacement_id(row.event_id) for row in rows]
@@ -137,10 +157,23 @@ def add_replacements(rows: Sequence[CorrectionRow], cause: Cause) -> None:
         cursor.execute(ADD_REPLACEMENTS, [*_about(cause), *_columns(rows, ids), *charges, *bounds])
 
 
+def _add_amended(rows: Sequence[CorrectionRow], cause: Cause) -> None:
+    charges = [row.charge for row in rows if row.charge is not None]
+    if not charges:
+        return
+    about: list[list[Any]] = [
+        [row.event_id for row in rows],
+        [row.period_id for row in rows],
+        [row.reason for row in rows],
+    ]
+    with connections["default"].cursor() as cursor:
+        cursor.execute(ADD_AMENDED, [*_about(cause), *columns_of(charges), *about])
+
+
 def add_to_rollups(rows: Sequence[CorrectionRow]) -> None:
     """Count what was added for these rows in the hourly sums, which are touched in the order of their key as in recording."""
     added = [(row, reversal_id(row.event_id)) for row in rows]
-    added += [(row, replacement_id(row.event_id)) for row in rows if row.recharge is not None]
+    added += [(row, replacement_id(row.event_id)) for row in rows if row.is_replaced]
     with connections["default"].cursor() as cursor:
         cursor.execute(
             rollups.upsert(ADDED),
@@ -155,7 +188,7 @@ def add_to_rollups(rows: Sequence[CorrectionRow]) -> None:
 
 
 def _about(cause: Cause) -> tuple[Any, ...]:
-    return cause.now, cause.reason, cause.actor_id
+    return cause.now, cause.actor_id
 
 
 def _columns(rows: Sequence[CorrectionRow], new_ids: list[UUID]) -> list[list[Any]]:
@@ -164,6 +197,7 @@ def _columns(rows: Sequence[CorrectionRow], new_ids: list[UUID]) -> list[list[An
         [row.event_id for row in rows],
         list(new_ids),
         [row.period_id for row in rows],
+        [row.reason for row in rows],
     ]
 
 

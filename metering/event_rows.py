@@ -129,19 +129,23 @@ def add_events(
     now: datetime,
 ) -> None:
     """Insert the events and add them to the rollups, in one statement."""
-    columns = [ARRAY_OF.get(kind, _array)(map(read, charges)) for _name, kind, read in EVENT_COLUMNS]
     keys = [(charge.report.organization_id, charge.report.occurred_at) for charge in charges]
     with connections["default"].cursor() as cursor:
         cursor.execute(
             ADD_EVENTS,
             [
-                *columns,
+                *columns_of(charges),
                 _array(periods[key].id for key in keys),
                 _array(rollups.hour_of(at, zones[organization_id]) for organization_id, at in keys),
                 _array(digest_of(charge.event_id) for charge in charges),
                 now,
             ],
         )
+
+
+def columns_of(charges: Sequence[Charge]) -> list[str]:
+    """The EVENT_COLUMNS of these charges, an array literal each."""
+    return [ARRAY_OF.get(kind, _array)(map(read, charges)) for _name, kind, read in EVENT_COLUMNS]
 
 
 def add_waiting(waiting: Sequence[Waiting], *, now: datetime) -> None:

@@ -19,10 +19,15 @@ PRODUCTS = " + ".join(
 """Their sum is NULL where something was used that the rate does not price."""
 
 
+def _call(event: str) -> str:
+    """What tells which call it was, even where a reporter changed what it had told about it."""
+    return ", ".join(f"{event}.{name}" for name in ("occurred_at", "source_id", "evidence", "key"))
+
+
 def _same(event: str) -> str:
     """What an event and its corrections have in common."""
-    names = ("occurred_at", "api_key_id", "source_id", "model_id", "evidence", "key", "request_id", "end_user", "tags")
-    return ", ".join(f"{event}.{name}" for name in names)
+    names = ("api_key_id", "model_id", "request_id", "end_user", "tags")
+    return ", ".join((_call(event), *(f"{event}.{name}" for name in names)))
 
 
 INVARIANTS = (
@@ -43,14 +48,16 @@ INVARIANTS = (
     ),
     by_sql(
         "8b",
-        "every key has its event or waiting event",
+        "every key has its event, its waiting event, or one that was taken back while it waited",
         """
         SELECT claimed.organization_id, claimed.event_id FROM metering_eventkey AS claimed
         LEFT JOIN metering_usageevent AS event
             ON event.organization_id = claimed.organization_id AND event.id = claimed.event_id
         LEFT JOIN metering_unratedusage AS waiting
             ON waiting.organization_id = claimed.organization_id AND waiting.event_id = claimed.event_id
-        WHERE event.id IS NULL AND waiting.event_id IS NULL OR event.id IS NOT NULL AND waiting.event_id IS NOT NULL
+        LEFT JOIN metering_usagecorrection AS voided ON voided.action = 1 AND voided.report IS NOT NULL
+            AND voided.organization_id = claimed.organization_id AND voided.event_id = claimed.event_id
+        WHERE num_nonnulls(event.id, waiting.event_id, voided.event_id) <> 1
         """,
     ),
     by_sql(
@@ -80,18 +87,34 @@ INVARIANTS = (
     ),
     by_sql(
         "9d",
-        "what replaces an event has its counts, that event is reversed, and it is replaced once",
+        "what replaces an event has its counts, unless its reporter amended it; that event is reversed, and replaced once",
         f"""
         SELECT replacement.organization_id, replacement.id FROM metering_usageevent AS replacement
         LEFT JOIN metering_usageevent AS event ON event.kind = 1
             AND event.organization_id = replacement.organization_id AND event.id = replacement.replaces_id
-        WHERE replacement.replaces_id IS NOT NULL AND (event.id IS NULL OR
+        LEFT JOIN metering_usagecorrection AS amendment ON amendment.action = 2
+            AND amendment.organization_id = replacement.organization_id AND amendment.event_id = replacement.replaces_id
+        WHERE replacement.replaces_id IS NOT NULL AND (event.id IS NULL
+            OR ({_call("replacement")}) IS DISTINCT FROM ({_call("event")})
+            OR amendment.event_id IS NULL AND
             ({", ".join(f"replacement.{name}" for name in COUNTS)}, {_same("replacement")})
             IS DISTINCT FROM ({", ".join(f"event.{name}" for name in COUNTS)}, {_same("event")}))
         UNION ALL (SELECT organization_id, replaces_id FROM metering_usageevent WHERE replaces_id IS NOT NULL
             EXCEPT SELECT organization_id, reverses_id FROM metering_usageevent WHERE kind = 2)
         UNION ALL SELECT organization_id, replaces_id FROM metering_usageevent WHERE replaces_id IS NOT NULL
         GROUP BY 1, 2 HAVING count(*) > 1
+        """,
+    ),
+    by_sql(
+        "9e",
+        "what a reporter took back is reversed, or never was charged; what it amended is replaced, or was not charged then",
+        """
+        SELECT correction.organization_id, correction.event_id, correction.action FROM metering_usagecorrection AS correction
+        WHERE correction.report IS NULL AND (
+            NOT EXISTS (SELECT FROM metering_usageevent AS reversal WHERE reversal.kind = 2
+                AND reversal.organization_id = correction.organization_id AND reversal.reverses_id = correction.event_id)
+            OR (correction.action = 2) <> EXISTS (SELECT FROM metering_usageevent AS replacement
+                WHERE replacement.organization_id = correction.organization_id AND replacement.replaces_id = correction.event_id))
         """,
     ),
     by_sql(

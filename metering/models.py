@@ -137,6 +137,35 @@ class UnratedUsage(models.Model):
         db_table = "metering_unratedusage"
 
 
+class CorrectionAction(models.IntegerChoices):
+    VOID = 1, _("Void")
+    AMEND = 2, _("Amend")
+
+
+class UsageCorrection(models.Model):
+    """That a reporter took an event back or changed it: why, and by which key. An event is voided once and amended once at most.
+
+    `event_id` is the event that was reversed for it. Of one that still waited for a price, which is no charge to reverse, `report`
+    keeps what had been told.
+    """
+
+    pk = models.CompositePrimaryKey("organization_id", "event_id", "action")
+    organization_id = models.BigIntegerField()
+    event_id = models.UUIDField()
+    action = models.SmallIntegerField(choices=CorrectionAction.choices)
+    corrected_at = models.DateTimeField()
+    service_key_id = models.BigIntegerField(null=True)
+    api_key_id = models.BigIntegerField(null=True)
+    reason = models.TextField()
+    report = models.JSONField(null=True)
+
+    objects = TenantQuerySet["UsageCorrection"].as_manager()
+
+    class Meta:
+        managed = False
+        db_table = "metering_usagecorrection"
+
+
 class UsageRollup(models.Model):
     """Hourly sums per organization, period, key, model, applied rate and declared tags. Rebuildable from events.
 

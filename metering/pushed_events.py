@@ -18,6 +18,7 @@ from pricing.rating import AMOUNT_DECIMALS
 from pricing.tokens import MAX_COUNT, InvalidUsage, TokenUsage
 
 PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+WHERE_FIELDS_ARE = "POST /api/v1/usage/events at /api/docs/ lists the fields"
 MAX_TAGS = 10
 MAX_REPORTED_COST = Decimal(1_000_000_000)
 _COST_STEP = Decimal(1).scaleb(-AMOUNT_DECIMALS)
@@ -132,25 +133,28 @@ def usage_of(event: PushedEvent) -> TokenUsage:
 
 def reported_cost(event: PushedEvent) -> Decimal | None:
     """What the upstream charged, in USD, kept to 20 decimals. Raises InvalidEvent."""
-    if event.cost_usd is None:
-        return None
+    return None if event.cost_usd is None else cost_of(event.cost_usd, event_id=event.id)
+
+
+def cost_of(text: str, *, event_id: str) -> Decimal:
+    """A reported cost in USD, kept to 20 decimals. Raises InvalidEvent."""
     try:
-        cost = parse_decimal(event.cost_usd)
+        cost = parse_decimal(text)
     except ValueError as fault:
-        raise InvalidEvent(f"cost_usd: {fault}", event.id) from None
+        raise InvalidEvent(f"cost_usd: {fault}", event_id) from None
     if not ZERO <= cost <= MAX_REPORTED_COST:
-        raise InvalidEvent(f"cost_usd: must lie between 0 and {MAX_REPORTED_COST}", event.id)
+        raise InvalidEvent(f"cost_usd: must lie between 0 and {MAX_REPORTED_COST}", event_id)
     return _ROUNDING.quantize(cost, _COST_STEP)
 
 
 def _decode_each(body: bytes, *, at_most: int) -> Sequence[PushedEvent | InvalidEvent]:
-    elements = _split(body)
+    elements = split_elements(body)
     if len(elements) > at_most:
         raise TooManyEvents(at_most)
     return [decode_event(element) for element in elements]
 
 
-def _split(body: bytes) -> Sequence[msgspec.Raw | bytes]:
+def split_elements(body: bytes) -> Sequence[msgspec.Raw | bytes]:
     """The elements of the array, unread. Half a surrogate pair, which JavaScript writes as an escape when it cuts a text, stops
     msgspec for the whole array; the standard library reads on, so that only its element fails."""
     try:
@@ -158,7 +162,10 @@ def _split(body: bytes) -> Sequence[msgspec.Raw | bytes]:
     except UNREADABLE as fault:
         refusal = MalformedBatch(f"the body must be a JSON array of events: {fault}")
     try:
-        found = json.loads(body.decode())
+        found = json.loads(text := body.decode())
+    except json.JSONDecodeError as fault:
+        what = "ends too early" if fault.pos >= len(text.rstrip()) else "is broken"
+        raise MalformedBatch(f"the body's JSON {what}, at line {fault.lineno}, column {fault.colno}: {fault.msg}") from None
     except (ValueError, RecursionError):
         raise refusal from None
     if not isinstance(found, list):
@@ -170,7 +177,8 @@ def decode_event(element: msgspec.Raw | bytes) -> PushedEvent | InvalidEvent:
     try:
         return _event.decode(element)
     except UNREADABLE as fault:
-        return InvalidEvent(reason_of(fault), _readable_id(element))
+        reason = reason_of(fault)
+        return InvalidEvent(f"{reason}; {WHERE_FIELDS_ARE}" if "unknown field" in reason else reason, readable_id(element))
 
 
 def reason_of(fault: Exception) -> str:
@@ -186,7 +194,8 @@ def reason_of(fault: Exception) -> str:
     return f"{field}: {what}" if field else what
 
 
-def _readable_id(element: msgspec.Raw | bytes) -> str | None:
+def readable_id(element: msgspec.Raw | bytes) -> str | None:
+    """The reporter's id of an element that cannot be read otherwise."""
     try:
         found = _anything.decode(element).get("id")
     except UNREADABLE:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from accounts.tenancy import tenant_scope
 from ledger import balances, holds, limits
 from ledger.partitions import ensure_partitions, month_of
-from ledger.periods import lock_periods_for_charges
+from ledger.periods import OpenPeriod, lock_periods_for_charges
 from ledger.retrying import with_retries
 from metering import event_rows
 from metering.charges import Charge, ChargeTerms, Waiting, price, terms_of
@@ -40,22 +40,25 @@ def _record(reports: Sequence[UsageReport], *, now: datetime) -> list[Outcome]:
         batch = price(known, terms, now=now)
         fresh = event_rows.claim(batch) if batch else set()
         accepted = [item for item in batch if item.event_id in fresh]
-        add(accepted, terms, now=now)
-        outcomes = iter(_outcomes(batch, fresh))
+        adjusted = add(accepted, terms, now=now)
+        outcomes = iter(_outcomes(batch, fresh, adjusted))
         return [
             next(outcomes) if report.organization_id in terms else Outcome(Status.REJECTED, "unknown organization")
             for report in reports
         ]
 
 
-def add(items: Sequence[Charge | Waiting], terms: Mapping[int, ChargeTerms], *, now: datetime) -> None:
-    """Write claimed items inside the running transaction: queue those without a price, charge the others, settle their holds."""
+def add(items: Sequence[Charge | Waiting], terms: Mapping[int, ChargeTerms], *, now: datetime) -> dict[UUID, str]:
+    """Write claimed items inside the running transaction: queue those without a price, charge the others, settle their holds.
+
+    Returns, by event, the month that is charged where it is not the event's own, which is closed.
+    """
     waiting = [item for item in items if isinstance(item, Waiting)]
     charges = [item for item in items if isinstance(item, Charge)]
     if waiting:
         event_rows.add_waiting(waiting, now=now)
     if not charges:
-        return
+        return {}
     moments: dict[int, list[datetime]] = {}
     charged: dict[int, list[Decimal]] = {}
     for charge in charges:
@@ -72,6 +75,24 @@ def add(items: Sequence[Charge | Waiting], terms: Mapping[int, ChargeTerms], *, 
     if limited:
         moved = [*settled, *(_movement(charge) for charge in charges)]
         limits.count_movements([one for one in moved if one.organization_id in limited], now=now)
+    return _adjustments(charges, periods, zones)
+
+
+def charged_to(starts_at: datetime, zone: str) -> str:
+    """How a verdict says that something became an adjustment of a later month."""
+    return f"charged to {starts_at.astimezone(ZoneInfo(zone)):%Y-%m}"
+
+
+def _adjustments(
+    charges: Sequence[Charge], periods: Mapping[tuple[int, datetime], OpenPeriod], zones: Mapping[int, str]
+) -> dict[UUID, str]:
+    late = {
+        key: charged_to(period.starts_at, zones[key[0]]) for key, period in periods.items() if period.starts_at > key[1]
+    }
+    if not late:
+        return {}
+    keys = {charge.event_id: (charge.report.organization_id, charge.report.occurred_at) for charge in charges}
+    return {event_id: late[key] for event_id, key in keys.items() if key in late}
 
 
 def _movement(charge: Charge) -> limits.Movement:
@@ -94,16 +115,16 @@ def _settlements(charges: Sequence[Charge], terms: Mapping[int, ChargeTerms]) ->
     }
 
 
-def _outcomes(batch: Sequence[Charge | Waiting], fresh: set[UUID]) -> list[Outcome]:
+def _outcomes(batch: Sequence[Charge | Waiting], fresh: set[UUID], adjusted: Mapping[UUID, str]) -> list[Outcome]:
     repeated = [item for item in batch if item.event_id not in fresh]
     holders = event_rows.claimed_before(repeated) if repeated else {}
-    return [_accepted(item) if item.event_id in fresh else _repeated(item, holders) for item in batch]
+    return [_accepted(item, adjusted) if item.event_id in fresh else _repeated(item, holders) for item in batch]
 
 
-def _accepted(item: Charge | Waiting) -> Outcome:
+def _accepted(item: Charge | Waiting, adjusted: Mapping[UUID, str]) -> Outcome:
     if isinstance(item, Waiting):
         return Outcome(Status.ACCEPTED, f"waits for a price: {item.reason}", item.event_id)
-    return Outcome(Status.ACCEPTED, "", item.event_id, item.amount, item.currency)
+    return Outcome(Status.ACCEPTED, adjusted.get(item.event_id, ""), item.event_id, item.amount, item.currency)
 
 
 def _repeated(item: Charge | Waiting, holders: Mapping[tuple[int, UUID], tuple[UUID, UUID]]) -> Outcome:

@@ -46,8 +46,7 @@ class UsageReport:
     hold_id: UUID | None = None
 
     def key_digest(self) -> UUID:
-        """128 bits of SHA-256 that stand for (source, key) in the unique row; SQL can recompute them (metering/invariants.py)."""
-        return UUID(bytes=hashlib.sha256(f"{self.source_id}:{self.key}".encode()).digest()[:16])
+        return key_digest(self.source_id, self.key)
 
     def payload_digest(self) -> UUID:
         """128 bits that differ if what is reported differs: model, moment, counts, key, cost, tags – not how it arrived."""
@@ -63,6 +62,11 @@ class UsageReport:
             sorted(self.tags.items()),
         )
         return UUID(bytes=hashlib.blake2b(msgspec.msgpack.encode(content), digest_size=16).digest())
+
+
+def key_digest(source_id: int, key: str) -> UUID:
+    """128 bits of SHA-256 that stand for (source, key) in the unique row; SQL can recompute them (metering/invariants.py)."""
+    return UUID(bytes=hashlib.sha256(f"{source_id}:{key}".encode()).digest()[:16])
 
 
 class Status(StrEnum):

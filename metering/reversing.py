@@ -16,7 +16,7 @@ from accounts.models import User
 from ledger import balances, limits
 from ledger.periods import lock_if_open, lock_periods_for_charges
 from metering import correction_rows, rollups
-from metering.charges import terms_of
+from metering.charges import Charge, terms_of
 from metering.correction_rows import Cause, CorrectionRow, Recharge, reversal_id
 from metering.models import EventKind, UsageEvent
 from pricing.exact import EXACT, ZERO, exact_sum
@@ -28,10 +28,16 @@ class NotReversible(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correction:
-    """An event to take back, and what is charged instead; without that the usage costs nothing from now on."""
+    """An event to take back, and what is charged instead: the same call at another rate (`recharge`), or what it was after all
+    (`charge`, whose event has the id of a replacement). Without either, the usage costs nothing from now on.
+
+    `reason` where it has one of its own.
+    """
 
     event: UsageEvent
     recharge: Recharge | None = None
+    charge: Charge | None = None
+    reason: str | None = None
 
     @property
     def key(self) -> tuple[int, UUID]:
@@ -40,7 +46,13 @@ class Correction:
     @property
     def change(self) -> Decimal:
         """What it adds to the charges, before tax."""
-        return EXACT.subtract(self.recharge.amount if self.recharge else ZERO, self.event.amount)
+        return EXACT.subtract(self.charged_instead, self.event.amount)
+
+    @property
+    def charged_instead(self) -> Decimal:
+        """What the usage costs from now on, before tax."""
+        instead = self.charge or self.recharge
+        return instead.amount if instead else ZERO
 
 
 def reversed_among(events: Iterable[UsageEvent], *, organization_id: int) -> set[UUID]:
@@ -62,8 +74,8 @@ def reverse(corrections: Sequence[Correction], *, reason: str, actor: User | Non
     if not corrections:
         return []
     by_key = {correction.key: correction for correction in corrections}
-    rows = _place([by_key[key] for key in sorted(by_key)], now=now)
-    cause = Cause(reason=reason, actor_id=actor.pk if actor else None, now=now)
+    rows = _place([by_key[key] for key in sorted(by_key)], reason=reason, now=now)
+    cause = Cause(actor_id=actor.pk if actor else None, now=now)
     fresh = correction_rows.add_reversals(rows, cause)
     made = [row for row in rows if row.key in fresh]
     if made:
@@ -73,7 +85,7 @@ def reverse(corrections: Sequence[Correction], *, reason: str, actor: User | Non
     return [by_key[row.key] for row in made]
 
 
-def _place(corrections: Sequence[Correction], *, now: datetime) -> list[CorrectionRow]:
+def _place(corrections: Sequence[Correction], *, reason: str, now: datetime) -> list[CorrectionRow]:
     """The row of each correction, in a period that takes charges."""
     events = [correction.event for correction in corrections]
     terms = terms_of(event.organization_id for event in events)
@@ -85,7 +97,9 @@ def _place(corrections: Sequence[Correction], *, now: datetime) -> list[Correcti
             event_id=event.id,
             period_id=periods[event.organization_id, event.id],
             hour=rollups.hour_of(event.occurred_at, ZoneInfo(zones[event.organization_id])),
+            reason=correction.reason or reason,
             recharge=correction.recharge,
+            charge=correction.charge,
         )
         for correction, event in zip(corrections, events, strict=True)
     ]
@@ -116,12 +130,21 @@ def _accrue(corrections: Sequence[Correction], *, now: datetime) -> None:
     movements = [
         limits.Movement(
             organization_id=correction.event.organization_id,
-            api_key_id=correction.event.api_key_id,
+            api_key_id=api_key_id,
             at=correction.event.occurred_at,
-            spent=correction.change,
+            spent=spent,
         )
         for correction in corrections
         if correction.event.organization_id in limited
+        for api_key_id, spent in _spent(correction)
     ]
     if movements:
         limits.count_movements(movements, now=now)
+
+
+def _spent(correction: Correction) -> list[tuple[int | None, Decimal]]:
+    """What a correction adds to what each key spent: a call may turn out to be another key's."""
+    event, charge = correction.event, correction.charge
+    if charge is None or charge.report.api_key_id == event.api_key_id:
+        return [(event.api_key_id, correction.change)]
+    return [(event.api_key_id, EXACT.minus(event.amount)), (charge.report.api_key_id, charge.amount)]

@@ -18,7 +18,14 @@ LAYERS = (
     ("dashboard", "console", "gateway"),
     ("demo",),
 )
-HOT = ("ledger_hold", "metering_usageevent", "metering_eventkey", "metering_unratedusage", "metering_usagerollup")
+HOT = (
+    "ledger_hold",
+    "metering_usageevent",
+    "metering_eventkey",
+    "metering_unratedusage",
+    "metering_usagecorrection",
+    "metering_usagerollup",
+)
 OURS = [name for layer in LAYERS for name in layer]
 
 
@@ -103,6 +110,8 @@ def test_a_hot_table_can_be_distributed_by_organization(db: None, table: str) ->
         ("metering_usageevent", "system", "SELECT INSERT"),
         ("metering_eventkey", "app", "SELECT INSERT"),
         ("metering_eventkey", "system", "SELECT INSERT DELETE"),
+        ("metering_usagecorrection", "app", "SELECT INSERT"),
+        ("metering_usagecorrection", "system", "SELECT INSERT"),
         ("metering_usagerollup", "app", "SELECT INSERT UPDATE"),
         ("ledger_hold", "app", "SELECT INSERT UPDATE"),
     ],

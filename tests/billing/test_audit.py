@@ -32,6 +32,8 @@ BREAKAGES = {
     "9a": "UPDATE metering_usageevent SET amount = amount + 0.00000000000000000001",
     "9c": "UPDATE metering_usageevent SET output_tokens = output_tokens - 1 WHERE kind = 2",
     "9d": "UPDATE metering_usageevent SET output_tokens = output_tokens + 1 WHERE replaces_id IS NOT NULL",
+    "9e": """INSERT INTO metering_usagecorrection (organization_id, corrected_at, api_key_id, event_id, action, reason)
+             SELECT organization_id, now(), 1, id, 1, 'never happened' FROM metering_usageevent WHERE kind = 1""",
     "9b": """UPDATE catalog_appliedrate SET unit_prices = jsonb_set(unit_prices, '{input}', '"1"')""",
     "10": """ALTER TABLE catalog_costprice DROP CONSTRAINT one_cost_price_per_moment;
              INSERT INTO catalog_costprice (cost_table_id, language_model_id, effective_from, sheet, raw, origin, created_at)

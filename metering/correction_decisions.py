@@ -1,0 +1,113 @@
+"""What becomes of a correction that a reporter asks for: it is carried out, or answered as a duplicate, a conflict or refused.
+
+Nothing is written here; `correcting_usage` carries out what is decided.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+
+from ledger.event_ids import moment_of
+from metering.charges import Charge, Waiting, price, terms_of
+from metering.correction_rows import replacement_id
+from metering.pushed_corrections import Action, Amendment, amended
+from metering.pushed_events import InvalidEvent
+from metering.reported_calls import ReportedCall, same_content
+from metering.reports import Outcome, Status, UsageReport
+
+UNKNOWN_CALL = "no call of this id was reported by this source"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedBy:
+    """The key that asks, and the source whose calls it may correct."""
+
+    source_id: int
+    service_key_id: int | None = None
+    api_key_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A correction of the call that `call` leads to: the reporter's id of it (text), or the id of an event."""
+
+    organization_id: int
+    call: str | UUID
+    action: Action
+    amendment: Amendment | None = None
+    api_key_id: int | None = None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A decision that is still to be carried out: the call is voided, or becomes `item`."""
+
+    asked: Asked
+    call: ReportedCall
+    item: Charge | Waiting | None = None
+
+    @property
+    def event_id(self) -> UUID:
+        """What is corrected."""
+        return self.call.head.id if self.call.events else self.call.id
+
+    @property
+    def made_id(self) -> UUID:
+        """What a verdict names: what the call is charged by afterwards, or the event that was taken back."""
+        return self.item.event_id if self.item else self.event_id
+
+
+def decide(asked: Asked, call: ReportedCall | None, *, by: AskedBy, now: datetime) -> Outcome | Change:
+    if call is None or call.source_id != by.source_id:
+        return Outcome(Status.REJECTED, UNKNOWN_CALL)
+    if call.is_reversal:
+        return Outcome(Status.REJECTED, "a reversal cannot be corrected: report the call under another id", call.id)
+    if asked.action is Action.VOID:
+        return _decide_void(asked, call, now=now)
+    return _decide_amendment(asked, call, now=now)
+
+
+def _decide_void(asked: Asked, call: ReportedCall, *, now: datetime) -> Outcome | Change:
+    if call.is_void:
+        return Outcome(Status.DUPLICATE, "", call.head.id if call.events else call.id)
+    return _too_old(call, now) or Change(asked=asked, call=call)
+
+
+def _decide_amendment(asked: Asked, call: ReportedCall, *, now: datetime) -> Outcome | Change:
+    assert asked.amendment is not None
+    told = call.reports[0]
+    try:
+        wanted = amended(told, asked.amendment, api_key_id=asked.api_key_id)
+    except InvalidEvent as fault:
+        return Outcome(Status.REJECTED, str(fault), call.id)
+    stands = call.head.id if call.events else call.id
+    if any(same_content(wanted, later) for later in call.reports[1:]):
+        return Outcome(Status.DUPLICATE, "", stands)
+    if call.is_void:
+        return Outcome(Status.REJECTED, "the call was voided: report it under another id", stands)
+    if not same_content(call.reports[-1], told):
+        how = f"amend {stands} to correct that" if call.events else "void it and report it under another id"
+        return Outcome(Status.CONFLICT, f"it was amended otherwise before; that stays: {how}", stands)
+    if same_content(wanted, told):
+        return Outcome(Status.DUPLICATE, "it says so already", stands)
+    return _too_old(call, now) or _repriced(asked, call, wanted, now=now)
+
+
+def _too_old(call: ReportedCall, now: datetime) -> Outcome | None:
+    days = settings.USAGE_CORRECTION_DAYS
+    if moment_of(call.id) >= now - timedelta(days=days):
+        return None
+    return Outcome(Status.REJECTED, f"it occurred more than {days} days ago", call.id)
+
+
+def _repriced(asked: Asked, call: ReportedCall, wanted: UsageReport, *, now: datetime) -> Outcome | Change:
+    """The call at the price of its own moment. A charge never gives way to usage that has no price."""
+    terms = terms_of([wanted.organization_id])
+    event_id = replacement_id(call.head.id) if call.events else call.id
+    [item] = price([wanted], terms, now=now, event_ids=[event_id])
+    if isinstance(item, Waiting) and call.events:
+        return Outcome(Status.REJECTED, f"not amended, because what it would be has no price: {item.reason}", call.id)
+    return Change(asked=asked, call=call, item=item)
