@@ -165,7 +165,9 @@ def split_elements(body: bytes) -> Sequence[msgspec.Raw | bytes]:
         found = json.loads(text := body.decode())
     except json.JSONDecodeError as fault:
         what = "ends too early" if fault.pos >= len(text.rstrip()) else "is broken"
-        raise MalformedBatch(f"the body's JSON {what}, at line {fault.lineno}, column {fault.colno}: {fault.msg}") from None
+        raise MalformedBatch(
+            f"the body's JSON {what}, at line {fault.lineno}, column {fault.colno}: {fault.msg}"
+        ) from None
     except (ValueError, RecursionError):
         raise refusal from None
     if not isinstance(found, list):
@@ -178,7 +180,9 @@ def decode_event(element: msgspec.Raw | bytes) -> PushedEvent | InvalidEvent:
         return _event.decode(element)
     except UNREADABLE as fault:
         reason = reason_of(fault)
-        return InvalidEvent(f"{reason}; {WHERE_FIELDS_ARE}" if "unknown field" in reason else reason, readable_id(element))
+        return InvalidEvent(
+            f"{reason}; {WHERE_FIELDS_ARE}" if "unknown field" in reason else reason, readable_id(element)
+        )
 
 
 def reason_of(fault: Exception) -> str:
