@@ -16,6 +16,7 @@ from accounts.models import Scope
 from accounts.tenancy import tenant_scope
 from metering import ingestion
 from metering.models import UsageEvent
+from metering.pushed_events import WHERE_FIELDS_ARE
 from tests import stories
 
 PATH = "/api/v1/usage/events"
@@ -116,7 +117,7 @@ def test_same_id_other_content_is_a_conflict(cast: stories.Cast, push: Callable[
         ({"input_tokens": 1.0}, "input_tokens: Expected `int | null`, got `float`"),
         ({"input_tokens": True}, "input_tokens: Expected `int | null`, got `bool`"),
         ({"reasoning_tokens": 501}, "reasoning_tokens: 501 is more than output_tokens (500), which contains it"),
-        ({"prompt_tokens": 5}, "Object contains unknown field `prompt_tokens`"),
+        ({"prompt_tokens": 5}, f"Object contains unknown field `prompt_tokens`; {WHERE_FIELDS_ARE}"),
         ({"id": ""}, "id: Expected `str` of length >= 1"),
         ({"id": "x" * 201}, "id: Expected `str` of length <= 200"),
         ({"id": "a\x00b"}, "id: must not contain control characters"),
@@ -161,6 +162,22 @@ def test_bytes_that_are_no_text_are_rejected_by_themselves(cast: stories.Cast, a
 def test_a_body_that_is_no_array(cast: stories.Cast, as_gateway: Client, body: bytes) -> None:
     answer = as_gateway.post(PATH, body, content_type="application/json")
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "malformed_request")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"a"', "the body's JSON ends too early, at line 1, column 5"),
+        (b'[{"id": "a"},\n {"id"\n', "the body's JSON ends too early, at line 3, column 1"),
+        (b'[{"id": "a"},\n {"id" 7}]', "the body's JSON is broken, at line 2, column 8"),
+        (b'{"a": 1}', "must be a JSON array of events: Expected `array`, got `object`"),
+    ],
+)
+def test_a_body_that_is_no_array_says_where_it_goes_wrong(
+    cast: stories.Cast, as_gateway: Client, body: bytes, words: str
+) -> None:
+    answer = as_gateway.post(PATH, body, content_type="application/json")
+    assert answer.status_code == 400 and words in answer.json()["error"]["message"]
 
 
 def test_an_empty_batch(cast: stories.Cast, push: Callable[..., dict[str, Any]]) -> None:
