@@ -9,6 +9,7 @@ lock of their own.
 """
 
 import logging
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -50,6 +51,18 @@ def outstanding(invoice: Invoice, *, besides: Payment | None = None) -> Decimal:
         payments = payments.exclude(pk=besides.pk)
     due: Decimal = invoice.amount_due - (payments.aggregate(sum=Sum("amount"))["sum"] or ZERO)
     return due
+
+
+def outstanding_by_invoice(invoices: Iterable[Invoice]) -> dict[UUID, Decimal]:
+    """`outstanding` of each, in one query."""
+    found = list(invoices)
+    still_open = [invoice.pk for invoice in found if invoice.status == Invoice.Status.OPEN]
+    payments = Payment.objects.filter(invoice_id__in=still_open, status=Payment.Status.SUCCEEDED)
+    paid = dict(payments.values_list("invoice_id").annotate(sum=Sum("amount")))
+    return {
+        invoice.pk: invoice.amount_due - paid.get(invoice.pk, ZERO) if invoice.status == Invoice.Status.OPEN else ZERO
+        for invoice in found
+    }
 
 
 def lock_payment(*, organization_id: int, payment_id: UUID) -> tuple[Invoice, Payment]:

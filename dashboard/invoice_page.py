@@ -36,7 +36,7 @@ from dashboard.rate_sources import source_name
 from dashboard.requests import asked_cursor
 from dashboard.time_ranges import address
 from metering.token_labels import TOKEN_CLASSES
-from pricing.exact import exact_sum
+from pricing.exact import ZERO, exact_sum
 from pricing.rating import RatedLine
 
 logger = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ def invoice(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
             for rate in found.exchange_rates
         ],
         "outstanding": left,
-        "paid_so_far": found.amount_due - left if found.status == Invoice.Status.OPEN else None,
+        "settled": max(found.amount_due - left, ZERO),
         "may_pay": may(request, ROLES_THAT_PAY),
         "payments": [
             PaymentRow(

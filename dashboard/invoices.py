@@ -2,7 +2,7 @@
 left to spend.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -20,6 +20,7 @@ from billing.document_content import service_days
 from billing.estimates import PeriodEstimate, open_periods
 from billing.invoice_queries import is_overdue
 from billing.models import Invoice
+from billing.settlement import outstanding_by_invoice
 from billing.standing import standing_of
 from billing.usage_lines import UsageLine, notes_of_usage
 from dashboard.access import organization_page
@@ -78,12 +79,13 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class InvoiceRow:
-    """An invoice as lists name it; `first_day` to `last_day` is its period."""
+    """An invoice as lists name it; `first_day` to `last_day` is its period, `outstanding` what is still to be paid."""
 
     invoice: Invoice
     first_day: date
     last_day: date
     is_overdue: bool
+    outstanding: Decimal
 
 
 @organization_page()
@@ -101,15 +103,19 @@ def invoices(request: HttpRequest) -> HttpResponse:
         "tax_rate": balance.tax_rate,
         "standing": standing_of(balance, periods),
         "drafts": [draft_of(period, zone=ZoneInfo(organization.zone)) for period in reversed(periods)],
-        "invoices": [row_of(invoice, now=now) for invoice in page],
+        "invoices": rows_of(page, now=now),
         "grants": grants[:SHOWN_GRANTS],
         **page_links(request, page),
     }
     return render(request, "dashboard/invoices.html", context)
 
 
-def row_of(invoice: Invoice, *, now: datetime) -> InvoiceRow:
-    return InvoiceRow(invoice, *service_days(invoice), is_overdue(invoice, now=now))
+def rows_of(invoices: Iterable[Invoice], *, now: datetime) -> list[InvoiceRow]:
+    found = list(invoices)
+    left = outstanding_by_invoice(found)
+    return [
+        InvoiceRow(invoice, *service_days(invoice), is_overdue(invoice, now=now), left[invoice.pk]) for invoice in found
+    ]
 
 
 def draft_of(period: PeriodEstimate, *, zone: ZoneInfo) -> Draft:

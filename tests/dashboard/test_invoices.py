@@ -260,9 +260,27 @@ def test_a_transfer_of_a_part_leaves_the_rest(invoice: Invoice, cast: stories.Ca
         actor=None,
         now=stories.NOON,
     )
-    page = text_of(browse(cast.acme.owner).get(path(invoice)))
+    client = browse(cast.acme.owner)
+    page = text_of(client.get(path(invoice)))
     assert "Paid so far − ₩2,000 Amount due ₩260" in page
     assert "Bank transfer Acme Paid ₩2,000" in page
+    assert "₩7,260 ₩260 Overdue" in text_of(client.get("/o/acme/invoices"))
+
+
+def test_a_paid_invoice_has_nothing_due(invoice: Invoice, cast: stories.Cast, browse: Browse) -> None:
+    record_transfer(
+        organization_id=invoice.organization_id,
+        invoice_id=invoice.pk,
+        amount=Decimal(2260),
+        payer_name="Acme",
+        key="1",
+        received_at=stories.NOON,
+        actor=None,
+        now=stories.NOON,
+    )
+    client = browse(cast.acme.owner)
+    assert "Credit used − ₩5,000 Paid − ₩2,260 Amount due ₩0" in text_of(client.get(path(invoice)))
+    assert "₩7,260 ₩0 Paid" in text_of(client.get("/o/acme/invoices"))
 
 
 def test_a_void_invoice_says_so(invoice: Invoice, cast: stories.Cast, browse: Browse) -> None:
@@ -273,8 +291,11 @@ def test_a_void_invoice_says_so(invoice: Invoice, cast: stories.Cast, browse: Br
         now=stories.NOON,
         actor=cast.operator,
     )
-    page = text_of(browse(cast.acme.owner).get(path(invoice)))
+    client = browse(cast.acme.owner)
+    page = text_of(client.get(path(invoice)))
     assert "This invoice is void" in page and "wrong name" in page and "Pay by card" not in page
+    assert "Void − ₩2,260 Amount due ₩0" in page
+    assert "₩7,260 ₩0 Void" in text_of(client.get("/o/acme/invoices"))
 
 
 def test_who_may_pay(invoice: Invoice, cast: stories.Cast, browse: Browse, stripe: Stripe) -> None:
