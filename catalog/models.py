@@ -140,6 +140,7 @@ class QuarantinedPrice(models.Model):
         BY_HAND = "by_hand", _("Differs from a price entered by hand")
         DELISTED = "delisted", _("No longer listed")
         RELISTED = "relisted", _("Listed again")
+        IMPLAUSIBLE = "implausible", _("Implausible first price")
 
     class Status(models.TextChoices):
         OPEN = "open", _("Waiting")

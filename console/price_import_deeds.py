@@ -17,7 +17,7 @@ from catalog.models import CostTable, QuarantinedPrice
 from catalog.publishing import LEAD
 from console.deeds import Deed, DeedForm, Refused, Row, add_deed
 from console.figures import figure
-from console.quarantine import COUNTS, told
+from console.quarantine import COUNTS, told, told_prices
 
 LARGEST_FILE = 4 * 1024 * 1024
 MOST_SHOWN = 40
@@ -139,16 +139,18 @@ class UploadPrices(Deed):
 
 
 def _changes(preview: Imported, *, approve: bool) -> Iterator[Row]:
-    """The first of what happens, model by model."""
+    """The first of what happens, model by model, what is in doubt on top."""
     found = preview.comparison
     waits = _("in force at once, though in doubt") if approve else _("waits in quarantine")
-    rows: list[Row] = [(_("New"), change.entry.slug) for change in found.first]
-    rows += [(_("Changed"), f"{change.entry.slug} · {told(change.changes)}") for change in found.changed]
+    rows: list[Row] = []
     for doubtful in found.doubtful:
         why = told(doubtful.changes) or (doubtful.entry.fault if doubtful.entry else "")
+        why = why or ("" if doubtful.before else told_prices(doubtful.entry and doubtful.entry.sheet))
         words = (doubtful.slug, why, waits)
         label = QuarantinedPrice.Doubt(doubtful.doubt).label
         rows.append((label, " · ".join(str(word) for word in words if word)))
+    rows += [(_("Changed"), f"{change.entry.slug} · {told(change.changes)}") for change in found.changed]
+    rows += [(_("New"), f"{change.entry.slug} · {told_prices(change.entry.sheet)}") for change in found.first]
     yield from rows[:MOST_SHOWN]
     if len(rows) > MOST_SHOWN:
         yield _("and more"), figure("tokens")(len(rows) - MOST_SHOWN)

@@ -19,6 +19,7 @@ from catalog.price_sheets import parse_price_map, sheet_from_json
 from console.figures import figure
 from console.site import site
 from metering.token_labels import TOKEN_CLASSES
+from pricing.bands import PriceSheet
 from pricing.cost_changes import CostChange, cost_changes
 from pricing.tokens import PIECE_CLASSES
 
@@ -110,6 +111,14 @@ def told(changes: Sequence[CostChange]) -> str:
     """Changes in one line."""
     return " · ".join(
         f"{line.label} {line.prices}{f' ({line.percent})' if line.percent else ''}" for line in map(line_of, changes)
+    )
+
+
+def told_prices(sheet: PriceSheet | None) -> str:
+    """A first price in one line."""
+    return " · ".join(
+        f"{TOKEN_CLASSES[kind]} {_cost(cost, is_piece=kind in PIECE_CLASSES)}{'' if kind in PIECE_CLASSES else ' / 1M'}"
+        for kind, cost in (sheet.base if sheet else {}).items()
     )
 
 

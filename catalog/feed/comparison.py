@@ -5,7 +5,9 @@ No I/O here: `known` holds everything that the tables say. What nobody may belie
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from fractions import Fraction
+from statistics import median
 from typing import Any
 
 from catalog.feed.snapshot import FeedEntry, Snapshot, SnapshotRefused
@@ -15,10 +17,15 @@ from catalog.price_sheets import sheet_from_json, sheet_to_json
 from catalog.publishing import BY_HAND
 from pricing.bands import PriceSheet
 from pricing.cost_changes import CostChange, cost_changes
-from pricing.tokens import TokenClass
+from pricing.tokens import PIECE_CLASSES, TokenClass
 
 Doubt = QuarantinedPrice.Doubt
 FREE = ":free"
+Usual = Mapping[TokenClass, Decimal]
+DEAREST, CHEAPEST = Decimal(1_000) / 1_000_000, Decimal("0.0001") / 1_000_000
+"""USD a token. A first price beyond them was meant per million tokens and entered for one, or the other way round."""
+MOST_MEDIANS, FEWEST_FOR_MEDIAN = 1_000, 5
+"""A first price of so many times what the table's models usually cost is doubted, once there are so many of them."""
 FEWEST_MISSING = 3
 """So many models may be missing from any list, however short."""
 MEDIA_CLASSES = {"image": TokenClass.IMAGE_OUTPUT, "audio": TokenClass.AUDIO_OUTPUT}
@@ -101,13 +108,14 @@ def compare(snapshot: Snapshot, known: Known, *, jump_limit: Fraction, most_miss
     """Judge every model of the list, and every one that it lacks. Raises SnapshotRefused if it lacks too many."""
     found = Comparison(left_out=dict(snapshot.left_out))
     pages = {model.page_slug for model in known.models.values()}
+    usual = _usual(known)
     for entry in snapshot.entries.values():
         model = known.models.get(entry.slug)
         if model is None and page_slug_of(entry.slug) in pages:
             found.left_out[entry.slug] = "another model has the same page address"
             continue
         pages.add(page_slug_of(entry.slug))
-        _judge(found, entry, model, known, jump_limit)
+        _judge(found, entry, model, known, jump_limit, usual)
     _look_for_missing(found, snapshot, known, most_missing)
     repeated = {standing.slug for standing in found.repeated}
     found.ended = [standing for slug, standing in known.standing.items() if slug not in repeated]
@@ -115,7 +123,12 @@ def compare(snapshot: Snapshot, known: Known, *, jump_limit: Fraction, most_miss
 
 
 def _judge(
-    found: Comparison, entry: FeedEntry, model: LanguageModel | None, known: Known, jump_limit: Fraction
+    found: Comparison,
+    entry: FeedEntry,
+    model: LanguageModel | None,
+    known: Known,
+    jump_limit: Fraction,
+    usual: Usual,
 ) -> None:
     price = known.prices.get(model.pk) if model else None
     before = price.sheet if price else None
@@ -126,7 +139,7 @@ def _judge(
         found.unchanged += 1
         return
     changes = cost_changes(sheet_from_json(before), entry.sheet) if before and entry.sheet else []
-    doubt = _doubt(entry, model, price, changes, jump_limit)
+    doubt = _doubt(entry, model, price, changes, jump_limit, usual)
     if doubt is None and not changes and price and price.origin == BY_HAND:
         found.unchanged += 1
     elif doubt is None:
@@ -148,6 +161,7 @@ def _doubt(
     price: PriceInForce | None,
     changes: Sequence[CostChange],
     jump_limit: Fraction,
+    usual: Usual,
 ) -> str | None:
     """Why an operator should look at it first; None if nothing speaks against it."""
     if entry.fault:
@@ -155,7 +169,7 @@ def _doubt(
     if entry.sheet is None or (model is not None and model.is_router):
         return Doubt.ROUTER
     if price is None:
-        return _doubt_of_first(entry, entry.sheet)
+        return _doubt_of_first(entry, entry.sheet, usual)
     if price.sheet is None:
         return Doubt.RELISTED
     if changes and price.origin == BY_HAND:
@@ -167,10 +181,12 @@ def _doubt(
     return None
 
 
-def _doubt_of_first(entry: FeedEntry, sheet: PriceSheet) -> str | None:
-    """A model's first price here is compared with nothing, so it must make sense by itself."""
+def _doubt_of_first(entry: FeedEntry, sheet: PriceSheet, usual: Usual) -> str | None:
+    """A model's first price here has none before it to be compared with, so it must make sense by itself and in its table."""
     if entry.slug.endswith(FREE):
         return None
+    if _is_implausible(sheet, usual):
+        return Doubt.IMPLAUSIBLE
     answers = set(entry.facts.get("output_modalities") or ["text"])
     media = [token_class for modality, token_class in MEDIA_CLASSES.items() if modality in answers]
     must_cost = [TokenClass.INPUT, *([TokenClass.OUTPUT] if "text" in answers else []), *media]
@@ -179,6 +195,25 @@ def _doubt_of_first(entry: FeedEntry, sheet: PriceSheet) -> str | None:
     if any(token_class not in sheet.base for token_class in media):
         return Doubt.UNPRICED_MEDIA
     return None
+
+
+def _usual(known: Known) -> Usual:
+    """The medians of what a token costs in the table, where it has enough models to tell."""
+    sheets = [sheet_from_json(price.sheet).base for price in known.prices.values() if price.sheet is not None]
+    costs = {kind: [base[kind] for base in sheets if base.get(kind)] for kind in (TokenClass.INPUT, TokenClass.OUTPUT)}
+    return {kind: median(found) for kind, found in costs.items() if len(found) >= FEWEST_FOR_MEDIAN}
+
+
+def _is_implausible(sheet: PriceSheet, usual: Usual) -> bool:
+    """Whether a token costs so much, or so little, that the price was surely meant for another number of tokens."""
+    bases = (sheet.base, *(override.unit_costs for override in sheet.overrides))
+    costs = [(kind, cost) for base in bases for kind, cost in base.items() if cost and kind not in PIECE_CLASSES]
+    return any(
+        cost > DEAREST
+        or (kind in (TokenClass.INPUT, TokenClass.OUTPUT) and cost < CHEAPEST)
+        or (kind in usual and cost > MOST_MEDIANS * usual[kind])
+        for kind, cost in costs
+    )
 
 
 def _look_for_missing(found: Comparison, snapshot: Snapshot, known: Known, most_missing: Fraction) -> None:

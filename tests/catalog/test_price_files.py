@@ -28,7 +28,13 @@ def folder(db: None, tmp_path: Path) -> Iterator[Path]:
 
 
 def import_prices(*arguments: Any) -> str:
-    """What the command prints."""
+    """What the command prints. A file is imported without a question, unless it is only looked at."""
+    if "--file" in arguments and "--dry-run" not in arguments:
+        arguments = (*arguments, "--yes")
+    return run(*arguments)
+
+
+def run(*arguments: Any) -> str:
     out = StringIO()
     call_command("import_prices", *map(str, arguments), stdout=out)
     return out.getvalue()
@@ -169,11 +175,52 @@ class TestTheCommand:
         monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
         monkeypatch.setattr("builtins.input", lambda _question: "n")
         with pytest.raises(CommandError, match="Not imported"):
-            import_prices("--file", file)
+            run("--file", file)
         assert not CostPrice.objects.using("system").exists()
         monkeypatch.setattr("builtins.input", lambda _question: "y")
-        import_prices("--file", file)
+        run("--file", file)
         assert CostPrice.objects.using("system").count() == 1
+
+    def test_nobody_to_ask_is_no_yes(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        file = save(folder / "a.json", listing(item("maker/one")))
+        monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+        with pytest.raises(CommandError, match="give --yes"):
+            run("--file", file)
+        assert not CostPrice.objects.using("system").exists()
+        assert "new      maker/one" in run("--file", file, "--dry-run")
+        run("--file", file, "--yes")
+        assert CostPrice.objects.using("system").count() == 1
+
+    def test_a_first_price_is_shown_per_million(self, folder: Path) -> None:
+        file = save(folder / "own.csv", "model,prompt_per_1m,completion_per_1m,web_search\nacme/own,0.5,2,0.01\n")
+        text = import_prices("--file", file, "--dry-run")
+        assert "acme/own: input $0.5 / 1M, output $2 / 1M, searches $0.01 each" in text
+
+    @pytest.mark.parametrize("price", ["0.5,0.6", "0.000000000005,0.000000000006"], ids=["times", "divided by"])
+    def test_a_first_price_that_is_a_million_times_wrong_waits(self, folder: Path, price: str) -> None:
+        file = save(folder / "own.csv", f"model,prompt,completion\nacme/own,{price}\n")
+        text = import_prices("--file", file, "--table", "self-hosted")
+        assert "waits    acme/own: implausible (input $" in text
+        assert not CostPrice.objects.using("system").exists()
+        assert QuarantinedPrice.objects.using("system").get().doubt == "implausible"
+        import_prices("--file", file, "--table", "self-hosted", "--approve-quarantined")
+        assert CostPrice.objects.using("system").get().language_model.slug == "acme/own"
+
+    def test_a_first_price_is_compared_with_what_its_table_usually_costs(self, folder: Path) -> None:
+        models = [item(f"maker/cheap-{number}") for number in range(5)]
+        import_prices("--file", save(folder / "a.json", listing(*models)))
+        fitting, dear = (
+            item(f"maker/{name}", PRICE | {"prompt": cost}) for name, cost in (("fits", "0.0009"), ("dear", "0.00099"))
+        )
+        dear["pricing"]["completion"] = "0.0009999"
+        text = import_prices("--file", save(folder / "b.json", listing(*models, fitting)))
+        assert "new      maker/fits" in text
+        cheaper = [
+            item(f"maker/nano-{number}", {"prompt": "0.0000001", "completion": "0.0000002"}) for number in range(9)
+        ]
+        import_prices("--file", save(folder / "c.json", listing(*models, fitting, *cheaper)))
+        text = import_prices("--file", save(folder / "d.json", listing(*models, fitting, *cheaper, dear)))
+        assert "waits    maker/dear: implausible" in text
 
 
 def test_an_unchanged_list_of_nine_hundred_models_is_soon_done(db: None) -> None:

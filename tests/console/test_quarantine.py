@@ -141,6 +141,7 @@ class TestUpload:
         preview, values = self.values(operator, content)
         text = preview.content.decode()
         assert preview.status_code == 200 and "multipart/form-data" in text
+        assert "maker/new · Input tokens $1.000 / 1M" in text, "what a new model would cost"
         assert "+20.0%" in text and "waits in quarantine" in text and "maker/new" in text
         assert CostPrice.objects.count() == 2
         assert operator.post(UPLOAD, values | {"confirm": "1"}).status_code == 302

@@ -14,12 +14,15 @@ from catalog.feed import files, running
 from catalog.feed.fetching import MOST_BYTES, Unreachable
 from catalog.feed.importing import Imported, import_snapshot, preview_snapshot
 from catalog.feed.outcomes import Outcome, remember_failure
-from catalog.feed.snapshot import Snapshot, SnapshotRefused
+from catalog.feed.snapshot import FeedEntry, Snapshot, SnapshotRefused
 from catalog.models import CostTable
 from catalog.publishing import LEAD
 from pricing.cost_changes import CostChange
+from pricing.exact import exact_product
+from pricing.tokens import PIECE_CLASSES
 
 MOST_SHOWN = 50
+MILLION = 1_000_000
 COUNTS = {
     "new": "new",
     "changed": "changed",
@@ -52,7 +55,11 @@ class Command(BaseCommand):
             action="store_true",
             help="with --file: put in force what would wait for a decision",
         )
-        parser.add_argument("--yes", action="store_true", help="with --file: do not ask before importing")
+        parser.add_argument(
+            "--yes",
+            action="store_true",
+            help="with --file: do not ask before importing; needed where no terminal can be asked",
+        )
 
     def handle(self, *args: Any, file: Path | None, **options: Any) -> None:
         try:
@@ -75,6 +82,10 @@ class Command(BaseCommand):
         return preview
 
     def _import_file(self, file: Path, options: dict[str, Any]) -> Imported:
+        if not (options["yes"] or options["dry_run"] or sys.stdin.isatty()):
+            raise CommandError(
+                "Nobody can be asked here: give --yes to import the file, or --dry-run to see what it would do."
+            )
         now, at = timezone.now(), options["at"]
         cost_table = _cost_table(options["table"])
         try:
@@ -83,7 +94,7 @@ class Command(BaseCommand):
             if not options["dry_run"]:
                 remember_failure(cost_table=cost_table, reason=str(refusal), outcome=Outcome.REFUSED, now=now)
             raise
-        if options["dry_run"] or self._wants_to_ask(options):
+        if options["dry_run"] or not options["yes"]:
             preview = preview_snapshot(cost_table=cost_table, snapshot=snapshot, at=at or now + LEAD)
             self._show(preview)
             if options["dry_run"]:
@@ -101,9 +112,6 @@ class Command(BaseCommand):
             approve=options["approve_quarantined"],
         )
 
-    def _wants_to_ask(self, options: dict[str, Any]) -> bool:
-        return not options["yes"] and sys.stdin.isatty()
-
     def _ask(self, cost_table: CostTable) -> None:
         if input(f"Import this into {cost_table.name}? [y/N] ").strip().lower() not in ("y", "yes"):
             raise CommandError("Not imported.")
@@ -111,12 +119,12 @@ class Command(BaseCommand):
     def _show(self, imported: Imported) -> None:
         found = imported.comparison
         for change in found.first[:MOST_SHOWN]:
-            self.stdout.write(f"  new      {change.entry.slug}")
+            self.stdout.write(f"  new      {change.entry.slug}: {_prices(change.entry)}")
         for change in found.changed[:MOST_SHOWN]:
             self.stdout.write(f"  changed  {change.entry.slug}: {_told(change.changes)}")
         for doubtful in found.doubtful[:MOST_SHOWN]:
             fault = doubtful.entry.fault if doubtful.entry else ""
-            why = _told(doubtful.changes) or fault
+            why = _told(doubtful.changes) or fault or ("" if doubtful.before else _prices(doubtful.entry))
             self.stdout.write(f"  waits    {doubtful.slug}: {doubtful.doubt}{f' ({why})' if why else ''}")
         for name, text in COUNTS.items():
             count = imported.counts[name]
@@ -129,6 +137,18 @@ class Command(BaseCommand):
 def _told(changes: Sequence[CostChange]) -> str:
     return ", ".join(
         f"{one.token_class.value} {_cost(one.before)} → {_cost(one.after)}{_percent(one)}" for one in changes
+    )
+
+
+def _prices(entry: FeedEntry | None) -> str:
+    """A model's first prices, per million tokens, so that a decimal point in the wrong place shows."""
+    if entry is None or entry.sheet is None:
+        return ""
+    return ", ".join(
+        f"{token_class.value} ${_cost(cost)} each"
+        if token_class in PIECE_CLASSES
+        else f"{token_class.value} ${_cost(exact_product(cost, MILLION))} / 1M"
+        for token_class, cost in entry.sheet.base.items()
     )
 
 
