@@ -19,10 +19,10 @@ from accounts.profiles import ROLES_THAT_ADMINISTER
 from dashboard.access import may, organization_page
 from ledger.balances import with_tax
 from ledger.limit_setting import limit_of, remove_limit
-from ledger.limits import left
 from ledger.models import SpendLimit
 from metering.limiting import set_limit
-from pricing.totals import MINOR_UNITS
+from pricing.exact import exact_sum
+from pricing.totals import MINOR_UNITS, invoice_totals, round_to_minor
 
 MOST = Decimal(10) ** 12
 BAR = 1000
@@ -32,11 +32,20 @@ WARNING = Decimal("0.8")
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A limit as a page shows it; amounts with tax. `spent_width` and `held_width` are parts of BAR."""
+    """A limit as a page shows it: `amount` − `spent` − `held` = `left`, with tax, in whole minor units.
+
+    `spent` is what an invoice of it would say. The gateway counts exactly (`ledger.limits.left`), and so do `used` and `tone`, by
+    `counted`. `spent_width` and `held_width` are parts of BAR.
+    """
 
     limit: SpendLimit
     spent: Decimal
-    left: Decimal
+    held: Decimal
+    counted: Decimal
+
+    @property
+    def left(self) -> Decimal:
+        return exact_sum((self.limit.amount, -self.spent, -self.held))
 
     @property
     def spent_width(self) -> int:
@@ -49,7 +58,7 @@ class Standing:
     @property
     def used(self) -> Decimal:
         """As a ratio; a limit of nothing is used up."""
-        taken = self.spent + self.limit.held
+        taken = self.counted + self.limit.held
         return taken / self.limit.amount if self.limit.amount else Decimal(1)
 
     @property
@@ -64,7 +73,13 @@ def standing(limit: SpendLimit | None) -> Standing | None:
     """What to show of a limit; None if there is none."""
     if limit is None:
         return None
-    return Standing(limit, with_tax(limit.spent, limit.organization.balance.tax_rate), left(limit))
+    currency, tax_rate = limit.organization.billing_currency, limit.organization.balance.tax_rate
+    return Standing(
+        limit,
+        spent=invoice_totals([limit.spent], currency=currency, tax_rate=tax_rate).total,
+        held=round_to_minor(limit.held, currency),
+        counted=with_tax(limit.spent, tax_rate),
+    )
 
 
 class AmountField(forms.DecimalField):

@@ -246,7 +246,8 @@ def test_a_limit_is_set_seen_changed_and_lifted(cast: stories.Cast, owner: Clien
         == "/o/acme/settings/limit"
     )
     page = text_of(owner.get("/o/acme/settings/limit"))
-    assert "Spent ₩73 Held ₩0 Left ₩9,927 Limit ₩10,000" in page
+    assert "Spent ₩72 Held ₩0 Left ₩9,928 Limit ₩10,000" in page, "₩66 and ₩6 of tax, as an invoice cuts it"
+    assert "VAT (10%) ₩6 Total ₩72" in text_of(owner.get("/o/acme/invoices"))
     assert "Begins anew on" in page
     owner.post("/o/acme/settings/limit", {"amount": "₩70", "hard": "soft"})
     limit = SpendLimit.objects.using("system").get()
