@@ -143,7 +143,7 @@ def pages(pdf: bytes) -> list[str]:
 
 
 def squeezed(text: str) -> str:
-    return "".join(text.replace("\u200b", "").split())
+    return "".join(text.split())
 
 
 def texts_in(content: Any) -> list[str]:

@@ -1,6 +1,7 @@
 """The PDF says what the invoice says, page after page, in both languages, whatever customers call themselves."""
 
 import io
+import unicodedata
 from decimal import Decimal
 
 import pypdf
@@ -8,7 +9,7 @@ import pytest
 
 from billing.document_content import total_keyword
 from billing.typesetting import keywords_of
-from tests.billing.papers import content_of, pages, paper, pdf_of, squeezed, texts_in
+from tests.billing.papers import SELLER, content_of, pages, paper, pdf_of, squeezed, texts_in
 
 TYPST_CODE = (
     '#panic("x") #read("/etc/passwd") #{1+1} $x^2$ \\ [a] *b* _c_ @d <e> `f` "g" \'h\' ~ -- ... -> https://i.example/'
@@ -106,6 +107,17 @@ def test_long_names_stay_on_the_sheet() -> None:
         page.extract_text(visitor_text=lambda text, _cm, tm, _font, _size: found.append((text, tm[4])))
     assert {place for _text, place in found if _text.strip() and not 0 <= place < width} == set()
     assert "".join(pages(pdf_of(invoice))).count(LONG) >= 4
+
+
+@pytest.mark.parametrize("language", ["ko", "en"])
+def test_what_is_copied_is_what_is_printed(language: str) -> None:
+    """No breaking aids inside of account numbers, addresses and names."""
+    long_ones = {"contact_email": "accounts-payable.team@finance.acme-korea.example", "legal_name": "A" * 60}
+    seller = SELLER | {"bank_account": "1002-345-678901-2345", "email": "billing-department@invoicedream.example"}
+    said = "".join(pages(pdf_of(paper(buyer=long_ones, seller=seller, language=language))))
+    assert {sign for sign in said if unicodedata.category(sign) == "Cf"} == set()
+    for words in (*long_ones.values(), seller["bank_account"], seller["email"]):
+        assert words in said
 
 
 @pytest.mark.parametrize("name", ["株式會社 東京商社", "Société Générale Québec", "Ελληνική Юнион", "㈜한글"])
