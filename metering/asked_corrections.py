@@ -9,7 +9,7 @@ from django.db import InterfaceError, OperationalError
 
 from accounts.authentication import Caller, Reporter
 from accounts.models import Source
-from metering.correcting_usage import correct_usage
+from metering.correcting_usage import TooContested, correct_usage
 from metering.correction_decisions import Asked, AskedBy
 from metering.ingestion import UNKNOWN_ORGANIZATION, Receipt, RecordingUnavailable, Verdict
 from metering.pushed_corrections import Action, Amendment, PushedCorrection, Voiding
@@ -51,7 +51,7 @@ def make_corrections(asked: Sequence[Asked], *, by: AskedBy, now: datetime) -> l
     """Make them and say of each what is committed. Raises RecordingUnavailable."""
     try:
         return correct_usage(asked, by=by, now=now)
-    except (OperationalError, InterfaceError) as error:
+    except (OperationalError, InterfaceError, TooContested) as error:
         raise RecordingUnavailable from error
 
 

@@ -27,11 +27,19 @@ from metering.reports import Outcome, Status
 from metering.reversing import Correction, reverse
 from pricing.exact import exact_sum
 
+FRUITLESS_ROUNDS = 10
+"""How often rivals may come first to all that is left: each of them corrects a call, which can be done only so often."""
+
+
+class TooContested(Exception):
+    """Others kept correcting the same calls. Nothing was written, and sending the same again is harmless."""
+
 
 def correct_usage(corrections: Sequence[Asked], *, by: AskedBy, now: datetime) -> list[Outcome]:
     """Make the corrections in one transaction and say of each what is committed: accepted, duplicate, conflict or rejected.
 
-    Repeating a call whose answer was lost changes nothing. Every organization that is named must exist.
+    Repeating a call whose answer was lost changes nothing. Every organization that is named must exist. Raises
+    TooContested.
     """
     if not corrections:
         return []
@@ -54,6 +62,7 @@ def _correct_of(organization_id: int, asked: Mapping[int, Asked], *, by: AskedBy
     changes: list[Change] = []
     named = [one.call for one in asked.values() if isinstance(one.call, str)]
     keys = events_of_keys(named, organization_id=organization_id, source_id=by.source_id)
+    fruitless = 0
     while pending := {number: one for number, one in asked.items() if number not in outcomes}:
         wanted = {n: keys.get(one.call) if isinstance(one.call, str) else one.call for n, one in pending.items()}
         calls = reported_calls({number for number in wanted.values() if number}, organization_id=organization_id)
@@ -67,6 +76,9 @@ def _correct_of(organization_id: int, asked: Mapping[int, Asked], *, by: AskedBy
                 tried.setdefault(found.event_id, (number, found))
         made = _carry_out([change for _number, change in tried.values()], by=by, now=now)
         outcomes |= {number: made[change.event_id] for number, change in tried.values() if change.event_id in made}
+        fruitless = 0 if outcomes.keys() & pending.keys() else fruitless + 1
+        if fruitless == FRUITLESS_ROUNDS:
+            raise TooContested
         changes += [change for _number, change in tried.values() if change.event_id in made]
     if changes:
         _note(organization_id, changes, by=by, now=now)

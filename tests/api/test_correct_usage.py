@@ -20,7 +20,7 @@ from billing.sellers import set_seller
 from catalog import price_book
 from ledger.models import Balance, BillingPeriod, SpendLimit
 from ledger.periods import month_bounds
-from metering import correction_decisions
+from metering import correcting_usage, correction_decisions
 from metering.limiting import set_limit
 from metering.models import EventKind, Evidence, UnratedUsage, UsageCorrection, UsageEvent
 from metering.unrated import rate_waiting
@@ -522,3 +522,12 @@ def test_rating_and_voiding_a_waiting_call_at_once_charge_nothing(cast: stories.
     assert unbilled(cast.acme) == 0
     assert not UnratedUsage.objects.using("system").exists()
     call_command("audit")
+
+
+def test_whoever_never_comes_first_is_told_to_try_again(
+    cast: stories.Cast, as_gateway: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(as_gateway, event())
+    monkeypatch.setattr(correcting_usage, "reverse", lambda *_args, **_more: [])
+    assert post(as_gateway, CORRECTIONS, [void()], 503)["error"]["code"] == "temporarily_unavailable"
+    assert len(stored(cast)) == 1
