@@ -21,6 +21,7 @@ from metering.formats.bodies import plain_body
 from metering.formats.format import Format
 from metering.formats.selection import UnknownFormat
 from metering.ingestion import Receipt, ingest
+from metering.pushed_events import PushedEvent
 from metering.reports import Status
 from metering.usage_shapes import PushAnswer
 
@@ -39,6 +40,10 @@ def receive(request: Request, form: Format) -> Receipt:
         at_most=settings.USAGE_MAX_BODY,
     )
     events = form.decode(body, at_most=settings.USAGE_MAX_BATCH)
+    if isinstance(reporter, Caller) and not form.names_organizations:
+        for event in events:
+            if isinstance(event, PushedEvent):
+                event.organization = None
     return ingest(events, reporter=reporter, now=timezone.now())
 
 

@@ -17,7 +17,7 @@ from pricing.exact import ZERO, parse_decimal
 from pricing.rating import AMOUNT_DECIMALS
 from pricing.tokens import MAX_COUNT, InvalidUsage, TokenUsage
 
-PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+PRINTABLE = r"^[^\x00-\x1f\x7f\ud800-\udfff]*\Z"
 WHERE_FIELDS_ARE = "POST /api/v1/usage/events at /api/docs/ lists the fields"
 MAX_TAGS = 10
 MAX_REPORTED_COST = Decimal(1_000_000_000)

@@ -68,6 +68,17 @@ def parse_decimal(text: str) -> Decimal:
     return Decimal(text)
 
 
+def decimal_or_none(text: str) -> Decimal | None:
+    """What a JSON decoder makes of a fraction or exponent: None for a number that `parse_decimal` refuses, such as 1e200000000.
+
+    A number that nobody can mean is unknown, and its neighbours in the same document can still be read.
+    """
+    try:
+        return parse_decimal(text)
+    except ValueError:
+        return None
+
+
 def decimal_places(value: Decimal) -> int:
     """How many places after the point `value` needs; trailing zeros do not count. `ValueError` if not finite."""
     if not value.is_finite():

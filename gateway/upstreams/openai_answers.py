@@ -1,13 +1,13 @@
 """What we need to know of an answer or a chunk, read without looking at its content."""
 
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from gateway.upstreams.base import ReportedUsage
 from gateway.upstreams.openai_usage import read_usage
+from pricing.exact import decimal_or_none
 
 ID_LENGTH, MODEL_LENGTH, REASON_LENGTH = 200, 200, 40
 OUR_COST = ("cost", "cost_details", "is_byok")
@@ -30,7 +30,7 @@ class _Frame(msgspec.Struct):
     error: Any = None
 
 
-_decode = msgspec.json.Decoder(_Frame, float_hook=Decimal).decode
+_decode = msgspec.json.Decoder(_Frame, float_hook=decimal_or_none).decode
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from metering.formats.format import Convention, Format
-from metering.formats.reading import Decoded, count, event_of, first, part, read_each, read_json, text
+from metering.formats.reading import Decoded, count, event_of, first, identity, part, read_each, read_json, text
 from metering.pushed_events import InvalidEvent, MalformedBatch, PushedEvent
 from pricing.disjoint import disjoint_counts
 
@@ -43,10 +43,9 @@ def decode_batch(body: bytes, *, at_most: int) -> Decoded:
 
 
 def _event(told: Mapping[str, Any]) -> PushedEvent:
-    source, number = told.get("source"), told.get("id")
-    name = f"{source}#{number}" if isinstance(source, str) and source and isinstance(number, str) and number else None
+    name = _name(told.get("source"), told.get("id"))
     if name is None:
-        raise InvalidEvent("a CloudEvent is known by its source and id: both must be given", text(number))
+        raise InvalidEvent("a CloudEvent is known by its source and id: both must be given", text(told.get("id")))
     if told.get("specversion") != VERSION:
         raise InvalidEvent(f"specversion: must be {VERSION}", name)
     if told.get("time") is None:
@@ -64,6 +63,13 @@ def _event(told: Mapping[str, Any]) -> PushedEvent:
             "occurred_at": told["time"],
         }
     )
+
+
+def _name(source: Any, number: Any) -> str | None:
+    """Source and id; the source is quoted so that the first `#` ends it."""
+    if not isinstance(source, str) or not isinstance(number, str) or not source or not number:
+        return None
+    return identity(f"{source.replace('%', '%25').replace('#', '%23')}#{number}")
 
 
 def _counts(data: Mapping[str, Any], name: str) -> dict[str, Any]:

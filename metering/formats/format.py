@@ -23,9 +23,13 @@ class Decode(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """`name` as the documentation calls it, and the media types under which it may be sent."""
+    """`name` as the documentation calls it, and the media types under which it may be sent.
+
+    Where a body does not mean to name our organizations, an organization's own key reports for itself.
+    """
 
     name: str
     media_types: tuple[str, ...]
     convention: Convention
     decode: Decode
+    names_organizations: bool = True

@@ -1,7 +1,8 @@
 """LiteLLM's generic callback in its three forms: a JSON array, NDJSON, one record (`log_format` json_array, ndjson, single).
 
 A record is known by `litellm_call_id`, else `id`; retries of one request share a `trace_id`. The organization is what LiteLLM
-knows of its own key (organization or team, alias or id), never what the caller said. Answers from LiteLLM's own cache and
+knows of its own key (organization or team, alias or id), never what the caller said; under an organization's own API key it is
+that organization, whatever LiteLLM calls its teams. Answers from LiteLLM's own cache and
 failed calls used no tokens of an upstream and are rejected, so that they are not charged.
 """
 
@@ -16,6 +17,7 @@ from metering.formats.reading import (
     count,
     event_of,
     first,
+    identity,
     lines_of,
     milliseconds_between,
     moment_of_seconds,
@@ -25,7 +27,7 @@ from metering.formats.reading import (
     read_line,
     text,
 )
-from metering.pushed_events import InvalidEvent, MalformedBatch, PushedEvent
+from metering.pushed_events import MAX_REPORTED_COST, InvalidEvent, MalformedBatch, PushedEvent
 from pricing.disjoint import disjoint_counts
 
 TENANT_FIELDS = (
@@ -49,7 +51,7 @@ def decode(body: bytes, *, at_most: int) -> Decoded:
 
 
 def _event(record: Mapping[str, Any]) -> PushedEvent:
-    name = first([text(record.get("litellm_call_id")), text(record.get("id"))])
+    name = first([identity(record.get("litellm_call_id")), identity(record.get("id"))])
     if name is None:
         raise InvalidEvent("litellm_call_id or id: must be given")
     if record.get("status") == "failure":
@@ -116,8 +118,10 @@ def _model(record: Mapping[str, Any]) -> str | None:
 
 
 def _cost(value: Any) -> str | None:
-    """A JSON number, whose text still has the digits that were sent."""
-    return format(Decimal(value), "f") if type(value) is int or isinstance(value, Decimal) else None
+    """A JSON number, whose text still has the digits that were sent. It is evidence only: an impossible one is left out."""
+    if type(value) is not int and not isinstance(value, Decimal):
+        return None
+    return format(Decimal(value), "f") if 0 <= value <= MAX_REPORTED_COST else None
 
 
 def _tags(record: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, str]:
@@ -130,4 +134,10 @@ def _tags(record: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, s
     return {name: value for name, value in found.items() if value is not None}
 
 
-FORMAT = Format("LiteLLM generic callback", ("application/json", "application/x-ndjson"), Convention.INCLUDED, decode)
+FORMAT = Format(
+    "LiteLLM generic callback",
+    ("application/json", "application/x-ndjson"),
+    Convention.INCLUDED,
+    decode,
+    names_organizations=False,
+)

@@ -1,7 +1,8 @@
 """OTLP/HTTP in JSON: traces whose spans carry GenAI attributes, as OpenTelemetry's exporters and OpenRouter's Broadcast send them.
 
 A span is a call if it reports tokens and is neither an agent's nor a tool's: those sum up the calls below them. Of a span without
-an operation's name, only the outermost counts. It is known by `gen_ai.response.id`, else by trace and span.
+an operation's name, only the outermost counts, and it must name its answer: the spans of one trace may come in several bodies.
+A call is known by `gen_ai.response.id`, else by trace and span.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,7 @@ from metering.formats.reading import (
     count,
     event_of,
     first,
+    identity,
     milliseconds_between,
     moment_of_nanoseconds,
     read_each,
@@ -79,9 +81,11 @@ def _spans(resource_spans: list[Any]) -> Iterator[tuple[dict[str, Any], dict[str
 
 def _event(span: Mapping[str, Any]) -> PushedEvent:
     attributes = span["attributes"]
-    name = first([text(attributes.get("gen_ai.response.id")), _span_name(span)])
+    name = first([identity(attributes.get("gen_ai.response.id")), _span_name(span)])
     if name is None:
         raise InvalidEvent("a span is known by gen_ai.response.id, or by its traceId and spanId")
+    if attributes.get("gen_ai.operation.name") is None and attributes.get("gen_ai.response.id") is None:
+        raise InvalidEvent("a span without gen_ai.operation.name counts only with its gen_ai.response.id", name)
     began, ended = (moment_of_nanoseconds(span.get(field)) for field in ("startTimeUnixNano", "endTimeUnixNano"))
     if ended is None:
         raise InvalidEvent("endTimeUnixNano: must be given", name)
@@ -127,8 +131,8 @@ def _count(attributes: Mapping[str, Any], names: tuple[str, ...], event: str) ->
 
 
 def _span_name(span: Mapping[str, Any]) -> str | None:
-    trace, number = text(span.get("traceId")), text(span.get("spanId"))
-    return f"{trace}/{number}" if trace and number else None
+    trace, number = identity(span.get("traceId")), identity(span.get("spanId"))
+    return identity(f"{trace}/{number}") if trace and number else None
 
 
 def _attributes(pairs: Any) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """What the adapters share: JSON without floats, counts and names that can be true, and the way into a `PushedEvent`."""
 
+import hashlib
 import itertools
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -9,20 +11,38 @@ from typing import Any
 import msgspec
 
 from metering.pushed_events import UNREADABLE, InvalidEvent, MalformedBatch, PushedEvent, TooManyEvents, reason_of
+from pricing.exact import decimal_or_none
 from pricing.tokens import MAX_COUNT
 
 Decoded = Sequence[PushedEvent | InvalidEvent]
 LONGEST_ID, LONGEST_TAG = 200, 256
-_json = msgspec.json.Decoder(float_hook=Decimal)
+LONGEST_INTEGER = 40
+_json = msgspec.json.Decoder(float_hook=decimal_or_none)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def read_json(body: bytes) -> Any:
-    """The document, its fractions as Decimal. Raises MalformedBatch."""
+    """The document, its fractions as Decimal, numbers that nobody can mean as None. Raises MalformedBatch.
+
+    Half a surrogate pair, as in a prompt that was cut, or a giant integer stops msgspec for the whole document; the standard
+    library reads on, so that at most the element that holds it fails.
+    """
     try:
         return _json.decode(body)
     except UNREADABLE as fault:
-        raise MalformedBatch(f"the body must be JSON: {fault}") from None
+        refusal = MalformedBatch(f"the body must be JSON: {fault}")
+    try:
+        return json.loads(body.decode(), parse_float=decimal_or_none, parse_int=_integer, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        raise refusal from None
+
+
+def _integer(digits: str) -> int | None:
+    return int(digits) if len(digits) <= LONGEST_INTEGER else None
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def lines_of(body: bytes, *, at_most: int) -> list[bytes]:
@@ -55,6 +75,8 @@ def read_each(elements: Sequence[Any], read: Callable[[Mapping[str, Any]], Pushe
             events.append(read(element))
         except InvalidEvent as fault:
             events.append(fault)
+        except RecursionError:
+            events.append(InvalidEvent("nested too deeply"))
     return events
 
 
@@ -81,6 +103,15 @@ def text(value: Any, *, at_most: int = LONGEST_ID) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
     return "".join(sign for sign in str(value)[:at_most] if sign.isprintable()) or None
+
+
+def identity(value: Any) -> str | None:
+    """What an event is known by: a text, or a digest of one that is too long. Never cut: two ids must not become one."""
+    if not isinstance(value, str) or not value:
+        return None
+    if len(value) <= LONGEST_ID:
+        return value
+    return f"sha256:{hashlib.sha256(value.encode(errors='surrogatepass')).hexdigest()}"
 
 
 def part(whole: Any, *names: str) -> Mapping[str, Any]:

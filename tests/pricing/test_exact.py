@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pricing.exact import decimal_places, exact_product, exact_sum, parse_decimal
+from pricing.exact import decimal_or_none, decimal_places, exact_product, exact_sum, parse_decimal
 
 amounts = st.decimals(allow_nan=False, allow_infinity=False, places=20, min_value=-(10**17), max_value=10**17)
 
@@ -120,3 +120,12 @@ def test_decimal_places(value: str, places: int) -> None:
 def test_what_is_not_finite_has_no_places(value: str) -> None:
     with pytest.raises(ValueError, match="not finite"):
         decimal_places(Decimal(value))
+
+
+@pytest.mark.parametrize("text", ["1e200000000", "1e-99999999999999999999", "9" * 61 + ".5", "NaN", "Infinity"])
+def test_a_number_that_nobody_can_mean_is_unknown(text: str) -> None:
+    assert decimal_or_none(text) is None
+
+
+def test_a_number_that_can_be_meant_keeps_its_digits() -> None:
+    assert str(decimal_or_none("0.000060")) == "0.000060"
