@@ -1,46 +1,39 @@
 """What a token costs whom, when and why – answered from memory (DESIGN §2, the walk).
 
 `quote` puts cost price, band, markup and exchange rate together into a `Rate` with its full provenance; `stored` gives the
-AppliedRate row that charges refer to, made once under a race. The memory is refreshed when the tables changed, which
-is looked up at most every two seconds, so every process sees a change within five.
+AppliedRate row that charges refer to, made once under a race. The memory (`price_memory`) is refreshed when the tables changed,
+which is looked up at most every two seconds, so every process sees a change within five.
 """
 
-import logging
-import threading
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from django.db import DatabaseError, connections
+from django.db import connections
 
-from accounts.models import Currency, ExchangePolicy, Organization
+from accounts.models import Currency, Organization
 from catalog.applied_rates import store_applied_rate
 from catalog.models import AppliedRate
+from catalog.price_memory import PUBLIC_TERMS as PUBLIC_TERMS
+from catalog.price_memory import Book, Origin, Sale, current_book, stored_ids
+from catalog.price_memory import Rate as Rate
+from catalog.price_memory import Terms as Terms
+from catalog.price_memory import current as current
+from catalog.price_memory import forget as forget
+from catalog.price_memory import is_loaded as is_loaded
+from catalog.price_memory import leave_refreshing_to_a_thread as leave_refreshing_to_a_thread
+from catalog.price_memory import refresh as refresh
+from catalog.price_memory import terms_of as terms_of
 from catalog.price_sheets import price_map
-from catalog.price_snapshot import ModelEntry, PriceSnapshot, load_snapshot
+from catalog.price_snapshot import ModelEntry, PriceSnapshot
 from catalog.rate_history import PublishedRate, boundary_of
-from pricing.bands import Band, PriceSheet
-from pricing.exact import ONE
-from pricing.rating import unit_prices
+from pricing.bands import Band
 from pricing.tokens import TokenClass
 
-logger = logging.getLogger(__name__)
-SECONDS_BETWEEN_LOOKS = 2.0
 SHORTEST_ZONE_STEP = 15 * 60
 """Days of every time zone begin on a quarter of an hour UTC."""
 MOST_SALES_REMEMBERED = 100_000
-
-VERSION_QUERY = """
-SELECT (SELECT count(*) FROM catalog_costprice), (SELECT count(*) FROM catalog_markuprule),
-       (SELECT count(*) FROM catalog_exchangerate), (SELECT count(*) FROM catalog_languagemodel),
-       (SELECT sum(xmin::text::bigint) FROM catalog_languagemodel)
-"""
-"""Differs after every commit that changed what is remembered. The highest id would not do: a transaction that took a lower one
-may commit after a higher one was seen. The first three tables only grow; of the last, xmin names each row's last writer.
-"""
 
 
 class NoRate(LookupError):
@@ -61,145 +54,6 @@ class NoMarkup(NoRate):
 
 class NoExchangeRate(NoRate):
     """No exchange rate was published early enough and recently enough."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """What of an organization decides its rate; `PUBLIC_TERMS` are those of a visitor."""
-
-    organization_id: int | None
-    currency: str
-    exchange_policy: str
-    zone: str
-
-
-PUBLIC_TERMS = Terms(
-    organization_id=None, currency=Currency.KRW, exchange_policy=ExchangePolicy.MONTHLY, zone="Asia/Seoul"
-)
-
-
-def terms_of(organization: Organization) -> Terms:
-    """The organization's own."""
-    return Terms(
-        organization_id=organization.pk,
-        currency=organization.billing_currency,
-        exchange_policy=organization.exchange_policy,
-        zone=organization.zone,
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rate:
-    """Unit costs (USD) and unit prices (`currency`) per token class, and the four rows they come from."""
-
-    model: ModelEntry
-    cost_price_id: int
-    price_since: datetime
-    band: str
-    markup_rule_id: int
-    markup: Decimal
-    exchange: PublishedRate | None
-    currency: str
-    unit_costs: Mapping[TokenClass, Decimal]
-    unit_prices: Mapping[TokenClass, Decimal]
-
-    @property
-    def origin(self) -> "Origin":
-        """What identifies the stored row."""
-        return (
-            self.cost_price_id,
-            self.band,
-            self.markup_rule_id,
-            self.exchange.id if self.exchange else None,
-            self.currency,
-        )
-
-
-Origin = tuple[int, str, int, int | None, str]
-
-
-@dataclass(slots=True)
-class _Sale:
-    """Price, markup and exchange rate in force for one model, organization and moment, and the rates made of them."""
-
-    cost_price_id: int
-    price_since: datetime
-    sheet: PriceSheet
-    markup_rule_id: int
-    markup: Decimal
-    exchange: PublishedRate | None
-    rates: dict[str, Rate] = field(default_factory=dict)
-    highest: Mapping[TokenClass, Decimal] = field(default_factory=dict)
-
-    def unit_prices(self, unit_costs: Mapping[TokenClass, Decimal]) -> dict[TokenClass, Decimal]:
-        return unit_prices(unit_costs, markup=self.markup, exchange_rate=self.exchange.rate if self.exchange else ONE)
-
-
-class _Memory:
-    """The snapshot of this process, the sales made from it, and the ids of the applied rates that are stored."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.refreshed_by_a_thread = False
-        self.forget()
-
-    def forget(self) -> None:
-        self.snapshot: PriceSnapshot | None = None
-        self.version: tuple[object, ...] = ()
-        self.looked_at = 0.0
-        self.sales: dict[tuple[Terms, int, int], _Sale] = {}
-        self.rates: dict[Origin, Rate] = {}
-        self.stored_ids: dict[Origin, int] = {}
-
-
-_memory = _Memory()
-
-
-def forget() -> None:
-    """Drop the memory, so that the next question reads the tables again."""
-    _memory.forget()
-
-
-def leave_refreshing_to_a_thread() -> None:
-    """From now on `current` never reads the tables once they are loaded: a thread of the caller's calls `refresh` instead.
-
-    For processes with an event loop, which must not wait for a database.
-    """
-    _memory.refreshed_by_a_thread = True
-
-
-def is_loaded() -> bool:
-    """Whether questions can be answered from memory."""
-    return _memory.snapshot is not None
-
-
-def refresh() -> PriceSnapshot:
-    """Read the tables again if they changed. While one thread reads, the others go on with what they have."""
-    with _memory.lock:
-        _memory.looked_at = time.monotonic()
-        with connections["system"].cursor() as cursor:
-            cursor.execute(VERSION_QUERY)
-            version = cursor.fetchone()
-        if _memory.snapshot is None or version != _memory.version:
-            snapshot = load_snapshot()
-            _memory.snapshot, _memory.version = snapshot, version
-            _memory.sales, _memory.rates = {}, {}
-        return _memory.snapshot
-
-
-def current() -> PriceSnapshot:
-    """The snapshot to answer from: at most two seconds older than the tables, older only while they cannot be read."""
-    snapshot = _memory.snapshot
-    if snapshot is None:
-        return refresh()
-    if _memory.refreshed_by_a_thread:
-        return snapshot
-    if time.monotonic() - _memory.looked_at > SECONDS_BETWEEN_LOOKS and not _memory.lock.locked():
-        try:
-            return refresh()
-        except DatabaseError:
-            logger.warning("price book could not be refreshed; answering from memory")
-    return snapshot
 
 
 def find_model(slug: str) -> ModelEntry:
@@ -235,13 +89,13 @@ def quote(*, terms: Terms, model: ModelEntry, prompt_tokens: int, at: datetime) 
     return rate
 
 
-def _rate(sale: _Sale, band: Band, model: ModelEntry, currency: str) -> Rate:
+def _rate(sale: Sale, band: Band, model: ModelEntry, currency: str) -> Rate:
     """Made once per origin: sales of many moments, as in a late batch, share their few rates."""
     exchange_id = sale.exchange.id if sale.exchange else None
     origin: Origin = (sale.cost_price_id, band.name, sale.markup_rule_id, exchange_id, currency)
-    rate = _memory.rates.get(origin)
+    rate = sale.rates_of_book.get(origin)
     if rate is None:
-        rate = _memory.rates[origin] = Rate(
+        rate = sale.rates_of_book[origin] = Rate(
             model=model,
             cost_price_id=sale.cost_price_id,
             price_since=sale.price_since,
@@ -271,24 +125,25 @@ def exchange_rate(*, terms: Terms, at: datetime) -> PublishedRate | None:
     return _exchange_rate(current(), terms, int(at.timestamp()) // SHORTEST_ZONE_STEP)
 
 
-def _sale(terms: Terms, model: ModelEntry, at: datetime) -> _Sale:
+def _sale(terms: Terms, model: ModelEntry, at: datetime) -> Sale:
     """What is in force for a sale at `at`. Remembered per quarter of an hour, if nothing changes within it."""
-    snapshot = current()
+    book = current_book()
     quarter_hour = int(at.timestamp()) // SHORTEST_ZONE_STEP
     key = (terms, model.id, quarter_hour)
-    sale = _memory.sales.get(key)
+    sale = book.sales.get(key)
     if sale is None:
-        sale = _look_up(snapshot, terms, model, at, quarter_hour)
+        sale = _look_up(book, terms, model, at, quarter_hour)
         begin = datetime.fromtimestamp(quarter_hour * SHORTEST_ZONE_STEP, UTC)
         end = begin + timedelta(seconds=SHORTEST_ZONE_STEP)
-        if snapshot.next_change(terms.organization_id, model, begin) >= end and snapshot is _memory.snapshot:
-            if len(_memory.sales) > MOST_SALES_REMEMBERED:
-                _memory.sales = {}
-            _memory.sales[key] = sale
+        if book.snapshot.next_change(terms.organization_id, model, begin) >= end:
+            if len(book.sales) > MOST_SALES_REMEMBERED:
+                book.sales.clear()
+            book.sales[key] = sale
     return sale
 
 
-def _look_up(snapshot: PriceSnapshot, terms: Terms, model: ModelEntry, at: datetime, quarter_hour: int) -> _Sale:
+def _look_up(book: Book, terms: Terms, model: ModelEntry, at: datetime, quarter_hour: int) -> Sale:
+    snapshot = book.snapshot
     price = snapshot.price(model, at)
     if price is None or price.value is None:
         raise NoPrice(f"no price of {model.slug} at {at.isoformat()}")
@@ -296,16 +151,16 @@ def _look_up(snapshot: PriceSnapshot, terms: Terms, model: ModelEntry, at: datet
     if markup is None:
         raise NoMarkup(f"no markup covers {model.slug} at {at.isoformat()}")
     exchange = None if terms.currency == Currency.USD else _exchange_rate(snapshot, terms, quarter_hour)
-    return _Sale(price.id, price.since, price.value, *markup, exchange)
+    return Sale(price.id, price.since, price.value, *markup, exchange, book.rates)
 
 
 def stored(rate: Rate, *, now: datetime) -> int:
     """The id of the AppliedRate row of `rate`; a rate not yet stored is stored once, whoever asks at the same time."""
-    known = _memory.stored_ids.get(rate.origin)
+    known = stored_ids().get(rate.origin)
     if known is None:
         known = store_applied_rate(applied_rate_row(rate, now=now))
         if not connections["system"].in_atomic_block:  # else the row may yet be rolled back
-            _memory.stored_ids[rate.origin] = known
+            stored_ids()[rate.origin] = known
     return known
 
 

@@ -1,18 +1,21 @@
 """What a token costs whom, when and why."""
 
 import threading
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.db import DatabaseError, connections
 
 from accounts.models import ExchangePolicy
-from catalog import price_book
+from catalog import price_book, price_memory
 from catalog.applied_rates import store_applied_rate
 from catalog.exchange_rates import publish_exchange_rate
 from catalog.markups import set_markup
 from catalog.models import AppliedRate, CostPrice, ExchangeRate, LanguageModel, MarkupRule
+from catalog.price_snapshot import PriceSnapshot, load_snapshot
 from catalog.publishing import delist, publish_cost_price
 from pricing.openrouter_pricing import parse_openrouter_pricing
 from pricing.tokens import TokenClass
@@ -154,8 +157,50 @@ def test_a_change_is_seen_without_being_told(acme: stories.Company, monkeypatch:
     model = price_book.find_model(DEVSTRAL)
     assert price_book.quote(terms=terms(), model=model, prompt_tokens=0, at=NOON).markup == Decimal("0.10")
     set_markup(markup=Decimal("0.50"), effective_from=NOON, now=NOON)
-    monkeypatch.setattr(price_book, "SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr(price_memory, "SECONDS_BETWEEN_LOOKS", 0.0)
     assert price_book.quote(terms=terms(), model=model, prompt_tokens=0, at=NOON).markup == Decimal("0.50")
+
+
+def test_what_is_made_of_old_prices_is_forgotten_with_them_however_late_it_is_remembered(
+    acme: stories.Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread reads the new price after this one looked up the old, before it remembers the sale."""
+    price_book.forget()
+    model, who, next_change = price_book.find_model(DEVSTRAL), terms(acme), PriceSnapshot.next_change
+
+    def overtaken(snapshot: PriceSnapshot, *about: Any) -> datetime:
+        monkeypatch.undo()
+        set_markup(markup=Decimal("0.50"), effective_from=NOON, now=NOON)
+        price_book.refresh()
+        return next_change(snapshot, *about)
+
+    monkeypatch.setattr(PriceSnapshot, "next_change", overtaken)
+    asked = [price_book.quote(terms=who, model=model, prompt_tokens=0, at=NOON) for _turn in range(2)]
+    assert [rate.markup for rate in asked] == [Decimal("0.10"), Decimal("0.50")]
+
+
+def test_who_reads_the_tables_has_an_answer_though_another_forgets_them(
+    acme: stories.Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forgotten_meanwhile() -> PriceSnapshot:
+        snapshot = load_snapshot()
+        price_book.forget()
+        return snapshot
+
+    price_book.forget()
+    monkeypatch.setattr(price_memory, "load_snapshot", forgotten_meanwhile)
+    assert DEVSTRAL in price_book.refresh().models
+
+    class ForgottenMeanwhile(tuple[object, ...]):
+        def __ne__(self, other: object) -> bool:
+            price_book.forget()
+            return False
+
+        __hash__ = tuple.__hash__
+
+    book = price_memory.current_book()
+    monkeypatch.setattr(price_memory._memory, "book", replace(book, version=ForgottenMeanwhile(book.version)))
+    assert price_book.refresh() is book.snapshot
 
 
 def test_while_the_database_is_away_the_book_answers_from_memory(
@@ -166,8 +211,8 @@ def test_while_the_database_is_away_the_book_answers_from_memory(
     def unreachable() -> None:
         raise DatabaseError("gone")
 
-    monkeypatch.setattr(price_book, "SECONDS_BETWEEN_LOOKS", 0.0)
-    monkeypatch.setattr(price_book, "refresh", unreachable)
+    monkeypatch.setattr(price_memory, "SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr(price_memory, "_newest_book", unreachable)
     assert price_book.quote(terms=terms(), model=model, prompt_tokens=0, at=NOON).markup == Decimal("0.10")
 
 

@@ -14,7 +14,7 @@ from django.db import connections, transaction
 from django.utils import timezone
 
 from accounts.row_security import role
-from catalog import price_book
+from catalog import price_book, price_memory
 from catalog.markups import set_markup
 from catalog.models import AppliedRate, LanguageModel
 from config.launch.places import CHECKOUT
@@ -146,7 +146,7 @@ def test_on_hot_paths_the_book_answers_without_the_database(acme: stories.Compan
         for _time in range(1000):
             asked.append(price_book.stored(quoted(acme), now=NOON))
     finally:
-        price_book._memory.refreshed_by_a_thread = False
+        price_memory._memory.refreshed_by_a_thread = False
     assert len(set(asked)) == 1
     assert connections["system"].connection is None and connections["default"].connection is None
 
@@ -172,7 +172,7 @@ def test_a_change_that_commits_after_a_later_one_is_seen_too(
 ) -> None:
     """The row with the lower id becomes visible last: the highest id does not tell that anything changed."""
     assert connections["system"].settings_dict["USER"] == role("system")
-    monkeypatch.setattr(price_book, "SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr(price_memory, "SECONDS_BETWEEN_LOOKS", 0.0)
     model = LanguageModel.objects.get(slug=DEVSTRAL)
     with as_system() as slow:
         slow.execute(
@@ -190,7 +190,7 @@ def test_a_change_that_commits_after_a_later_one_is_seen_too(
 def test_models_that_change_in_transactions_that_overlap_are_all_seen(
     acme: stories.Company, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(price_book, "SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr(price_memory, "SECONDS_BETWEEN_LOOKS", 0.0)
     stories.make_model("acme/second", now=NOON)
     with as_system() as slow:
         slow.execute(
