@@ -88,9 +88,7 @@ def cancel_attempt(
                 now=now,
                 detail={"payment": str(payment.pk), "status": payment.status, "reason": reason},
             )
-    return resolve_payment(
-        organization_id=organization_id, payment_id=payment.pk, now=now, wanted=False, actor=actor
-    )
+    return resolve_payment(organization_id=organization_id, payment_id=payment.pk, now=now, wanted=False, actor=actor)
 
 
 def look_again(*, organization_id: int, invoice_id: UUID, now: datetime) -> Payment | None:

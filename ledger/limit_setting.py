@@ -38,7 +38,9 @@ def put_limit(
         if limit is None:
             limit = _begin(organization, api_key, spent_between, now=now)
         limit.amount, limit.hard = amount, hard
-        limit.save(using="default")  # a new row would follow its organization to the connection that this was looked up by
+        limit.save(
+            using="default"
+        )  # a new row would follow its organization to the connection that this was looked up by
         Balance.objects.for_organization(organization).update(limited=True)
         write_audit_entry(
             action="spend_limit.set",

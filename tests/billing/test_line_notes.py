@@ -158,4 +158,3 @@ def test_the_running_month_names_it_too(cast: stories.Cast) -> None:
     use(cast.acme.organization, at=NOON, model=LONG, usage=TokenUsage(input_tokens=300_000, output_tokens=1))
     answer = Client(headers=cast.acme.headers).get("/api/v1/estimates/current").json()
     assert {line["note"] for line in answer["current"]["lines"]} == {"프롬프트 200,000 토큰 초과"}
-
