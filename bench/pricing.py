@@ -98,7 +98,9 @@ def import_list(body: bytes, *, now: datetime, effective_from: datetime | None =
 
     table = CostTable.objects.using("system").get(slug="openrouter")
     snapshot = read_models([decode_json(body)])
-    return import_snapshot(cost_table=table, snapshot=snapshot, origin="bench", now=now, effective_from=effective_from)
+    return import_snapshot(
+        cost_table=table, snapshot=snapshot, origin="bench", clock=lambda: now, effective_from=effective_from
+    )
 
 
 def rate_events(rounds: int, now: datetime) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -118,7 +119,7 @@ class UploadPrices(Deed):
                 cost_table=values["cost_table"],
                 snapshot=self._snapshot(values),
                 origin=f"file {values['name']}"[:100],
-                now=now,
+                clock=timezone.now,
                 approve=values["approve"],
                 actor=self.request.user,
             )

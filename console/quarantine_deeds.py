@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -77,7 +78,9 @@ class Approve(Decision):
         done = 0
         for entry in entries:
             try:
-                quarantine.approve(entry_id=entry.pk, reason=values["reason"], now=now, actor=self.request.user)
+                quarantine.approve(
+                    entry_id=entry.pk, reason=values["reason"], clock=timezone.now, actor=self.request.user
+                )
             except quarantine.AlreadyDecided:
                 continue
             done += 1
@@ -101,7 +104,9 @@ class Refuse(Decision):
         done = 0
         for entry in self.chosen(values):
             try:
-                quarantine.refuse(entry_id=entry.pk, reason=values["reason"], now=now, actor=self.request.user)
+                quarantine.refuse(
+                    entry_id=entry.pk, reason=values["reason"], clock=timezone.now, actor=self.request.user
+                )
             except quarantine.AlreadyDecided:
                 continue
             done += 1

@@ -3,6 +3,7 @@
 Prices hold from ten seconds after the import, when every process has seen them; none is dated back over recorded usage.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
@@ -81,7 +82,7 @@ def import_snapshot(
     cost_table: CostTable,
     snapshot: Snapshot,
     origin: str,
-    now: datetime,
+    clock: Callable[[], datetime],
     effective_from: datetime | None = None,
     validators: Validators | None = None,
     approve: bool = False,
@@ -90,12 +91,14 @@ def import_snapshot(
     """Import a list into `cost_table`; an unchanged one writes no row. Raises SnapshotRefused, and then no price has changed.
 
     `effective_from` is given to replay a list of another time. With `approve`, what an operator would be asked about is put in
-    force as well, as far as it can be. Alarms follow the outcome.
+    force as well, as far as it can be. Alarms follow the outcome. The clock is asked when nobody else imports: who waited long must
+    not let prices begin before they can be seen.
     """
     try:
         with transaction.atomic(using="system"):
             feed = outcomes.lock_feed(cost_table)
-            # Whoever waited for another importer begins no earlier than that one's prices do.
+            now = clock()
+            # Nor does a clock that is behind the other importer's undo what that one imported.
             since = effective_from or max(now, feed.imported_at or now) + LEAD
             known = load_known(cost_table, at=since)
             found = _judge(snapshot, known)
@@ -110,6 +113,7 @@ def import_snapshot(
                 now=now,
             )
     except SnapshotRefused as refusal:
+        now = clock()
         _note_unreadable(cost_table, refusal, origin, now)
         outcomes.remember_failure(cost_table=cost_table, reason=str(refusal), outcome=Outcome.REFUSED, now=now)
         raise

@@ -3,7 +3,7 @@
 Until approved, the old price stays in force. A refusal holds as long as the feed repeats that very price.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import date, datetime
 from typing import Any
 
@@ -79,10 +79,14 @@ def end_standing(standing: Collection[QuarantinedPrice], *, now: datetime) -> No
         )
 
 
-def approve(*, entry_id: int, reason: str, now: datetime, actor: User | None) -> QuarantinedPrice:
-    """Put a quarantined price in force, or delist a model that is gone. Raises AlreadyDecided, NotApprovable."""
+def approve(*, entry_id: int, reason: str, clock: Callable[[], datetime], actor: User | None) -> QuarantinedPrice:
+    """Put a quarantined price in force, or delist a model that is gone. Raises AlreadyDecided, NotApprovable.
+
+    The clock is asked when the turn has come, however long an importer took before: the price must not begin before it is seen.
+    """
     with transaction.atomic(using="system"):
         entry = _lock_open(entry_id)
+        now = clock()
         put_in_force(entry, effective_from=now + LEAD, now=now, actor=actor)
         _decide(entry, Status.APPROVED, reason=reason, now=now, actor=actor)
     price_book.forget()
@@ -90,10 +94,11 @@ def approve(*, entry_id: int, reason: str, now: datetime, actor: User | None) ->
     return entry
 
 
-def refuse(*, entry_id: int, reason: str, now: datetime, actor: User | None) -> QuarantinedPrice:
+def refuse(*, entry_id: int, reason: str, clock: Callable[[], datetime], actor: User | None) -> QuarantinedPrice:
     """Keep what is in force, until the feed says something else again. Raises AlreadyDecided."""
     with transaction.atomic(using="system"):
         entry = _lock_open(entry_id)
+        now = clock()
         _decide(entry, Status.REFUSED, reason=reason, now=now, actor=actor)
     watch_quarantine(entry.cost_table, now=now)
     return entry

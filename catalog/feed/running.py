@@ -62,7 +62,7 @@ def import_feed(*, clock: Callable[[], datetime], actor: User | None = None) -> 
         cost_table=cost_table,
         snapshot=snapshot,
         origin=f"{cost_table.name} feed",
-        now=clock(),
+        clock=clock,
         validators=fetched.validators,
         actor=actor,
     )

@@ -52,7 +52,8 @@ def import_list(*items: Mapping[str, Any], now: datetime, **options: Any) -> Imp
 
 def import_body(body: bytes, *, now: datetime, **options: Any) -> Imported:
     snapshot = read_models([decode_json(body)])
-    return import_snapshot(cost_table=feed_table(), snapshot=snapshot, origin="test feed", now=now, **options)
+    told = {"origin": "test feed", "clock": lambda: now} | options
+    return import_snapshot(cost_table=feed_table(), snapshot=snapshot, **told)
 
 
 def row_counts() -> dict[str, int]:

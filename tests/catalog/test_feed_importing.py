@@ -276,8 +276,8 @@ class TestAListThatIsBad:
         entry = QuarantinedPrice.objects.using("system").get()
         assert (entry.doubt, entry.status) == ("unreadable", "open")
         with pytest.raises(quarantine.NotApprovable):
-            quarantine.approve(entry_id=entry.pk, reason="", now=LATER, actor=None)
-        quarantine.refuse(entry_id=entry.pk, reason="The provider is broken", now=LATER, actor=None)
+            quarantine.approve(entry_id=entry.pk, reason="", clock=lambda: LATER, actor=None)
+        quarantine.refuse(entry_id=entry.pk, reason="The provider is broken", clock=lambda: LATER, actor=None)
         assert import_list(broken, item("maker/two"), item("x/new"), now=NOON + 3 * HOUR).counts["new"] == 1
         assert len(sheets_of("maker/one")) == 1 and alarms() == {}
 

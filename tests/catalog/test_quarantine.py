@@ -174,7 +174,7 @@ class TestDecisions:
         say(PRICE | {"prompt": "0.00001"})
         [entry] = entries()
         now = NOON + 5 * HOUR
-        quarantine.approve(entry_id=entry.pk, reason="It is true", now=now, actor=operator)
+        quarantine.approve(entry_id=entry.pk, reason="It is true", clock=lambda: now, actor=operator)
         newest = CostPrice.objects.using("system").latest("pk")
         assert newest.effective_from == now + LEAD and newest.sheet["base"]["input"] == "0.000010000000"
         assert newest.raw == PRICE | {"prompt": "0.00001"} and newest.origin == "test feed"
@@ -188,7 +188,7 @@ class TestDecisions:
     def test_a_refusal_holds_until_the_list_says_something_else(self, operator: User) -> None:
         dear = PRICE | {"prompt": "0.00001"}
         say(dear)
-        quarantine.refuse(entry_id=entries()[0].pk, reason="Ask them", now=NOON + 2 * HOUR, actor=operator)
+        quarantine.refuse(entry_id=entries()[0].pk, reason="Ask them", clock=lambda: NOON + 2 * HOUR, actor=operator)
         assert alarm() == ""
         say(dear, hours=3)
         assert [entry.status for entry in entries()] == ["refused"] and is_sold_at_the_old_price()
@@ -199,15 +199,15 @@ class TestDecisions:
     def test_nobody_decides_twice(self, operator: User) -> None:
         say(FREE)
         entry_id = entries()[0].pk
-        quarantine.refuse(entry_id=entry_id, reason="No", now=NOON + 2 * HOUR, actor=operator)
+        quarantine.refuse(entry_id=entry_id, reason="No", clock=lambda: NOON + 2 * HOUR, actor=operator)
         for decide in (quarantine.approve, quarantine.refuse):
             with pytest.raises(quarantine.AlreadyDecided):
-                decide(entry_id=entry_id, reason="Yes", now=NOON + 3 * HOUR, actor=operator)
+                decide(entry_id=entry_id, reason="Yes", clock=lambda: NOON + 3 * HOUR, actor=operator)
         say(PRICE | {"prompt": "0.00001"}, hours=4)
         waiting = entries(status="open")[0].pk
         say(PRICE, hours=5)
         with pytest.raises(quarantine.AlreadyDecided):
-            quarantine.approve(entry_id=waiting, reason="Too late", now=NOON + 6 * HOUR, actor=operator)
+            quarantine.approve(entry_id=waiting, reason="Too late", clock=lambda: NOON + 6 * HOUR, actor=operator)
         assert is_sold_at_the_old_price()
 
     def test_two_who_approve_at_once_publish_once(self, operator: User) -> None:
@@ -218,7 +218,7 @@ class TestDecisions:
             start.wait()
             try:
                 moment = NOON + 2 * HOUR + timedelta(milliseconds=number)
-                quarantine.approve(entry_id=entry_id, reason=str(number), now=moment, actor=None)
+                quarantine.approve(entry_id=entry_id, reason=str(number), clock=lambda: moment, actor=None)
                 outcomes.append("done")
             except quarantine.AlreadyDecided:
                 outcomes.append("late")
@@ -237,7 +237,7 @@ class TestDecisions:
     def test_what_is_no_price_cannot_be_approved(self, operator: User) -> None:
         say(PRICE | {"prompt": "-5"})
         with pytest.raises(quarantine.NotApprovable):
-            quarantine.approve(entry_id=entries()[0].pk, reason="", now=NOON + 2 * HOUR, actor=operator)
+            quarantine.approve(entry_id=entries()[0].pk, reason="", clock=lambda: NOON + 2 * HOUR, actor=operator)
         assert entries()[0].status == "open" and is_sold_at_the_old_price()
 
     def test_a_list_that_an_operator_vouches_for_is_approved_with_it(self, operator: User) -> None:
@@ -256,7 +256,7 @@ class TestNewModels:
         assert not LanguageModel.objects.using("system").filter(slug="maker/gift").exists()
         [entry] = entries()
         assert (entry.slug, entry.doubt, entry.language_model_id) == ("maker/gift", "zero", None)
-        quarantine.approve(entry_id=entry.pk, reason="A gift", now=NOON + 2 * HOUR, actor=operator)
+        quarantine.approve(entry_id=entry.pk, reason="A gift", clock=lambda: NOON + 2 * HOUR, actor=operator)
         listed = LanguageModel.objects.using("system").get(slug="maker/gift")
         assert listed.name == "Gift" and listed.released_on and len(sheets_of("maker/gift")) == 1
         assert self.say("maker/gift", FREE, hours=3).counts["unchanged"] == 3
@@ -265,7 +265,7 @@ class TestNewModels:
         self.say("openrouter/new-router", ROUTER)
         [entry] = entries()
         assert entry.doubt == "router"
-        quarantine.approve(entry_id=entry.pk, reason="Let us try", now=NOON + 2 * HOUR, actor=operator)
+        quarantine.approve(entry_id=entry.pk, reason="Let us try", clock=lambda: NOON + 2 * HOUR, actor=operator)
         listed = LanguageModel.objects.using("system").get(slug="openrouter/new-router")
         assert listed.is_router and sheets_of(listed.slug) == []
         assert self.say("openrouter/new-router", ROUTER, hours=3).counts["unchanged"] == 3
@@ -278,7 +278,7 @@ class TestNewModels:
 class TestRouters:
     def test_a_model_that_became_one_is_no_longer_sold_if_approved(self, operator: User) -> None:
         say(ROUTER)
-        quarantine.approve(entry_id=entries()[0].pk, reason="Gone", now=NOON + 2 * HOUR, actor=operator)
+        quarantine.approve(entry_id=entries()[0].pk, reason="Gone", clock=lambda: NOON + 2 * HOUR, actor=operator)
         assert sheets_of("maker/one")[-1] is None
         assert say(ROUTER, hours=3).counts["unchanged"] == 2
 
@@ -286,7 +286,7 @@ class TestRouters:
         import_list(item("maker/one"), item("openrouter/auto"), now=NOON + HOUR)
         [entry] = entries()
         assert (entry.slug, entry.doubt) == ("openrouter/auto", "router")
-        quarantine.approve(entry_id=entry.pk, reason="So be it", now=NOON + 2 * HOUR, actor=operator)
+        quarantine.approve(entry_id=entry.pk, reason="So be it", clock=lambda: NOON + 2 * HOUR, actor=operator)
         assert not LanguageModel.objects.using("system").get(slug="openrouter/auto").is_router
         assert len(sheets_of("openrouter/auto")) == 1
 
@@ -300,18 +300,18 @@ class TestDelisting:
             outcome = self.vanish(hours=hours)
             assert outcome.comparison.missing == ["maker/one"]
         assert [entry.doubt for entry in entries()] == ["delisted"] and is_sold_at_the_old_price()
-        quarantine.approve(entry_id=entries()[0].pk, reason="Gone", now=NOON + 4 * HOUR, actor=operator)
+        quarantine.approve(entry_id=entries()[0].pk, reason="Gone", clock=lambda: NOON + 4 * HOUR, actor=operator)
         assert sheets_of("maker/one")[-1] is None
         assert LanguageModel.objects.using("system").filter(slug="maker/one").exists()
         assert self.vanish(hours=5).comparison.missing == []
 
     def test_a_model_that_comes_back_is_sold_again_by_an_operator_only(self, operator: User) -> None:
         self.vanish(hours=1)
-        quarantine.approve(entry_id=entries()[0].pk, reason="Gone", now=NOON + 2 * HOUR, actor=operator)
+        quarantine.approve(entry_id=entries()[0].pk, reason="Gone", clock=lambda: NOON + 2 * HOUR, actor=operator)
         say(PRICE, hours=3)
         [entry] = entries(status="open", slug="maker/one")
         assert entry.doubt == "relisted"
-        quarantine.approve(entry_id=entry.pk, reason="Back", now=NOON + 4 * HOUR, actor=operator)
+        quarantine.approve(entry_id=entry.pk, reason="Back", clock=lambda: NOON + 4 * HOUR, actor=operator)
         assert [sheet is None for sheet in sheets_of("maker/one")] == [False, True, False]
 
     def test_one_that_returns_in_time_was_never_gone(self) -> None:
@@ -326,7 +326,7 @@ class TestDelisting:
         first = stories.use(acme.organization, at=now)
         import_list(item("maker/one"), item("openrouter/auto", ROUTER), now=now)
         [entry] = entries(slug=stories.DEVSTRAL)
-        quarantine.approve(entry_id=entry.pk, reason="Gone", now=now, actor=operator)
+        quarantine.approve(entry_id=entry.pk, reason="Gone", clock=lambda: now, actor=operator)
         later = now + 2 * LEAD
         assert stories.use(acme.organization, at=now + timedelta(seconds=1), now=later).amount == first.amount
         assert stories.use(acme.organization, at=later, now=later).amount is None

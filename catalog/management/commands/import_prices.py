@@ -107,7 +107,7 @@ class Command(BaseCommand):
             cost_table=cost_table,
             snapshot=snapshot,
             origin=f"file {file.name}"[:100],
-            now=timezone.now(),
+            clock=timezone.now,
             effective_from=options["at"],
             approve=options["approve_quarantined"],
         )
