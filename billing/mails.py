@@ -17,7 +17,9 @@ from uuid import uuid4
 from django.conf import settings
 from django.db import transaction
 
-from accounts.models import Invitation, Organization
+from accounts.audit_log import write_audit_entry
+from accounts.models import Invitation, Organization, User
+from accounts.tenancy import tenant_scope
 from billing.models import Invoice, OutboxMail
 
 
@@ -52,6 +54,46 @@ def enqueue(
     if made and kind != OutboxMail.Kind.INVOICE:
         transaction.on_commit(lambda: _ring(mail), robust=True)
     return mail
+
+
+def send_anew(
+    *, mail: OutboxMail, recipient: str, copy: int, reason: str, now: datetime, actor: User | None
+) -> OutboxMail | None:
+    """Queue a mail that was sent already once more, as a message of its own; None if this very copy was asked for before.
+
+    Under its old Message-ID a mail program would take it for the one that it has. `copy` counts from 1.
+    """
+    with tenant_scope([mail.organization_id]):
+        key = f"{mail.key}:copy:{copy}"
+        if OutboxMail.objects.for_organization(mail.organization_id).filter(key=key).exists():
+            return None
+        again = enqueue(
+            kind=mail.kind,
+            key=key,
+            organization=mail.organization,
+            recipient=recipient,
+            language=mail.language,
+            invoice=mail.invoice,
+            context=mail.context,
+            now=now,
+        )
+        if mail.kind == OutboxMail.Kind.INVOICE:
+            transaction.on_commit(lambda: _ring(again), robust=True)
+        write_audit_entry(
+            action="mail.sent_anew",
+            target=mail.invoice.number if mail.invoice else mail.kind,
+            organization=mail.organization,
+            actor=actor,
+            now=now,
+            detail={"mail": str(mail.pk), "copy": str(again.pk), "recipient": recipient, "reason": reason},
+        )
+    return again
+
+
+def copies_of(mail: OutboxMail) -> int:
+    """How often it was sent anew. Needs the tenant scope or the system role."""
+    rows = OutboxMail.objects.for_organization(mail.organization_id)
+    return rows.filter(key__startswith=f"{mail.key}:copy:").count()
 
 
 def enqueue_invitation(invitation: Invitation, *, now: datetime) -> OutboxMail:

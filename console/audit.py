@@ -27,6 +27,7 @@ ACTIONS = {
     "payment.canceled": _("Payment canceled"),
     "payment.cancel_asked": _("End of a payment attempt asked for"),
     "mail.sent_again": _("Mail sent again"),
+    "mail.sent_anew": _("Mail sent once more"),
     "seller.set": _("Seller details entered"),
     "source.added": _("Usage source added"),
     "source.organizations_set": _("Organizations of a usage source chosen"),

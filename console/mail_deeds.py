@@ -1,4 +1,4 @@
-"""Send mails again that were given up: one, or all of a kind once what kept them back is repaired."""
+"""Send mails again that were given up: one, or all of a kind once what kept them back is repaired. And one that was sent, anew."""
 
 from collections import Counter
 from datetime import datetime
@@ -9,7 +9,8 @@ from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from billing import outbox
+from accounts.models import BillingProfile
+from billing import mails, outbox
 from billing.models import Invoice, OutboxMail
 from console.deeds import Deed, DeedForm, Refused, Row, add_deed
 from console.figures import figure
@@ -66,6 +67,74 @@ class SendAgain(Deed):
         return address_of(self.mail)
 
 
+class AnewForm(ReasonForm):
+    recipient = forms.EmailField(
+        label=_("Recipient"),
+        help_text=_("An invitation goes to the invited address only."),
+    )
+    copy = forms.IntegerField(min_value=1, max_value=999, widget=forms.HiddenInput)
+    field_order = ("recipient", "reason", "copy")
+
+
+class SendAnew(Deed):
+    """A message of its own: under the old Message-ID a mail program would show only the one that it has already."""
+
+    form_class = AnewForm
+    title = _("Send the mail once more")
+    lead = _(
+        "A new message, worded as things stand then, to the same address or another. The one that was sent stays as it is."
+    )
+    button = _("Send once more")
+
+    def prepare(self, pk: Any) -> None:
+        self.mail = get_object_or_404(OutboxMail.objects.select_related("organization", "invoice"), pk=pk)
+
+    def initial(self) -> dict[str, Any]:
+        return {"recipient": self._address_now(), "copy": mails.copies_of(self.mail) + 1}
+
+    def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
+        self._check(values)
+        return [
+            (_("Kind"), self.mail.get_kind_display()),
+            (_("organization"), self.mail.organization),
+            (_("Sent at"), figure("table_time")(self.mail.sent_at)),
+            (_("Sent to"), self.mail.recipient),
+            (_("Recipient"), values["recipient"]),
+            (_("Reason"), values["reason"]),
+        ]
+
+    def do(self, values: dict[str, Any], *, now: datetime) -> str:
+        self._check(values)
+        again = mails.send_anew(
+            mail=self.mail,
+            recipient=values["recipient"],
+            copy=values["copy"],
+            reason=values["reason"],
+            now=now,
+            actor=self.request.user,
+        )
+        if again is None:
+            raise Refused(gettext("It was sent once more already. Please look at the list of mails."))
+        self.mail = again
+        return gettext("A new mail to %(recipient)s is in the outbox.") % {"recipient": again.recipient}
+
+    def _check(self, values: dict[str, Any]) -> None:
+        if self.mail.status != OutboxMail.Status.SENT:
+            raise Refused(gettext("Only a mail that was sent can be sent once more."))
+        if not may_be_sent_anew(self.mail):
+            raise Refused(gettext("Its invoice is void, so it is not mailed any more."))
+        if self.mail.kind == OutboxMail.Kind.INVITATION and values["recipient"] != self.mail.recipient:
+            raise Refused(gettext("An invitation goes to the invited address only."))
+
+    def _address_now(self) -> str:
+        """Of what concerns an invoice today's billing contact, else whom it went to."""
+        profile = BillingProfile.objects.filter(organization=self.mail.organization).first()
+        return (profile.contact_email if profile and self.mail.invoice else "") or self.mail.recipient
+
+    def back(self) -> str:
+        return address_of(self.mail)
+
+
 class AllAgainForm(ReasonForm):
     kind = forms.ChoiceField(label=_("Kind"), required=False)
     field_order = ("kind", "reason")
@@ -84,8 +153,8 @@ class SendAllAgain(Deed):
     button = _("Send all again")
 
     def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
-        mails = outbox.given_up().filter(kind=values["kind"]) if values["kind"] else outbox.given_up()
-        errors = Counter(mails.values_list("last_error", flat=True))
+        found = outbox.given_up().filter(kind=values["kind"]) if values["kind"] else outbox.given_up()
+        errors = Counter(found.values_list("last_error", flat=True))
         if not errors:
             raise Refused(gettext("No mail was given up."))
         return [
@@ -112,9 +181,18 @@ class SendAllAgain(Deed):
 
 def may_be_sent_again(mail: OutboxMail) -> bool:
     """Whether sending it could succeed: it was given up, and is not of an invoice that is void."""
-    is_void = mail.kind == OutboxMail.Kind.INVOICE and mail.invoice and mail.invoice.status == Invoice.Status.VOID
-    return mail.status == OutboxMail.Status.FAILED and not is_void
+    return mail.status == OutboxMail.Status.FAILED and not _is_of_void_invoice(mail)
+
+
+def may_be_sent_anew(mail: OutboxMail) -> bool:
+    return mail.status == OutboxMail.Status.SENT and not _is_of_void_invoice(mail)
+
+
+def _is_of_void_invoice(mail: OutboxMail) -> bool:
+    is_invoice = mail.kind == OutboxMail.Kind.INVOICE and mail.invoice is not None
+    return is_invoice and mail.invoice.status == Invoice.Status.VOID
 
 
 add_deed("mails/<uuid:pk>/again/", SendAgain, name="send_again")
+add_deed("mails/<uuid:pk>/anew/", SendAnew, name="send_anew")
 add_deed("mails/again/", SendAllAgain, name="send_all_again")

@@ -14,11 +14,12 @@ from django.utils.translation import gettext_lazy as _
 from billing.mail_texts import Letter, compose
 from billing.models import OutboxMail
 from billing.outbox import GIVEN_UP
-from console.figures import count_column, named
-from console.mail_deeds import may_be_sent_again
+from console.figures import count_column, figure, named
+from console.mail_deeds import may_be_sent_again, may_be_sent_anew
 from console.money import CUSTOMER
 from console.read_only import ReadOnlyAdmin, linked, state_column
 from console.site import site
+from console.words import FIELDS
 
 TONES = {"sent": "success", "waiting": "info", "failed": "danger"}
 logger = logging.getLogger(__name__)
@@ -35,6 +36,11 @@ class GivenUp(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[OutboxMail]) -> QuerySet[OutboxMail]:
         return queryset.filter(GIVEN_UP) if self.value() == "yes" else queryset
+
+
+def next_attempt(mail: OutboxMail) -> str:
+    """Only a mail that waits is tried again."""
+    return figure("table_time")(mail.next_attempt_at) if mail.status == OutboxMail.Status.WAITING else "–"
 
 
 def letter_of(mail: OutboxMail) -> Letter | None:
@@ -109,7 +115,7 @@ class OutboxMailAdmin(ReadOnlyAdmin):
                     state_column(_("Status"), TONES),
                     count_column("attempts", _("Attempts")),
                     "created_at",
-                    "next_attempt_at",
+                    named("next_attempt", FIELDS["next_attempt_at"], next_attempt),
                     "sent_at",
                     "last_error",
                     "message_id",
@@ -133,4 +139,6 @@ class OutboxMailAdmin(ReadOnlyAdmin):
         return super().get_queryset(request).select_related("organization", "invoice__period")
 
     def deeds(self, obj: OutboxMail) -> list[tuple[Any, str]]:
-        return [(_("Send again"), reverse("admin:send_again", args=[obj.pk]))] if may_be_sent_again(obj) else []
+        if may_be_sent_again(obj):
+            return [(_("Send again"), reverse("admin:send_again", args=[obj.pk]))]
+        return [(_("Send once more"), reverse("admin:send_anew", args=[obj.pk]))] if may_be_sent_anew(obj) else []

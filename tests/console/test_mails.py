@@ -7,7 +7,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.invitations import invite
-from accounts.models import AuditEntry, Membership, Role
+from accounts.models import AuditEntry, BillingProfile, Membership, Role
 from accounts.tenancy import tenant_scope
 from billing import mails
 from billing.models import Invoice, OutboxMail
@@ -108,3 +108,46 @@ def test_a_waiting_mail_goes_out_by_itself(operator: Client, mail: OutboxMail, n
     mail.status, mail.next_attempt_at = OutboxMail.Status.WAITING, now + timedelta(hours=1)
     mail.save()
     assert "go out by themselves" in refused(operator, reverse("admin:send_again", args=[mail.pk]), {"reason": "x"})
+
+
+def test_what_was_sent_is_sent_once_more_as_a_message_of_its_own(
+    operator: Client, cast: Cast, mail: OutboxMail, invoice: Invoice, now: datetime
+) -> None:
+    address = reverse("admin:send_anew", args=[mail.pk])
+    values = {"recipient": "accounting@acme.example", "reason": "They lost it", "copy": "1"}
+    assert "Only a mail that was sent" in refused(operator, address, values)
+    mail.status, mail.sent_at, mail.last_error = OutboxMail.Status.SENT, now, ""
+    mail.save()
+    assert address in page(operator, mail)
+    BillingProfile.objects.filter(organization=invoice.organization).update(contact_email="new@acme.example")
+    assert operator.get(address).context["form"].initial == {"recipient": "new@acme.example", "copy": 1}
+    refused(operator, address, values | {"reason": ""})
+    carry_out(operator, address, values)
+    copy = OutboxMail.objects.exclude(pk=mail.pk).get()
+    assert (copy.kind, copy.invoice, copy.recipient) == (mail.kind, invoice, "accounting@acme.example")
+    assert copy.status == "waiting" and copy.message_id != mail.message_id
+    before = mail.sent_at
+    mail.refresh_from_db()
+    assert (mail.status, mail.sent_at) == ("sent", before)
+    entry = audited("mail.sent_anew", cast)
+    assert (entry.target, entry.detail["reason"]) == (invoice.number, "They lost it")
+    assert operator.post(address, values | {"confirm": "1"}).status_code == 422, "a second click sends no second one"
+    assert OutboxMail.objects.count() == 2
+
+
+def test_a_sent_invitation_goes_to_nobody_else(operator: Client, cast: Cast, now: datetime) -> None:
+    with tenant_scope([cast.acme.organization.pk]):
+        mail = mails.enqueue_invitation(invited(cast, now), now=now)
+    mail.status, mail.sent_at = OutboxMail.Status.SENT, now
+    mail.save()
+    values = {"recipient": "someone@else.example", "reason": "x", "copy": "1"}
+    assert "invited address only" in refused(operator, reverse("admin:send_anew", args=[mail.pk]), values)
+
+
+def test_only_a_mail_that_waits_has_a_next_attempt(operator: Client, mail: OutboxMail, now: datetime) -> None:
+    from console.mails import next_attempt
+
+    mail.status, mail.sent_at = OutboxMail.Status.SENT, now
+    assert next_attempt(mail) == "–"
+    mail.status = OutboxMail.Status.WAITING
+    assert next_attempt(mail) != "–"
