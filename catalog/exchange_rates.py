@@ -38,8 +38,7 @@ def publish_exchange_rate(
     if not rate.is_finite() or rate <= 0 or rate != four_decimals(rate):
         raise InvalidRate(f"{rate} is no exchange rate")
     with transaction.atomic(using="system"):
-        with connections["system"].cursor() as cursor:
-            cursor.execute(WAIT_FOR_OTHERS)
+        wait_for_other_publishers()
         newest = (
             ExchangeRate.objects.using("system")
             .filter(base=base, quote=quote, source=source, published_on=published_on)
@@ -69,6 +68,12 @@ def publish_exchange_rate(
             using="system",
         )
     return row
+
+
+def wait_for_other_publishers() -> None:
+    """Have the turn until the transaction ends. Inside one; whoever has it already goes on."""
+    with connections["system"].cursor() as cursor:
+        cursor.execute(WAIT_FOR_OTHERS)
 
 
 def four_decimals(rate: Decimal) -> Decimal:

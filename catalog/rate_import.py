@@ -1,21 +1,23 @@
 """Ask the sources of exchange rates what they published, and note what is new and can be believed.
 
 Asking again is harmless: what is known is not written again, another value for a known day is a new revision, and neither
-changes what was charged. Network calls stand outside transactions.
+changes what was charged. Network calls stand outside transactions, and the clock is asked after them: a rate counts as known from
+when it is written, not from when it was asked for.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.db import transaction
 
 from accounts.alarms import clear_alarm, raise_alarm
 from accounts.models import ExchangePolicy
-from catalog.exchange_rates import four_decimals, publish_exchange_rate
+from catalog.exchange_rates import four_decimals, publish_exchange_rate, wait_for_other_publishers
 from catalog.models import ExchangeRate
 from catalog.rate_history import boundary_of, load_rate_history
 from catalog.rate_sources.interface import Publication, RateSource, SourceFailed
@@ -45,56 +47,61 @@ class ImportReport:
     failure: str = ""
 
 
-def import_configured(*, now: datetime) -> list[ImportReport]:
+def import_configured(*, clock: Callable[[], datetime]) -> list[ImportReport]:
     """What beat does: ask the preferred source, and the next one only while that is late. What goes wrong is an alarm."""
     reports: list[ImportReport] = []
     for source in configured_sources():
-        reports.append(import_from(source, now=now))
-        _tell(reports[-1], now=now)
-        if not is_late(source.name, now=now):
+        reports.append(import_from(source, clock=clock))
+        _tell(reports[-1], now=clock())
+        if not is_late(source.name, now=clock()):
             break
     for name in set(SOURCES) - {report.source for report in reports}:
         for subject in (FAILURE, DOUBT):
-            clear_alarm(kind=ALARM, subject=subject.format(name), now=now)
+            clear_alarm(kind=ALARM, subject=subject.format(name), now=clock())
     return reports
 
 
 def import_from(
-    source: RateSource, *, now: datetime, first: date | None = None, last: date | None = None
+    source: RateSource, *, clock: Callable[[], datetime], first: date | None = None, last: date | None = None
 ) -> ImportReport:
     """Import what `source` published from `first` to `last`: by default since its last one, or what this month needs."""
-    today = _today(now)
+    today = _today(clock())
     report = ImportReport(source.name, first or _default_start(source.name, today), last or today)
     try:
-        note_publications(report, source.fetch(report.first, report.last), now=now)
+        note_publications(report, source.fetch(report.first, report.last), clock=clock)
     except SourceFailed as failure:
         report.failure = str(failure)
         logger.warning("exchange rates of %s could not be had: %s", source.name, failure)
     return report
 
 
-def note_publications(report: ImportReport, publications: Sequence[Publication], *, now: datetime) -> None:
+def note_publications(
+    report: ImportReport, publications: Sequence[Publication], *, clock: Callable[[], datetime]
+) -> None:
     """Store what is new and can be believed. Raises SourceFailed, before anything is written, for a day that has not come."""
-    ahead = [one.published_on for one in publications if one.published_on > _today(now)]
+    today = _today(clock())
+    ahead = [one.published_on for one in publications if one.published_on > today]
     if ahead:
         raise SourceFailed(f"it published a rate of {min(ahead).isoformat()}, which has not come yet")
     for publication in sorted(publications, key=lambda one: one.published_on):
-        _note(report, publication, now=now)
+        _note(report, publication, clock=clock)
 
 
-def _note(report: ImportReport, publication: Publication, *, now: datetime) -> None:
+def _note(report: ImportReport, publication: Publication, *, clock: Callable[[], datetime]) -> None:
     rate = four_decimals(publication.rate)
     doubt = _doubt(rate, publication.published_on)
     if doubt:
         report.not_believed.append((publication, doubt))
         return
-    row = publish_exchange_rate(
-        rate=rate,
-        published_on=publication.published_on,
-        source=report.source,
-        now=now,
-        detail={"published": publication.text},
-    )
+    with transaction.atomic(using="system"):
+        wait_for_other_publishers()
+        row = publish_exchange_rate(
+            rate=rate,
+            published_on=publication.published_on,
+            source=report.source,
+            now=clock(),
+            detail={"published": publication.text},
+        )
     if row is None:
         report.known.append(publication.published_on)
     else:

@@ -30,7 +30,7 @@ def import_prices() -> None:
 @shared_task
 def import_exchange_rates() -> None:
     """Ask the configured sources what they published."""
-    rate_import.import_configured(now=timezone.now())
+    rate_import.import_configured(clock=timezone.now)
 
 
 @shared_task

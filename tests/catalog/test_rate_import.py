@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connections
+from django.db import connections, transaction
 from pytest_django import Settings
 
 from accounts.models import Alarm, AuditEntry
 from catalog import price_book, rate_import, tasks
-from catalog.exchange_rates import InvalidRate, publish_exchange_rate
+from catalog.exchange_rates import InvalidRate, publish_exchange_rate, wait_for_other_publishers
 from catalog.models import ExchangeRate
 from catalog.rate_import import ImportReport, import_configured, import_from, weekdays_between
 from catalog.rate_sources import answers
@@ -87,7 +87,7 @@ def alarms() -> dict[str, str]:
 @pytest.mark.parametrize("source", ["koreaexim", "frankfurter"])
 def test_a_source_is_read_digit_by_digit(server: Publishers, settings: Settings, source: str) -> None:
     settings.EXCHANGE_RATE_SOURCES = [source]
-    [report] = import_configured(now=NOW)
+    [report] = import_configured(clock=lambda: NOW)
     assert report.failure == "" and (report.first, report.last) == (date(2026, 10, 22), FRIDAY)
     assert stored() == [
         ("2026-11-18", source, 1, "1391.5000"),
@@ -103,19 +103,19 @@ def test_digits_beyond_the_fourth_are_rounded_half_to_even_and_kept_in_the_audit
 ) -> None:
     settings.EXCHANGE_RATE_SOURCES = ["frankfurter"]
     server.rates = {"2026-11-19": "1392.10005", "2026-11-20": "1393.50015000000000000001"}
-    import_configured(now=NOW)
+    import_configured(clock=lambda: NOW)
     assert [rate for *_row, rate in stored()] == ["1392.1000", "1393.5002"]
     entries = AuditEntry.objects.using("system").filter(action="exchange_rate.published").order_by("pk")
     assert [entry.detail["published"] for entry in entries] == ["1392.10005", "1393.50015000000000000001"]
 
 
 def test_the_same_again_writes_nothing_and_another_value_is_a_new_revision(server: Publishers) -> None:
-    import_configured(now=NOW)
+    import_configured(clock=lambda: NOW)
     before = stored()
-    [again] = import_configured(now=NOW + timedelta(hours=2))
+    [again] = import_configured(clock=lambda: NOW + timedelta(hours=2))
     assert stored() == before and again.known[-1] == FRIDAY and not again.stored
     server.rates["2026-11-20"] = "1394"
-    import_configured(now=NOW + timedelta(hours=3))
+    import_configured(clock=lambda: NOW + timedelta(hours=3))
     assert stored() == [*before, ("2026-11-20", "koreaexim", 2, "1394.0000")]
 
 
@@ -123,7 +123,7 @@ def test_a_new_revision_never_changes_what_was_charged(server: Publishers) -> No
     acme = stories.meet_the_cast(now=NOW).acme.organization
     acme.exchange_policy = "daily"
     acme.save(using="system")
-    import_configured(now=NOW)
+    import_configured(clock=lambda: NOW)
     monday = datetime(2026, 11, 23, 3, tzinfo=UTC)
 
     def charged() -> Decimal:
@@ -134,18 +134,18 @@ def test_a_new_revision_never_changes_what_was_charged(server: Publishers) -> No
 
     before = charged()
     server.rates["2026-11-20"] = "1400"
-    import_configured(now=monday)
+    import_configured(clock=lambda: monday)
     assert [(day, revision) for day, _source, revision, _rate in stored()][-1] == ("2026-11-20", 2)
     assert charged() == before
     call_command("audit", stdout=StringIO())
 
 
 def test_by_default_it_asks_from_the_last_day_it_knows(server: Publishers) -> None:
-    import_configured(now=NOW)  # this month's rate is missing: from ten days before the month
+    import_configured(clock=lambda: NOW)  # this month's rate is missing: from ten days before the month
     assert len(server.asked) == 30 and "searchdate=20261022" in server.asked[0]
     server.asked.clear()
     publish_exchange_rate(rate=Decimal(1390), published_on=date(2026, 10, 30), source="manual", now=NOW)
-    import_configured(now=NOW + timedelta(days=3))
+    import_configured(clock=lambda: NOW + timedelta(days=3))
     assert [path.partition("searchdate=")[2][:8] for path in server.asked] == [f"202611{day}" for day in range(20, 24)]
 
 
@@ -156,41 +156,41 @@ def test_a_source_that_fails_leaves_everything_as_it_was_and_is_an_alarm_until_i
 ) -> None:
     settings.EXCHANGE_RATE_SOURCES = [source]
     server.always = FAULTS[fault]
-    [report] = import_configured(now=NOW)
+    [report] = import_configured(clock=lambda: NOW)
     assert report.failure and not stored()
     assert list(alarms()) == [f"source {source}"] and report.failure in alarms()[f"source {source}"]
     server.always = None
-    import_configured(now=NOW)
+    import_configured(clock=lambda: NOW)
     assert len(stored()) == 3 and not alarms()
 
 
 def test_a_passing_fault_is_asked_again_a_lasting_one_is_not(server: Publishers, settings: Settings) -> None:
     settings.EXCHANGE_RATE_SOURCES = ["frankfurter"]
     server.faults = [FAULTS["an error"], FAULTS["too many questions"]]
-    [report] = import_configured(now=NOW)
+    [report] = import_configured(clock=lambda: NOW)
     assert report.failure == "" and len(stored()) == 3 and len(server.asked) == 3
     server.asked.clear()
     server.always = FAULTS["forbidden"]
-    import_configured(now=NOW)
+    import_configured(clock=lambda: NOW)
     assert len(server.asked) == 1
 
 
 def test_a_slow_answer_is_not_waited_for(server: Publishers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "SECONDS", 0.1)
     server.seconds = 0.5
-    [report] = import_configured(now=NOW)
+    [report] = import_configured(clock=lambda: NOW)
     assert report.failure == "no answer within 0.1 seconds" and len(server.asked) == 3
 
 
 def test_a_source_nobody_reaches(server: Publishers, settings: Settings) -> None:
     settings.KOREAEXIM_BASE_URL = "http://127.0.0.1:9"
-    [report] = import_configured(now=NOW)
+    [report] = import_configured(clock=lambda: NOW)
     assert report.failure.startswith("it could not be reached") and list(alarms()) == ["source koreaexim"]
 
 
 def test_an_answer_that_was_compressed_unasked_is_refused(server: Publishers) -> None:
     server.headers = {"Content-Encoding": "gzip"}
-    [report] = import_configured(now=NOW)
+    [report] = import_configured(clock=lambda: NOW)
     assert "compressed" in report.failure
 
 
@@ -198,7 +198,7 @@ def test_an_answer_that_was_compressed_unasked_is_refused(server: Publishers) ->
 def test_what_is_no_rate_refuses_the_whole_answer(server: Publishers, settings: Settings, number: int) -> None:
     settings.EXCHANGE_RATE_SOURCES = ["frankfurter"]
     server.rates["2026-11-19"] = BAD_RATES[number]
-    [report] = import_configured(now=NOW)
+    [report] = import_configured(clock=lambda: NOW)
     assert report.failure and not stored()
 
 
@@ -206,7 +206,7 @@ def test_what_is_no_rate_refuses_the_whole_answer(server: Publishers, settings: 
 def test_koreaexims_texts_are_read_strictly(server: Publishers, text: str) -> None:
     body = koreaexim_answer("1393.5").decode().replace('"1,393.5"', f'"{text}"')
     server.always = (200, body.encode())
-    [report] = import_configured(now=NOW)
+    [report] = import_configured(clock=lambda: NOW)
     assert "no rate" in report.failure or "rate of 0" in report.failure
     assert not stored()
 
@@ -232,7 +232,7 @@ def test_frankfurters_answer_must_be_about_dollars_in_won(
 ) -> None:
     settings.EXCHANGE_RATE_SOURCES = ["frankfurter"]
     server.always = (200, body)
-    [report] = import_configured(now=NOW)
+    [report] = import_configured(clock=lambda: NOW)
     assert why in report.failure and not stored()
 
 
@@ -252,7 +252,7 @@ def test_frankfurters_answer_must_be_about_dollars_in_won(
 )
 def test_koreaexims_answer_must_hold_the_dollar_once(server: Publishers, body: bytes, why: str) -> None:
     server.always = (200, body)
-    [report] = import_configured(now=NOW)
+    [report] = import_configured(clock=lambda: NOW)
     assert why in report.failure and not stored()
 
 
@@ -261,13 +261,15 @@ def test_a_range_without_a_working_day_brings_nothing(server: Publishers, settin
     answer = frankfurter_answer({"2026-11-20": "1393.5"}, first="2026-11-20", last="2026-11-22")
     server.always = (200, answer)
     sunday = datetime(2026, 11, 22, tzinfo=UTC)
-    report = import_from(source_named("frankfurter"), now=sunday, first=date(2026, 11, 21), last=date(2026, 11, 22))
+    report = import_from(
+        source_named("frankfurter"), clock=lambda: sunday, first=date(2026, 11, 21), last=date(2026, 11, 22)
+    )
     assert report.failure == "" and not stored()
 
 
 def test_before_eleven_and_on_holidays_there_is_nothing_and_no_alarm(server: Publishers) -> None:
     server.rates = {}
-    [report] = import_configured(now=NOW)
+    [report] = import_configured(clock=lambda: NOW)
     assert (report.failure, stored(), alarms()) == ("", [], {})
 
 
@@ -276,14 +278,14 @@ def test_a_day_that_has_not_come_is_refused(server: Publishers) -> None:
     ahead = Publication(published_on=FRIDAY + timedelta(days=1), text="1390", rate=Decimal(1390))
     good = Publication(published_on=FRIDAY, text="1390", rate=Decimal(1390))
     with pytest.raises(rate_import.SourceFailed, match="2026-11-21"):
-        rate_import.note_publications(report, [good, ahead], now=NOW)
+        rate_import.note_publications(report, [good, ahead], clock=lambda: NOW)
     assert not stored()
 
 
 @pytest.mark.parametrize("rate", ["139.35", "13935", "1.0", "0.00072"])
 def test_the_wrong_pair_or_point_is_not_believed_even_at_first(server: Publishers, rate: str) -> None:
     server.rates = {"2026-11-20": rate}
-    [report] = import_configured(now=NOW)
+    [report] = import_configured(clock=lambda: NOW)
     assert not stored() and len(report.not_believed) == 1
     assert "enter it by hand" in alarms()["doubt koreaexim"]
 
@@ -291,7 +293,7 @@ def test_the_wrong_pair_or_point_is_not_believed_even_at_first(server: Publisher
 def test_a_jump_is_not_believed_until_an_operator_enters_it(server: Publishers) -> None:
     operator = stories.make_operator(now=NOW)
     server.rates = {"2026-11-18": "1400", "2026-11-19": "1541", "2026-11-20": "1540"}
-    [report] = import_configured(now=NOW)
+    [report] = import_configured(clock=lambda: NOW)
     assert [(day, rate) for day, *_rest, rate in stored()] == [
         ("2026-11-18", "1400.0000"),
         ("2026-11-20", "1540.0000"),
@@ -302,30 +304,30 @@ def test_a_jump_is_not_believed_until_an_operator_enters_it(server: Publishers) 
 
     monday = NOW + timedelta(days=3)
     server.rates["2026-11-23"] = "1800"
-    import_configured(now=monday)
+    import_configured(clock=lambda: monday)
     assert "2026-11-23" in alarms()["doubt koreaexim"] and len(stored()) == 2
     publish_exchange_rate(
         rate=Decimal(1800), published_on=date(2026, 11, 23), source="manual", now=monday, actor=operator
     )
-    import_configured(now=monday)
+    import_configured(clock=lambda: monday)
     assert ("2026-11-23", "koreaexim", 1, "1800.0000") in stored() and not alarms()
 
 
 def test_a_correction_that_is_not_believed_is_an_alarm(server: Publishers) -> None:
-    import_configured(now=NOW)
+    import_configured(clock=lambda: NOW)
     server.rates["2026-11-20"] = "1800"
-    import_configured(now=NOW)
+    import_configured(clock=lambda: NOW)
     assert stored()[-1] == ("2026-11-20", "koreaexim", 1, "1393.5000") and "1,800 won" in alarms()["doubt koreaexim"]
 
 
 def test_the_next_source_is_asked_only_while_the_first_is_late(server: Publishers, settings: Settings) -> None:
     settings.EXCHANGE_RATE_SOURCES = ["koreaexim", "frankfurter"]
-    assert [report.source for report in import_configured(now=NOW)] == ["koreaexim"]
+    assert [report.source for report in import_configured(clock=lambda: NOW)] == ["koreaexim"]
     settings.KOREAEXIM_API_KEY = "revoked"
     holidays_later, late = NOW + timedelta(days=7), NOW + timedelta(days=11)
-    assert [report.source for report in import_configured(now=holidays_later)] == ["koreaexim"]
+    assert [report.source for report in import_configured(clock=lambda: holidays_later)] == ["koreaexim"]
     server.rates["2026-11-27"] = "1390"
-    reports = import_configured(now=late)
+    reports = import_configured(clock=lambda: late)
     assert [(report.source, bool(report.failure)) for report in reports] == [
         ("koreaexim", True),
         ("frankfurter", False),
@@ -344,7 +346,7 @@ def test_two_importers_at_once_write_once(server: Publishers) -> None:
     def run() -> None:
         start.wait()
         try:
-            rate_import.note_publications(report, publications, now=NOW)
+            rate_import.note_publications(report, publications, clock=lambda: NOW)
         except Exception as error:
             failures.append(error)
         finally:
@@ -371,7 +373,7 @@ def test_the_key_is_never_told(server: Publishers, settings: Settings, caplog: p
     output = StringIO()
     with pytest.raises(CommandError):
         call_command("import_exchange_rates", stdout=output)
-    import_configured(now=NOW)
+    import_configured(clock=lambda: NOW)
     told = output.getvalue() + caplog.text + " ".join(alarms().values()) + repr(source_named("koreaexim"))
     assert any(rate_server.KEY in path for path in server.asked) and rate_server.KEY not in told
 
@@ -411,10 +413,10 @@ def test_who_is_asked_if_nothing_else_is_said(said: dict[str, str], asked: str) 
 
 def test_a_source_that_is_asked_no_more_has_no_alarm(server: Publishers, settings: Settings) -> None:
     server.always = FAULTS["an error"]
-    import_configured(now=NOW)
+    import_configured(clock=lambda: NOW)
     assert alarms()
     settings.EXCHANGE_RATE_SOURCES = []
-    import_configured(now=NOW)
+    import_configured(clock=lambda: NOW)
     assert not alarms()
 
 
@@ -454,3 +456,43 @@ def test_a_recorded_answer_is_replayed(server: Publishers, tmp_path: Path) -> No
 )
 def test_weekdays_without_a_publication(last: str, today: str, weekdays: int) -> None:
     assert weekdays_between(date.fromisoformat(last), date.fromisoformat(today)) == weekdays
+
+
+def test_a_slow_answer_counts_from_when_it_was_known_not_from_when_it_was_asked_for(
+    server: Publishers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for seconds before the month began and answered after: what was charged meanwhile keeps its month's rate."""
+    asked = datetime(2026, 11, 30, 14, 59, 40, tzinfo=UTC)
+    answered = asked + timedelta(seconds=25)
+    times = [asked]
+
+    class Slow:
+        name = "koreaexim"
+
+        def fetch(self, first: date, last: date) -> list[Publication]:
+            times.append(answered)
+            return [Publication(published_on=date(2026, 11, 30), text="1390", rate=Decimal(1390))]
+
+    monkeypatch.setattr(rate_import, "configured_sources", lambda: [Slow()])
+    import_configured(clock=lambda: times[-1])
+    assert ExchangeRate.objects.get(published_on=date(2026, 11, 30)).created_at == answered
+
+
+def test_a_rate_counts_from_when_its_writers_turn_came(server: Publishers) -> None:
+    report, times = ImportReport("koreaexim", FRIDAY, FRIDAY), [NOW]
+    publication = Publication(published_on=FRIDAY, text="1390", rate=Decimal(1390))
+
+    def run() -> None:
+        try:
+            rate_import.note_publications(report, [publication], clock=lambda: times[-1])
+        finally:
+            connections.close_all()
+
+    writer = threading.Thread(target=run)
+    with transaction.atomic(using="system"):
+        wait_for_other_publishers()
+        writer.start()
+        writer.join(timeout=1)
+        times.append(NOW + timedelta(minutes=1))
+    writer.join()
+    assert [row.created_at for row in report.stored] == [NOW + timedelta(minutes=1)]

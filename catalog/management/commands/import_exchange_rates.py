@@ -42,17 +42,16 @@ class Command(BaseCommand):
     def _import(
         self, *, source: str | None, first: date | None, last: date | None, file: Path | None
     ) -> list[ImportReport]:
-        now = timezone.now()
         if source is None:
             if first or last or file:
                 raise CommandError("Name the --source that --from, --to and --file are about.")
-            return import_configured(now=now)
+            return import_configured(clock=timezone.now)
         if file is not None:
             first, last = first or last, last or first
-        _check_range(first, last or timezone.localdate(now))
+        _check_range(first, last or timezone.localdate())
         chosen = source_named(source)
         asked = chosen if file is None else Recorded(chosen, _read(file))
-        return [import_from(asked, now=now, first=first, last=last)]
+        return [import_from(asked, clock=timezone.now, first=first, last=last)]
 
     def _print(self, report: ImportReport) -> None:
         self.stdout.write(f"{report.source}, {report.first.isoformat()} to {report.last.isoformat()}")
