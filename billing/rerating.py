@@ -36,6 +36,7 @@ def rerate(
     """Correct the period by the price book of now. `model_id` narrows an open one; a proposal is for the whole invoice.
 
     Again, or twice at once, it changes nothing. A period that closes meanwhile is proposed for the rest.
+    Raises PricesTooNew.
     """
     try:
         outcome = rerate_period(

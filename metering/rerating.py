@@ -3,6 +3,8 @@
 What was charged stays; each event whose amount or cost would be another gets a reversal and a replacement (`reversing.py`), page by
 page, so that stopping half-way is harmless and running again goes on. An event that has no rate any more is left as it is:
 an unknown price never becomes 0. Of a closed period nothing is changed; billing proposes a credit note.
+
+A run right after a correction would miss what other processes still charge without it, so it is refused until all have seen it.
 """
 
 from collections.abc import Sequence
@@ -10,12 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
+from math import ceil
 from uuid import UUID
 
 from accounts.audit_log import write_audit_entry
 from accounts.models import Organization, User
 from accounts.tenancy import tenant_scope
 from catalog import price_book
+from catalog.last_change import time_until_seen
 from ledger.event_ids import first_id_at
 from ledger.periods import lock_if_open
 from ledger.retrying import with_retries
@@ -27,6 +31,10 @@ from pricing.exact import ZERO, exact_sum
 
 class PeriodClosed(Exception):
     """A closed period is invoiced: what was charged in it is corrected by a credit note."""
+
+
+class PricesTooNew(Exception):
+    """Other processes may still charge without the newest price, markup or exchange rate. The message tells how long."""
 
 
 @dataclass(slots=True)
@@ -57,12 +65,18 @@ def rerate_period(
     now: datetime,
     progress: Progress = lambda looked_at, of: None,
 ) -> Outcome:
-    """Correct the open period by the price book as it is now, a transaction a page; audited. Raises PeriodClosed.
+    """Correct the open period by the price book as it is now, a transaction a page; audited. Raises PeriodClosed, PricesTooNew.
 
     Again, or twice at once, it changes nothing.
     """
     outcome = Outcome()
     price_book.refresh()
+    left = time_until_seen(now=now)
+    if left:
+        raise PricesTooNew(
+            f"a price, markup or exchange rate is so new that some processes charge without it: "
+            f"try again in {ceil(left.total_seconds())} s"
+        )
     with tenant_scope([organization.pk]):
         spans = doubtful_spans(organization_id=organization.pk, period_id=period_id, model_id=model_id)
     for span in spans:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+import time_machine
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connections
 
@@ -187,13 +188,27 @@ def test_the_command_corrects_open_months_and_proposes_for_closed_ones(
     assert "1 corrected  -1650.0000165 KRW before VAT" in told and "Nothing was written" in told
     assert proposals() == []
 
-    call_command("rerate", *month, "--reason", "corrected", "--by", cast.operator.email)
+    with time_machine.travel(END):
+        call_command("rerate", *month, "--reason", "corrected", "--by", cast.operator.email)
     told = capsys.readouterr().out
     assert "credit note proposed for" in told and "-3630 KRW with VAT" in told
     assert proposals()[0].created_by == cast.operator
-    call_command("rerate", *month, "--reason", "corrected", "--organization", "globex")
+    with time_machine.travel(END):
+        call_command("rerate", *month, "--reason", "corrected", "--organization", "globex")
     assert "0 corrected" in capsys.readouterr().out
     call_command("audit")
+
+
+def test_the_command_waits_until_every_process_has_seen_the_correction(
+    cast: stories.Cast, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    correct_price("0.00000003")
+    with time_machine.travel(NOON + timedelta(seconds=3), tick=False) as clock:
+        monkeypatch.setattr(time, "sleep", clock.shift)
+        call_command("rerate", "--period", "2026-11", "--reason", "corrected")
+    told = capsys.readouterr()
+    assert "waiting 7 s" in told.err
+    assert "2 corrected" in told.out
 
 
 @pytest.mark.parametrize(

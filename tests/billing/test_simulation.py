@@ -25,7 +25,7 @@ from catalog import price_book
 from catalog.hypothetical_prices import Hypothesis, Implausible
 from catalog.markups import set_markup
 from catalog.models import LanguageModel
-from catalog.publishing import publish_cost_price
+from catalog.publishing import LEAD, publish_cost_price
 from ledger.models import BillingPeriod
 from ledger.periods import month_bounds
 from metering.rerating import rerate_period
@@ -170,7 +170,7 @@ def test_what_was_taken_back_is_taken_back_in_the_simulation_too(cast: stories.C
         period_id=period_of(cast.acme).pk,
         reason="wrong",
         actor=None,
-        now=NOON,
+        now=NOON + LEAD,
     )
     found = simulate(cast.acme, Hypothesis(prices={DEVSTRAL: sheet_of(BANDED)}))
     assert found.events_read == 6

@@ -35,7 +35,7 @@ def correct(*options: str, since: str = SINCE.isoformat()) -> None:
 
 
 def rerate() -> None:
-    with time_machine.travel(NOON, tick=False):
+    with time_machine.travel(NOON + timedelta(hours=2), tick=False):
         call_command("rerate", "--period", "2026-11", "--reason", "mistyped")
 
 

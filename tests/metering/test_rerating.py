@@ -16,15 +16,16 @@ from billing.invoicing import close_period
 from billing.sellers import set_seller
 from billing.usage_lines import usage_lines
 from catalog import price_book
+from catalog.exchange_rates import publish_exchange_rate
 from catalog.markups import set_markup
 from catalog.models import LanguageModel
-from catalog.publishing import delist, publish_cost_price
+from catalog.publishing import LEAD, delist, publish_cost_price
 from ledger.models import Balance, BillingPeriod, SpendLimit
 from ledger.periods import month_bounds
 from metering import repricing, rerating, reversing
 from metering.limiting import set_limit
 from metering.models import EventKind, UsageEvent, UsageRollup
-from metering.rerating import rerate_period
+from metering.rerating import PricesTooNew, rerate_period
 from metering.reversing import Correction, NotReversible, reverse
 from pricing.exact import exact_sum
 from pricing.openrouter_pricing import parse_openrouter_pricing
@@ -37,6 +38,8 @@ WON_A_CALL = Decimal("0.099")
 A_WEEK_AGO = NOON - timedelta(days=7)
 UNSHRUNK = (Phase.explicit, Phase.reuse, Phase.generate)
 """Each example fills a database, so making a failing one smaller would take minutes."""
+SEEN = NOON + LEAD
+"""By then every process has seen what was corrected at noon."""
 REASON = "the upstream had lowered its price"
 
 
@@ -69,7 +72,7 @@ def period_of(company: stories.Company, at: datetime = NOON) -> BillingPeriod:
     )
 
 
-def rerate(company: stories.Company, at: datetime = NOON, now: datetime = NOON, **options: object) -> rerating.Outcome:
+def rerate(company: stories.Company, at: datetime = NOON, now: datetime = SEEN, **options: object) -> rerating.Outcome:
     return rerate_period(
         organization=company.organization,
         period_id=period_of(company, at).pk,
@@ -113,6 +116,24 @@ def test_a_corrected_price_reverses_the_charge_and_makes_it_anew(cast: stories.C
     assert entry.detail["reason"] == REASON
     assert (entry.detail["events"], Decimal(entry.detail["change"])) == (1, -WON_A_CALL / 2)
     call_command("audit")
+
+
+def test_a_correction_is_waited_for_that_others_may_not_have_seen(cast: stories.Cast) -> None:
+    """They charge from memory for a few seconds, and a run that is over by then would never look at it."""
+    use(cast.acme.organization, at=NOON)
+    correct_price("0.00000002")
+    with pytest.raises(PricesTooNew, match="try again in 1 s"):
+        rerate(cast.acme, now=SEEN - timedelta(milliseconds=500))
+    assert unbilled(cast.acme) == WON_A_CALL
+    assert rerate(cast.acme, now=SEEN).corrected == 1
+
+    set_markup(markup=Decimal("0.21"), effective_from=A_WEEK_AGO, now=SEEN)
+    with pytest.raises(PricesTooNew):
+        rerate(cast.acme, now=SEEN)
+    tomorrow = NOON + timedelta(days=1)
+    publish_exchange_rate(rate=Decimal(1400), published_on=NOON.date(), source="test", now=tomorrow)
+    with pytest.raises(PricesTooNew, match="try again in 10 s"):
+        rerate(cast.acme, now=tomorrow)
 
 
 def test_what_was_charged_before_the_correction_begins_or_for_other_models_stays(cast: stories.Cast) -> None:

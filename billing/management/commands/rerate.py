@@ -1,7 +1,9 @@
 """`manage.py rerate --period 2026-11 --reason "…"`: charge a month anew where a price was dated back or corrected."""
 
+import time
 from argparse import ArgumentParser
 from decimal import Decimal
+from math import ceil
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -12,6 +14,9 @@ from billing import cycle, rerating
 from billing.cycle import DuePeriod
 from billing.rerating import Rerated
 from catalog import price_book
+from catalog.last_change import time_until_seen
+from catalog.publishing import LEAD
+from metering.rerating import PricesTooNew
 from pricing.exact import EXACT
 from pricing.plain_text import plain
 
@@ -41,6 +46,8 @@ class Command(BaseCommand):
         periods = _periods(options["period"], options["organization"])
         if not periods:
             self.stdout.write(f"Nothing was charged in {options['period']}.")
+        elif not options["dry_run"]:
+            self._wait_until_seen()
         for period in periods:
             organization = Organization.objects.using("system").get(pk=period.organization_id)
             if options["dry_run"]:
@@ -48,18 +55,35 @@ class Command(BaseCommand):
                     organization=organization, period_id=period.period_id, model_id=model_id, progress=self._show
                 )
             else:
-                found = rerating.rerate(
-                    organization=organization,
-                    period_id=period.period_id,
-                    model_id=model_id,
-                    reason=options["reason"].strip(),
-                    actor=actor,
-                    now=timezone.now(),
-                    progress=self._show,
-                )
+                found = self._rerate(organization, period, model_id, options["reason"].strip(), actor)
             self.stdout.write(_told(organization, found, dry_run=options["dry_run"]))
         if options["dry_run"]:
             self.stdout.write("Nothing was written.")
+
+    def _rerate(
+        self, organization: Organization, period: DuePeriod, model_id: int | None, reason: str, actor: User | None
+    ) -> Rerated:
+        try:
+            return rerating.rerate(
+                organization=organization,
+                period_id=period.period_id,
+                model_id=model_id,
+                reason=reason,
+                actor=actor,
+                now=timezone.now(),
+                progress=self._show,
+            )
+        except PricesTooNew as error:
+            raise CommandError(f"{organization.slug}: {error}") from None
+
+    def _wait_until_seen(self) -> None:
+        """Until no process charges without the correction any more, which it never does for longer than the lead."""
+        left = min(time_until_seen(now=timezone.now()), LEAD)
+        if left:
+            self.stderr.write(
+                f"waiting {ceil(left.total_seconds())} s until every process has seen the newest price", style_func=str
+            )
+            time.sleep(left.total_seconds())
 
     def _show(self, looked_at: int, of: int) -> None:
         """On a terminal, one line that changes."""
