@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Sum
 
 from accounts.audit_log import write_audit_entry
@@ -102,7 +103,10 @@ def _close_period(organization_id: int, period_id: int, now: datetime) -> Invoic
 
 
 def reissue_invoice(*, organization_id: int, period_id: int, now: datetime, actor: User | None) -> Invoice:
-    """Invoice a closed period anew after its invoice was voided, with today's details of seller and buyer. Raises StillLive."""
+    """Invoice a closed period anew after its invoice was voided, with today's details of seller and buyer. Raises StillLive.
+
+    Once it is committed its PDF is asked for, which its mail waits for.
+    """
     with tenant_scope([organization_id]):
         organization = Organization.objects.get(pk=organization_id)
         period = BillingPeriod.objects.select_for_update().for_organization(organization).get(pk=period_id)
@@ -114,6 +118,7 @@ def reissue_invoice(*, organization_id: int, period_id: int, now: datetime, acto
         write_audit_entry(
             action="invoice.reissued", target=invoice.number, organization=organization, actor=actor, now=now
         )
+        transaction.on_commit(lambda: _ring(invoice), robust=True)
         return invoice
 
 
@@ -150,6 +155,12 @@ def void_invoice(*, organization_id: int, invoice_id: UUID, reason: str, now: da
             detail={"reason": reason},
         )
     return invoice
+
+
+def _ring(invoice: Invoice) -> None:
+    from billing import tasks  # which run the steps of this module
+
+    tasks.ring(tasks.render_document, organization_id=invoice.organization_id, invoice_id=str(invoice.pk))
 
 
 def _live_invoice(period: BillingPeriod) -> Invoice | None:

@@ -57,7 +57,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "tiles": [
             unrated_tile(),
             holds_tile(),
-            *invoice_tiles(),
+            *invoice_tiles(now),
             *mail_tiles(),
             *processor_tiles(),
             *price_tiles(now),
@@ -94,11 +94,11 @@ def holds_tile() -> Tile:
     )
 
 
-def invoice_tiles() -> list[Tile]:
+def invoice_tiles(now: datetime) -> list[Tile]:
     open_ones = Invoice.objects.filter(status=Invoice.Status.OPEN)
     return [
         _due(_("Open invoices"), open_ones, url=list_of(Invoice, "status=open"), tone=""),
-        _due(_("Overdue invoices"), overdue(open_ones), url=list_of(Invoice, "overdue=yes"), tone="danger"),
+        _due(_("Overdue invoices"), overdue(open_ones, now=now), url=list_of(Invoice, "overdue=yes"), tone="danger"),
     ]
 
 

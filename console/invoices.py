@@ -1,21 +1,29 @@
 """Invoices with their lines, documents, mails and payments. A final one can be voided and its period invoiced anew."""
 
+from datetime import datetime
+from functools import reduce
+from operator import or_
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import TaxTreatment
+from billing.invoice_queries import is_overdue
 from billing.models import Document, Invoice, InvoiceLine, OutboxMail, Payment
 from console.figures import count_column, figure, money_column, named, percent_column
 from console.money import CUSTOMER, payment_failure, payment_status
 from console.payment_deeds import open_attempt
-from console.read_only import ReadOnlyAdmin, ReadOnlyInline, linked, raw_column, state_column
+from console.read_only import ReadOnlyAdmin, ReadOnlyInline, linked, raw_column
 from console.site import site
+from ledger.models import BillingPeriod
 from metering.token_labels import TOKEN_CLASSES
 from pricing.tokens import TokenClass
 
@@ -32,12 +40,31 @@ class Overdue(admin.SimpleListFilter):
         return [("yes", _("Overdue"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> QuerySet[Invoice]:
-        return overdue(queryset) if self.value() == "yes" else queryset
+        return overdue(queryset, now=timezone.now()) if self.value() == "yes" else queryset
 
 
-def overdue(invoices: QuerySet[Invoice]) -> QuerySet[Invoice]:
-    """Those that should have been paid before today."""
-    return invoices.filter(status=Invoice.Status.OPEN, due_on__lt=timezone.localdate())
+def overdue(invoices: QuerySet[Invoice], *, now: datetime) -> QuerySet[Invoice]:
+    """Those that should have been paid before today, in the zone of their period: what `is_overdue` says of each."""
+    zones = BillingPeriod.objects.order_by().values_list("zone", flat=True).distinct()
+    late = [Q(period__zone=zone, due_on__lt=now.astimezone(ZoneInfo(zone)).date()) for zone in zones]
+    return invoices.filter(reduce(or_, late, Q(pk=None)), status=Invoice.Status.OPEN)
+
+
+def status_in_words(invoice: Invoice) -> Any:
+    """As the customer reads it: an open one is overdue after its last day."""
+    return _("Overdue") if is_overdue(invoice, now=timezone.now()) else invoice.get_status_display()
+
+
+def status_state(invoice: Invoice) -> Any:
+    tone = "danger" if is_overdue(invoice, now=timezone.now()) else TONES.get(invoice.status, "plain")
+    return format_html('<span class="state state-{}">{}</span>', tone, status_in_words(invoice))
+
+
+def pdf(invoice: Invoice) -> Any:
+    if invoice.documents.exists():
+        address = reverse("admin:invoice_pdf", args=[invoice.pk])
+        return format_html('<a class="text-link" href="{}">{}</a>', address, gettext("Open the PDF"))
+    return gettext("It is being made. The invoice is mailed as soon as it is there.")
 
 
 class Lines(ReadOnlyInline):
@@ -97,7 +124,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
     list_display = (
         "number",
         CUSTOMER,
-        state_column(_("Status"), TONES),
+        named("status_state", _("Status"), status_state, order="status"),
         "issued_on",
         "due_on",
         money_column("subtotal", _("Supply value")),
@@ -107,7 +134,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
     )
     list_filter = ("status", Overdue, "currency", "organization")
     search_fields = ("number", "organization__name", "organization__slug")
-    list_select_related = ("organization",)
+    list_select_related = ("organization", "period")
     date_hierarchy = "issued_on"
     ordering = ("-finalized_at",)
     inlines = (Lines, Documents, Mails, Payments)
@@ -118,7 +145,8 @@ class InvoiceAdmin(ReadOnlyAdmin):
                 "fields": (
                     "number",
                     CUSTOMER,
-                    "status",
+                    named("status_in_words", _("Status"), status_in_words),
+                    named("pdf", _("PDF"), pdf),
                     linked(
                         "of_period",
                         _("billing period"),

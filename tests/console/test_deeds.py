@@ -2,6 +2,7 @@
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 from django.test import Client
@@ -9,11 +10,13 @@ from django.urls import reverse
 
 from accounts.models import Organization
 from billing import document_files
+from billing.invoice_queries import is_overdue
 from billing.models import Document, Invoice, Payment
 from catalog.models import CostPrice, ExchangeRate, LanguageModel, MarkupRule
 from console.months import ZONE
+from console.read_only import address_of
 from ledger.balances import available
-from ledger.models import Balance, CreditGrant
+from ledger.models import Balance, BillingPeriod, CreditGrant
 from metering.models import UnratedUsage, UsageEvent
 from metering.unrated import rate_waiting
 from tests import stories
@@ -208,15 +211,24 @@ class TestStanding:
 
 
 class TestInvoices:
-    def test_void_and_issue_anew(self, invoice: Invoice, operator: Client, cast: Cast) -> None:
+    def test_void_and_issue_anew(
+        self, invoice: Invoice, operator: Client, cast: Cast, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         carry_out(operator, reverse("admin:void_invoice", args=[invoice.pk]), {"reason": "Wrong address"})
         invoice.refresh_from_db()
         assert invoice.status == "void" and invoice.void_reason == "Wrong address"
         assert audited("invoice.voided", cast).target == invoice.number
         again = operator.post(reverse("admin:void_invoice", args=[invoice.pk]), {"reason": "x", "confirm": "1"})
         assert again.status_code == 422
+        rung: list[dict[str, object]] = []
+        monkeypatch.setattr("billing.tasks.render_document.apply_async", lambda kwargs, **_options: rung.append(kwargs))
         carry_out(operator, reverse("admin:reissue_invoice", args=[invoice.pk]), {})
         fresh = Invoice.objects.get(status="open")
+        assert rung == [{"organization_id": fresh.organization_id, "invoice_id": str(fresh.pk)}], (
+            "its PDF does not wait"
+        )
+        detail = operator.get(reverse("admin:billing_invoice_change", args=[fresh.pk])).content.decode()
+        assert "It is being made." in detail
         assert fresh.total == invoice.total and fresh.number != invoice.number
         assert audited("invoice.reissued", cast).target == fresh.number
         assert operator.post(reverse("admin:reissue_invoice", args=[invoice.pk]), {"confirm": "1"}).status_code == 422
@@ -274,3 +286,21 @@ class TestInvoices:
         assert answer.content == content and answer["Content-Type"] == "application/pdf"
         document_files.write(path, b"something else")
         assert operator.get(address).status_code == 404
+
+
+def test_an_invoice_is_overdue_here_by_the_customers_rule(
+    invoice: Invoice, operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half an hour after its last day is over in Seoul, it is not over yet in Honolulu."""
+    day = invoice.due_on + timedelta(days=1)
+    at = datetime(day.year, day.month, day.day, 0, 30, tzinfo=ZONE)
+    monkeypatch.setattr("console.invoices.timezone", SimpleNamespace(now=lambda: at))
+    operator.cookies["invoicedream_language"] = "ko"
+    for zone, words in (("Asia/Seoul", "연체"), ("Pacific/Honolulu", "미납")):
+        BillingPeriod.objects.filter(pk=invoice.period_id).update(zone=zone)
+        shown = Invoice.objects.select_related("period").get()
+        assert is_overdue(shown, now=at) == (words == "연체")
+        for address in (reverse("admin:billing_invoice_changelist"), address_of(shown)):
+            assert f">{words}<" in "".join(operator.get(address).content.decode().split()), address
+        listed = operator.get(reverse("admin:billing_invoice_changelist"), {"overdue": "yes"})
+        assert listed.context["cl"].result_count == (words == "연체")
