@@ -7,9 +7,11 @@ from typing import Any
 from allauth.account.adapter import DefaultAccountAdapter
 from django.conf import settings
 from django.contrib import messages
+from django.core.mail import EmailMessage
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
+from accounts.mail_message import with_whole_subject
 from accounts.mail_sender import mail_sender
 
 logger = logging.getLogger(__name__)
@@ -23,6 +25,9 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def get_from_email(self) -> str:
         return mail_sender()
+
+    def render_mail(self, *args: Any, **kwargs: Any) -> EmailMessage:
+        return with_whole_subject(super().render_mail(*args, **kwargs))
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """Send at once. If the mail server does not answer, the account stands all the same, and the person is told what to do."""

@@ -16,12 +16,13 @@ from uuid import UUID
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.mail import get_connection
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.validators import validate_email
 from django.utils import translation
 
 from accounts.invitations import is_open
+from accounts.mail_message import Mail
 from accounts.mail_sender import mail_sender
 from accounts.tenancy import tenant_scope
 from billing import documents, outbox
@@ -128,14 +129,14 @@ def _deliver(connection: BaseEmailBackend, organization_id: int, mail_id: UUID |
     return OutboxMail.Status.SENT
 
 
-def _message(mail: OutboxMail, connection: BaseEmailBackend, *, now: datetime) -> EmailMultiAlternatives:
+def _message(mail: OutboxMail, connection: BaseEmailBackend, *, now: datetime) -> Mail:
     with tenant_scope([mail.organization_id]):
         mail = OutboxMail.objects.select_related("organization", "invoice__period").get(pk=mail.pk)
         _refuse_hopeless(mail, now=now)
         letter = compose(mail)
     with translation.override(mail.language):
         sender = mail_sender()
-    message = EmailMultiAlternatives(
+    message = Mail(
         subject=letter.subject,
         body=letter.text,
         from_email=sender,
