@@ -49,7 +49,9 @@ class DatedPriceAnswer(PriceListAnswer):
         child=serializers.ChoiceField(choices=[change.value for change in Change]),
         help_text="What differs from the price before.",
     )
-    cost_table = serializers.CharField(help_text="Whose price list the cost is from.")
+    cost_table = serializers.CharField(
+        help_text="Whose list the cost is from. All origins are those at `since`, or at the moment that `at` asks for."
+    )
     cost_price_id = serializers.IntegerField(help_text="The version of the upstream price.")
     currency = serializers.CharField()
     markup = serializers.CharField(allow_null=True, help_text="A fraction of cost: 0.1 is 10 %.")

@@ -1,7 +1,8 @@
 """What a model cost since when, on the terms of whoever asks: a row for every change of upstream price, markup or exchange rate.
 
-Answered from the price book's memory, by the same look-ups that price a call. A model that moved from one cost table to another
-shows the former's prices up to the day on which the latter's begin.
+Answered from the price book's memory, by the same look-ups that price a call. What was published anew with the same value is no
+row: a row names the publications that it began with, and `price_at` those of its moment. A model that moved from one cost table to
+another shows the former's prices up to the day on which the latter's begin.
 """
 
 from bisect import bisect_right
@@ -106,7 +107,8 @@ def price_at(*, terms: price_book.Terms, model: ModelEntry, at: datetime, now: d
     row = history[position - 1]
     if row.sheet is None:
         raise NotOnTheList(f"{model.slug} was off the price list then, since {row.since.isoformat()}")
-    return row
+    then = _row(price_book.current(), terms, model, _listings(price_book.current(), model), at)
+    return replace(then, since=row.since, until=row.until, changes=row.changes)
 
 
 Listing = tuple[int, Dated[PriceSheet | None]]
@@ -178,14 +180,14 @@ def _row(
 
 
 def _changes(before: DatedPrice | None, row: DatedPrice) -> tuple[Change, ...]:
-    """What tells two rows apart; nothing if they are the same price."""
+    """What tells two rows apart; nothing if they are the same price, whichever publication of it."""
     if row.sheet is None:
         return () if before is None or before.sheet is None else (Change.DELISTED,)
     if before is None or before.sheet is None:
         return (Change.LISTED,)
     found = {
-        Change.COST: before.cost_price_id != row.cost_price_id,
-        Change.MARKUP: before.markup_rule_id != row.markup_rule_id,
-        Change.EXCHANGE_RATE: before.exchange != row.exchange,
+        Change.COST: before.sheet != row.sheet,
+        Change.MARKUP: before.markup != row.markup,
+        Change.EXCHANGE_RATE: (before.exchange and before.exchange.rate) != (row.exchange and row.exchange.rate),
     }
     return tuple(change for change, differs in found.items() if differs)

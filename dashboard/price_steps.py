@@ -39,6 +39,7 @@ class HistoryRow:
     """A dated price as the table shows it. `lines` are input and output, `more` what else the upstream lists."""
 
     price: DatedPrice
+    is_first: bool
     table: str
     lines: Sequence[PriceLine]
     more: Sequence[PriceLine]
@@ -50,7 +51,7 @@ class HistoryRow:
 
     @property
     def changes(self) -> list[Promise]:
-        return [CHANGES[change] for change in self.price.changes]
+        return [_("First price")] if self.is_first else [CHANGES[change] for change in self.price.changes]
 
     @property
     def source(self) -> str:
@@ -64,7 +65,7 @@ def history_part(request: HttpRequest, model: ModelEntry, reader: Reader, *, now
     page = page_of(request, history[::-1], size=ROWS)
     links = page_links(request, page)
     return {
-        "history": [_row(price, tables) for price in page],
+        "history": [_row(price, tables, is_first=price is history[0]) for price in page],
         "history_page": page,
         "history_links": {name: f"{address}#history" for name, address in links.items() if address},
         "currency": reader.buyer.terms.currency,
@@ -84,11 +85,12 @@ def tombstone_of(model: ModelEntry, *, at: datetime) -> datetime | None:
     return price.since if price and price.value is None else None
 
 
-def _row(price: DatedPrice, tables: Mapping[int, str]) -> HistoryRow:
+def _row(price: DatedPrice, tables: Mapping[int, str], *, is_first: bool) -> HistoryRow:
     lines = price_lines(price.unit_costs, price)
     overrides = price.sheet.overrides if price.sheet else ()
     return HistoryRow(
         price=price,
+        is_first=is_first,
         table=tables[price.cost_table_id],
         lines=[line for line in lines if line.token_class in MAIN_CLASSES],
         more=[line for line in lines if line.token_class not in MAIN_CLASSES],

@@ -79,21 +79,36 @@ def test_a_month_brings_its_exchange_rate_and_a_day_for_who_is_billed_daily(cast
         recorded = datetime(day.year, day.month, day.day, 3, tzinfo=UTC)
         publish_exchange_rate(rate=Decimal(rate), published_on=day, source="test", now=recorded)
     stories.make_model("acme-labs/new", now=NOON, since=datetime(2026, 10, 31, tzinfo=UTC))
-    monthly = history(model="acme-labs/new")
+    monthly = history(model="acme-labs/new", now=NOON + 10 * DAY)
     assert [(row.since.astimezone(stories.SEOUL).date(), row.changes) for row in monthly] == [
         (date(2026, 10, 31), (Change.LISTED,)),
-        (date(2026, 11, 1), (Change.EXCHANGE_RATE,)),
-    ]
+        (date(2026, 12, 1), (Change.EXCHANGE_RATE,)),
+    ], "November's rate is October's"
     terms = price_book.Terms(
         organization_id=None, currency="KRW", exchange_policy=ExchangePolicy.DAILY, zone="Asia/Seoul"
     )
     daily = history(terms, model="acme-labs/new")
     assert [(row.since.astimezone(stories.SEOUL).isoformat(), row.exchange and row.exchange.rate) for row in daily] == [
         ("2026-10-31T09:00:00+09:00", 1500),
-        ("2026-11-01T00:00:00+09:00", 1500),
         ("2026-11-06T00:00:00+09:00", 1400),
         ("2026-11-21T00:00:00+09:00", 1450),
     ]
+
+
+def test_the_same_value_published_anew_is_no_change_and_yet_named_for_its_time(cast: stories.Cast) -> None:
+    start = datetime(2026, 10, 30, tzinfo=UTC)
+    stories.make_model("acme-labs/new", now=NOON, since=start)
+    set_markup(markup=Decimal("0.10"), effective_from=NOON - 3 * DAY, now=NOON, provider_slug="acme-labs")
+    [row] = history(model="acme-labs/new")
+    assert (row.since, row.until, row.changes) == (start, None, (Change.LISTED,))
+    entry = price_book.find_model("acme-labs/new")
+    first, last = (
+        price_at(terms=price_book.PUBLIC_TERMS, model=entry, at=at, now=NOON) for at in (start, NOON - 2 * DAY)
+    )
+    assert (first.since, first.until) == (last.since, last.until) == (start, None)
+    assert first.markup_rule_id != last.markup_rule_id
+    assert first.exchange and last.exchange and first.exchange.published_on < last.exchange.published_on
+    assert first.unit_prices(first.unit_costs) == last.unit_prices(last.unit_costs)
 
 
 def test_an_organization_sees_its_own_terms_and_nobody_elses(cast: stories.Cast) -> None:

@@ -103,7 +103,7 @@ def test_price_history_and_conditions(browse: Browse) -> None:
     page = history_of(browse().get("/models/google-gemini-2.5-pro"))
     in_force, before = page.index("2026-11-21 12:00 in force"), page.index("2026-06-25 12:00")
     assert "upstream cost $1.250 $10.000 10% ₩1,500 example rate, 2026-10-31 ₩2,062.5 ₩16,500" in page[in_force:before]
-    assert "on the list $1.000 $10.000 10% – – – " in page[before:], "no exchange rate was known in June"
+    assert "First price $1.000 $10.000 10% – – – " in page[before:], "no exchange rate was known in June"
     assert "Prompts over 200,000 tokens Input tokens $2.500 → ₩4,125 Output tokens $15.000 → ₩24,750" in page[in_force:]
 
 
@@ -228,7 +228,7 @@ def test_history_outlives_a_change_of_the_price_list(browse: Browse) -> None:
     own, gone, first = (page.index(text) for text in ("2026-10-24 12:00", "2026-10-23 12:00", "2026-06-25 12:00"))
     assert "Self-hosted · #3 on the list $0.030 $0.030 10% ₩1,500" in page[own:gone]
     assert "off the list Off the upstream's list: calls were refused." in page[gone:first]
-    assert "OpenRouter · #1 on the list $0.040 $0.040" in page[first:]
+    assert "OpenRouter · #1 First price $0.040 $0.040" in page[first:]
     assert "This model is no longer sold" not in text_of(answer)
 
 
@@ -273,7 +273,7 @@ def test_a_long_history_has_pages_and_charts_of_all_of_it(browse: Browse) -> Non
     assert len(last.context["price_steps"]) == len(first.context["price_steps"]) > 24
     assert text_of(first).count("Upstream cost, $ / 1M") == 1
     assert (
-        'aria-label="Our price, VAT excluded / 1M: 28 changes; now: Input ₩39,600, Output ₩82,500"'
+        'aria-label="Our price, VAT excluded / 1M: 25 changes; now: Input ₩39,600, Output ₩82,500"'
         in first.content.decode()
     )
 
