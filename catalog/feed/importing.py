@@ -102,7 +102,7 @@ def import_snapshot(
             since = effective_from or max(now, feed.imported_at or now) + LEAD
             known = load_known(cost_table, at=since)
             found = _judge(snapshot, known)
-            check_moment(cost_table, found, known, since=since, now=now)
+            check_moment(cost_table, found, known, since=since, now=now, approve=approve)
             outcome = _write(feed, snapshot, found, known, origin, since, now, actor, approve)
             outcomes.remember_import(
                 feed,

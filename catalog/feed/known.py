@@ -28,12 +28,20 @@ def load_known(cost_table: CostTable, *, at: datetime) -> Known:
     )
 
 
-def check_moment(cost_table: CostTable, found: Comparison, known: Known, *, since: datetime, now: datetime) -> None:
+def check_moment(
+    cost_table: CostTable, found: Comparison, known: Known, *, since: datetime, now: datetime, approve: bool
+) -> None:
     """No second price at one moment, and none dated back over what was charged. Raises SnapshotRefused.
+
+    With `approve`, prices in doubt change too, and models that the list lacks end.
 
     Whether usage was charged at a price shows in its applied rates; not when, so any of them forbids going back.
     """
-    changing = [change.model.pk for change in found.changed if change.model]
+    changing = {change.model.pk for change in found.changed if change.model}
+    if approve:
+        changing |= {doubtful.model.pk for doubtful in found.doubtful if doubtful.model}
+        waiting = [entry for entry in found.repeated if entry.status == QuarantinedPrice.Status.OPEN]
+        changing |= {entry.language_model_id for entry in waiting if entry.language_model_id}
     prices = CostPrice.objects.using("system").filter(cost_table=cost_table, language_model__in=changing)
     if prices.filter(effective_from=since).exists():
         raise SnapshotRefused(f"Other prices begin at {since.isoformat()}, this very moment. Choose another one.")

@@ -332,6 +332,24 @@ class TestTime:
         assert row_counts()["CostPrice"] == before
         assert import_list(changed, now=LATER).counts["changed"] == 1
 
+    @pytest.mark.parametrize("pricing", [{"prompt": "0.00001", "completion": "0.00002"}, None], ids=["dearer", "gone"])
+    @pytest.mark.parametrize("waits_already", [False, True], ids=["new doubt", "waiting doubt"])
+    def test_nor_when_what_is_in_doubt_is_approved_with_the_list(
+        self, pricing: dict[str, str] | None, waits_already: bool
+    ) -> None:
+        cast = stories.meet_the_cast(now=NOON)
+        devstral = item(stories.DEVSTRAL, stories.DEVSTRAL_PRICE)
+        import_list(item("maker/one"), devstral, now=NOON)
+        price_book.forget()
+        stories.use(cast.acme.organization, at=NOON + 2 * HOUR, model="maker/one")
+        told = [devstral] if pricing is None else [item("maker/one", pricing), devstral]
+        if waits_already:
+            import_list(*told, now=NOON + 3 * HOUR)
+        with pytest.raises(SnapshotRefused, match="was charged"):
+            import_list(*told, now=NOON + 4 * HOUR, effective_from=LATER, approve=True)
+        assert len(sheets_of("maker/one")) == 1
+        assert import_list(*told, now=NOON + 4 * HOUR, approve=True).approved == 1
+
     def test_a_first_price_reaches_back_to_the_usage_that_waits_for_it(self) -> None:
         acme = stories.meet_the_cast(now=NOON).acme
         early = NOON - timedelta(hours=3)
