@@ -17,10 +17,9 @@ from catalog.exchange_rates import publish_exchange_rate
 from catalog.markups import SellsBelowCost, sells_below_cost
 from catalog.models import CostPrice, ExchangeRate, LanguageModel, MarkupRule
 from catalog.price_sheets import sheet_to_json
+from catalog.publishing import CORRECTION
 from catalog.rate_history import BY_HAND
 from pricing.bands import PriceSheet
-
-ORIGIN = "correction"
 
 
 class NotACorrection(ValueError):
@@ -56,7 +55,7 @@ def correct_cost_price(
             effective_from=effective_from,
             revision=_next_revision(rows, effective_from),
             raw=stored,
-            origin=ORIGIN,
+            origin=CORRECTION,
             created_at=now,
         )
         write_audit_entry(

@@ -17,8 +17,10 @@ from pricing.bands import PriceSheet
 
 LEAD = timedelta(seconds=10)
 """Every process has seen a change of the tables by then, so all of them price by it from the same moment on."""
-BY_HAND = "console"
-"""The origin of a price that an operator entered."""
+BY_HAND, CORRECTION = "console", "correction"
+"""The origins of prices that an operator entered: from then on, or dated back."""
+FROM_OPERATORS = frozenset({BY_HAND, CORRECTION})
+"""What no list may overrule unseen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from catalog.feed.snapshot import FeedEntry, Snapshot, SnapshotRefused
 from catalog.listing import page_slug_of
 from catalog.models import LanguageModel, QuarantinedPrice
 from catalog.price_sheets import sheet_from_json, sheet_to_json
-from catalog.publishing import BY_HAND
+from catalog.publishing import FROM_OPERATORS
 from pricing.bands import PriceSheet
 from pricing.cost_changes import CostChange, cost_changes
 from pricing.tokens import PIECE_CLASSES, TokenClass
@@ -140,7 +140,7 @@ def _judge(
         return
     changes = cost_changes(sheet_from_json(before), entry.sheet) if before and entry.sheet else []
     doubt = _doubt(entry, model, price, changes, jump_limit, usual)
-    if doubt is None and not changes and price and price.origin == BY_HAND:
+    if doubt is None and not changes and price and price.origin in FROM_OPERATORS:
         found.unchanged += 1
     elif doubt is None:
         (found.changed if price else found.first).append(Change(entry=entry, model=model, changes=changes))
@@ -172,7 +172,7 @@ def _doubt(
         return _doubt_of_first(entry, entry.sheet, usual)
     if price.sheet is None:
         return Doubt.RELISTED
-    if changes and price.origin == BY_HAND:
+    if changes and price.origin in FROM_OPERATORS:
         return Doubt.BY_HAND
     if any(change.becomes_free for change in changes):
         return Doubt.ZERO

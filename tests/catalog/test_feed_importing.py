@@ -10,6 +10,7 @@ from django.db import connections
 
 from accounts.models import Alarm, AuditEntry
 from catalog import price_book
+from catalog.correcting import correct_cost_price
 from catalog.feed.running import feed_table
 from catalog.feed.snapshot import SnapshotRefused
 from catalog.models import CostPrice, LanguageModel, PriceFeed, QuarantinedPrice
@@ -386,6 +387,23 @@ class TestTime:
         assert [doubt.doubt for doubt in outcome.comparison.doubtful] == ["by_hand"]
         assert len(sheets_of("maker/one")) == 2
         assert import_list(item("maker/one", ours), now=LATER + 2 * HOUR).counts["withdrawn"] == 1
+
+    def test_nor_is_a_correction(self) -> None:
+        import_list(item("maker/one"), now=NOON)
+        right = {"prompt": "0.0000012", "completion": "0.000002"}
+        sheet = parse_openrouter_pricing(right)
+        assert sheet
+        correct_cost_price(
+            language_model=model("maker/one"),
+            sheet=sheet,
+            effective_from=NOON + timedelta(minutes=1),
+            reason="The list is wrong",
+            now=LATER,
+            actor=None,
+        )
+        outcome = import_list(item("maker/one"), now=LATER + HOUR)
+        assert [doubt.doubt for doubt in outcome.comparison.doubtful] == ["by_hand"]
+        assert len(sheets_of("maker/one")) == 2
 
 
 def test_the_price_book_sees_the_change(monkeypatch: pytest.MonkeyPatch) -> None:
