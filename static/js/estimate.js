@@ -28,12 +28,22 @@
     }).format(amount);
   };
 
+  // What the upstream charges, as the server writes prices: three decimals, more where it has more.
+  const cost = (text) =>
+    new Intl.NumberFormat("en", {
+      style: "currency",
+      currency: "USD",
+      currencyDisplay: "narrowSymbol",
+      minimumFractionDigits: 3,
+      maximumFractionDigits: 12,
+    }).format(Number(text));
+
   const show = (form, answer) => {
     const scope = form.closest("[data-estimate-scope]") || form;
     for (const place of scope.querySelectorAll("[data-estimate]")) {
       const name = place.dataset.estimate;
       if (answer[name] === undefined || answer[name] === null) continue;
-      place.textContent = money(answer[name], name === "cost_usd" ? "USD" : answer.currency);
+      place.textContent = name === "cost_usd" ? cost(answer[name]) : money(answer[name], answer.currency);
     }
   };
 

@@ -68,7 +68,9 @@ def test_a_volume_that_cannot_be_read_is_told_and_not_guessed(browse: Browse) ->
 
 def test_an_estimate_without_scripts(browse: Browse) -> None:
     page = text_of(browse().get(PAGE, {"input_tokens": "12,000,000", "output_tokens": "3000000"}))
-    assert "Supply value ₩990 VAT (10%) ₩99 Total ₩1,089" in page
+    assert "Upstream cost $0.600 Supply value ₩990 VAT (10%) ₩99 Total ₩1,089" in page
+    fine = text_of(browse().get(PAGE, {"input_tokens": "15,625,000", "output_tokens": "0"}))
+    assert "Upstream cost $0.625 " in fine, "not rounded to cents above an amount in won"
     for nonsense in ("-1", "1e9", "", "９９", "9" * 30):
         assert "Supply value ₩66" in text_of(browse().get(PAGE, {"input_tokens": nonsense}))
 
