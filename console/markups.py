@@ -14,6 +14,7 @@ from catalog import price_book
 from catalog.markup_comparison import Proposal
 from catalog.markups import SellsBelowCost, sells_below_cost, set_markup
 from catalog.models import LanguageModel, MarkupRule
+from catalog.provider_names import provider_choices
 from console.dates import start_of
 from console.deeds import Deed, DeedForm, MomentInput, Refused, Row, add_deed
 from console.figures import figure
@@ -58,7 +59,7 @@ class MarkupForm(DeedForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["provider"].choices = [("", _("All")), *providers()]
+        self.fields["provider"].choices = [("", _("All")), *provider_choices()]
 
     def clean_model(self) -> LanguageModel | None:
         slug = self.cleaned_data["model"].strip()
@@ -72,13 +73,6 @@ class MarkupForm(DeedForm):
         if values.get("provider") and (values.get("model") or values.get("organization")):
             self.add_error("provider", gettext("A provider cannot be combined with a model or an organization."))
         return values
-
-
-def providers() -> list[tuple[str, str]]:
-    """Slugs and names of the providers, by name; the slug tells those apart that are called the same."""
-    names = dict(LanguageModel.objects.order_by("pk").values_list("provider_slug", "provider"))
-    titled = ((slug, name if name.lower() == slug else f"{name} ({slug})") for slug, name in names.items())
-    return sorted(titled, key=lambda choice: choice[1].lower())
 
 
 class SetMarkup(Deed):

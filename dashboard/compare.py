@@ -16,10 +16,10 @@ from django.views.decorators.http import require_safe
 
 from billing.what_if import Answer, answers_for, by_total, compare
 from catalog.models_in_memory import all_models
+from catalog.provider_names import provider_choices
 from dashboard.compare_form import CompareForm, compare_form
 from dashboard.compare_rows import Row
 from dashboard.model_facts import MODALITIES, handles
-from dashboard.model_list import providers
 from dashboard.pages import page_links, page_of
 from dashboard.readers import Reader, keep_private, reader_of
 from pricing.tokens import TokenClass
@@ -126,7 +126,7 @@ def compare_models(request: HttpRequest) -> HttpResponse:
         "pinned": [row_of(answer, query, now) for answer in pinned],
         "lowest": lowest_of(pinned),
         "most_pinned": MOST_PINNED,
-        "providers": providers(),
+        "providers": provider_choices(),
         "modalities": MODALITIES,
         "sorts": {name: heading(query, name) for name in SORT_KEYS},
         **page_links(request, page),

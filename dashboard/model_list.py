@@ -11,8 +11,8 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from catalog.models import LanguageModel
 from catalog.price_list import models_sold
+from catalog.provider_names import provider_choices
 from dashboard.model_facts import MODALITIES, handles, modalities_of
 from dashboard.offers import Offer, offer_of
 from dashboard.pages import page_links, page_of
@@ -86,7 +86,7 @@ def model_list(request: HttpRequest) -> HttpResponse:
         "query": query,
         "page": page,
         "rows": [(offer, modalities_of(offer.model)) for offer in page],
-        "providers": providers(),
+        "providers": provider_choices(),
         "modalities": MODALITIES,
         "sorts": {name: heading(query, name) for name in SORT_KEYS},
         **page_links(request, page),
@@ -115,8 +115,3 @@ def heading(query: Query, name: str) -> dict[str, str]:
     if query.sort == name:
         return {"url": query.address(sort=f"-{name}"), "state": "ascending"}
     return {"url": query.address(sort=name), "state": "descending" if query.sort == f"-{name}" else "none"}
-
-
-def providers() -> list[tuple[str, str]]:
-    """Slug and name of everybody whose models are in the list, by name."""
-    return list(LanguageModel.objects.order_by("provider").values_list("provider_slug", "provider").distinct())

@@ -8,6 +8,7 @@ import time_machine
 
 from catalog import price_book
 from catalog.markups import set_markup
+from catalog.models import LanguageModel
 from tests import stories
 from tests.dashboard.conftest import Browse, text_of
 
@@ -39,6 +40,15 @@ def test_every_model_for_the_month_of_the_price_list(browse: Browse) -> None:
     korean = text_of(browse(language="ko").get(PATH))
     assert "모델 컨텍스트 입력 / 1M 출력 / 1M 공급가액 부가세 합계금액" in korean
     assert "응답한 모델에 따라 변동" in korean
+
+
+def test_providers_that_are_called_the_same_are_told_apart(browse: Browse) -> None:
+    for slug in ("meta/muse", "meta-llama/llama-4"):
+        stories.make_model(slug, now=stories.NOON)
+    LanguageModel.objects.using("system").filter(slug__startswith="meta").update(provider="Meta")
+    for path in (PATH, "/models"):
+        page = browse().get(path).content.decode()
+        assert ">Meta</option>" in page and ">Meta (meta-llama)</option>" in page
 
 
 @pytest.mark.parametrize("text", ["12,000,000", "12000000", "12M", "1200만", " 12 m "])
