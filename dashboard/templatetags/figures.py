@@ -183,6 +183,15 @@ def table_time(moment: datetime | None) -> str:
 
 
 @register.filter
+def table_hour(moment: datetime | None) -> str:
+    """`2026.11.22 14시경`, `2026-11-22, about 14:00`: of what is known to the hour."""
+    if not moment:
+        return UNKNOWN
+    hour = f" {local(moment):%H}시경" if get_language() == "ko" else f", about {local(moment):%H:%M}"
+    return f"{table_date(moment)}{hour}"
+
+
+@register.filter
 def table_second(moment: datetime | None) -> str:
     """`2026.11.22 14:03:07`, for single requests."""
     return f"{table_date(moment)} {local(moment):%H:%M:%S}" if moment else UNKNOWN

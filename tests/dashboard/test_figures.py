@@ -11,6 +11,15 @@ from hypothesis import strategies as st
 from dashboard.templatetags import figures
 
 
+def test_what_is_known_to_the_hour_is_written_so() -> None:
+    with timezone.override("Asia/Seoul"):
+        moment = datetime(2026, 11, 22, 14, tzinfo=UTC)
+        with translation.override("ko"):
+            assert figures.table_hour(moment) == "2026.11.22 23시경"
+        with translation.override("en"):
+            assert figures.table_hour(moment) == "2026-11-22, about 23:00"
+
+
 @pytest.mark.parametrize(
     ("value", "currency", "text"),
     [

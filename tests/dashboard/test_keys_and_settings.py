@@ -72,7 +72,7 @@ def test_a_revoked_key_is_refused(owner: Client, cast: stories.Cast) -> None:
 
 def test_the_list_says_when_a_key_was_used(owner: Client, cast: stories.Cast) -> None:
     stories.use(cast.acme.organization, at=stories.NOON, api_key_id=cast.acme.key.pk)
-    assert "2026-11-22 12:00 ₩0.099" in text_of(owner.get("/o/acme/keys"))
+    assert "2026-11-22, about 12:00 ₩0.099" in text_of(owner.get("/o/acme/keys"))
 
 
 def test_a_viewer_may_look_but_not_create_keys(cast: stories.Cast, browse: Browse) -> None:
