@@ -12,13 +12,21 @@ class InvalidRegistrationNumber(ValueError):
     """Not ten digits, or the check digit does not fit. The sum does not prove that the business exists."""
 
 
+class NotTenDigits(InvalidRegistrationNumber):
+    """Too few, too many, or other signs."""
+
+
+class CheckDigitDiffers(InvalidRegistrationNumber):
+    """Ten digits of which one is wrong, or two are swapped."""
+
+
 def normalize_registration_number(text: str) -> str:
-    """`text` as 000-00-00000. Raises InvalidRegistrationNumber."""
+    """`text` as 000-00-00000. Raises NotTenDigits, CheckDigitDiffers."""
     digits = re.sub(r"[\s-]", "", text)
     if not re.fullmatch(r"[0-9]{10}", digits):
-        raise InvalidRegistrationNumber("A business registration number has ten digits: 000-00-00000.")
+        raise NotTenDigits("A business registration number has ten digits: 000-00-00000.")
     if digits == "0000000000" or not _fits(digits):
-        raise InvalidRegistrationNumber("This business registration number is not valid: please check its digits.")
+        raise CheckDigitDiffers("This business registration number is not valid: please check its digits.")
     return f"{digits[:3]}-{digits[3:5]}-{digits[5:]}"
 
 
@@ -32,5 +40,9 @@ def validate_registration_number(text: str) -> None:
     """For forms and serializers: the same rule, its message translated."""
     try:
         normalize_registration_number(text)
-    except InvalidRegistrationNumber:
-        raise ValidationError(_("This is not a valid business registration number (000-00-00000).")) from None
+    except NotTenDigits:
+        raise ValidationError(_("A business registration number has ten digits: 000-00-00000.")) from None
+    except CheckDigitDiffers:
+        raise ValidationError(
+            _("The check digit does not fit. Please compare the number with the certificate.")
+        ) from None

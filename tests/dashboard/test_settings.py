@@ -68,10 +68,10 @@ def test_a_wrong_registration_number_is_refused_beside_its_field(
 ) -> None:
     answer = owner.post("/o/acme/settings/billing", DETAILS | {"registration_number": "220-81-62518"})
     assert answer.status_code == 422
-    assert "not a valid business registration number" in text_of(answer)
+    assert "The check digit does not fit." in text_of(answer)
     korean = browse(cast.acme.owner, language="ko")
     answer = korean.post("/o/acme/settings/billing", DETAILS | {"registration_number": "123"})
-    assert "사업자등록번호" in text_of(answer)
+    assert "사업자등록번호는 숫자 10자리입니다" in text_of(answer)
     assert BillingProfile.objects.using("system").get(organization__slug="acme").legal_name == ""
 
 
