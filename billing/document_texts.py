@@ -80,6 +80,7 @@ WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "hours_on_weekdays": ("{days}요일 {start}–{end} (UTC)", "{days} {start}–{end} UTC"),
         "base_price": ("기본 단가", "standard price"),
         "price_since": ("단가 적용일 {moment}", "price effective {moment}"),
+        "price_published_anew": ("단가 변동 없음, {moment}부터 새 가격표", "same price, newly published {moment}"),
         "markup": ("마진 {markup}", "markup {markup}"),
         "markup_since": ("마진 {markup} (적용일 {moment})", "markup {markup} (effective {moment})"),
         "at_exchange_rate": ("환율 {rate} ({date} 고시)", "at {rate} (published {date})"),

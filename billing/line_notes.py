@@ -44,9 +44,7 @@ def _notes(rates: Mapping[int, RateDetails], *, language: str, zone: ZoneInfo) -
     if any(rate.band != BASE for rate in rates.values()):
         parts.append(lambda rate: conditions_text(rate.conditions, language))
     if _differ(rate.cost_price_id for rate in rates.values()):
-        parts.append(
-            lambda rate: word("price_since", language, moment=texts.moment(rate.price_since.astimezone(zone), language))
-        )
+        parts.append(lambda rate: _price(rate, rates.values(), language, zone))
     if _differ(rate.markup_rule_id for rate in rates.values()):
         parts.append(lambda rate: _markup(rate, language, zone))
     if _differ(rate.exchange for rate in rates.values()):
@@ -61,6 +59,15 @@ def _told_apart(rate_id: int, note: str, all_notes: Collection[str], language: s
         return note
     number = word("rate_number", language, number=str(rate_id))
     return f"{note} · {number}" if note else number
+
+
+def _price(rate: RateDetails, together: Collection[RateDetails], language: str, zone: ZoneInfo) -> str:
+    """Since when the upstream's price holds; of one that was published anew with the same values, that it is the same."""
+    earlier = [other for other in together if other.band == rate.band and other.price_since < rate.price_since]
+    last = max((other.price_since for other in earlier), default=None)
+    same = any(other.unit_prices == rate.unit_prices for other in earlier if other.price_since == last)
+    moment = texts.moment(rate.price_since.astimezone(zone), language)
+    return word("price_published_anew" if same else "price_since", language, moment=moment)
 
 
 def _differ(values: Iterable[object]) -> bool:

@@ -18,7 +18,7 @@ from billing.sellers import set_seller
 from catalog.rate_details import ExchangeDetails, RateDetails
 from ledger.models import BillingPeriod
 from pricing.band_conditions import BandConditions, Window
-from pricing.tokens import TokenUsage
+from pricing.tokens import TokenClass, TokenUsage
 from tests import stories
 from tests.billing.papers import pages, rate, squeezed
 from tests.stories import NOON, SELLER, use
@@ -83,9 +83,23 @@ def test_conditions_in_both_languages(conditions: BandConditions, korean: str, e
 
 
 def test_a_price_change_names_the_days() -> None:
-    later = rate(cost_price_id=2, price_since=datetime(2026, 10, 14, 15, tzinfo=UTC))
+    later = rate(
+        cost_price_id=2,
+        price_since=datetime(2026, 10, 14, 15, tzinfo=UTC),
+        unit_prices={TokenClass.INPUT: Decimal("0.000066")},
+    )
     assert notes({1: rate(), 2: later}) == ["단가 적용일 2026.01.01 09:00", "단가 적용일 2026.10.15"]
     assert notes({1: rate(), 2: later}, "en")[1] == "price effective 2026-10-15"
+
+
+def test_a_price_that_was_published_anew_unchanged_says_so() -> None:
+    anew = rate(cost_price_id=2, price_since=datetime(2026, 10, 18, 15, tzinfo=UTC))
+    both = {1: rate(), 2: anew}
+    assert notes(both) == ["단가 적용일 2026.01.01 09:00", "단가 변동 없음, 2026.10.19부터 새 가격표"]
+    assert notes(both, "en") == ["price effective 2026-01-01 09:00", "same price, newly published 2026-10-19"]
+    prices = {TokenClass.INPUT: Decimal("0.000072")}
+    dearer = rate(cost_price_id=2, markup_rule_id=2, price_since=anew.price_since, unit_prices=prices)
+    assert notes({1: rate(), 2: dearer})[1].startswith("단가 적용일 2026.10.19"), "a markup made it another price"
 
 
 def test_a_markup_and_an_exchange_rate_name_themselves() -> None:
