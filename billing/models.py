@@ -6,6 +6,7 @@ from typing import Any
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from accounts.models import Currency, Organization, User
 from accounts.tenancy import TenantQuerySet
@@ -226,7 +227,7 @@ class OutboxMail(models.Model):
 
     class Kind(models.TextChoices):
         INVOICE = "invoice", _("Invoice")
-        RECEIPT = "receipt", _("Receipt")
+        RECEIPT = "receipt", pgettext_lazy("mail", "Receipt")
         PAYMENT_FAILED = "payment_failed", _("Payment failed")
         INVITATION = "invitation", _("Invitation")
 
