@@ -17,6 +17,7 @@ from accounts.models import Alarm
 from billing.models import AuditRun
 from console.own_words import in_words, words_filter
 from console.read_only import ReadOnlyAdmin, address_of, list_of, raw_column
+from console.sentences import in_sentences
 from console.site import site
 
 SHOWN = 5
@@ -28,21 +29,54 @@ class Kind:
     """What an alarm is about, and where an operator sees to it."""
 
     label: Promise
+    headline: Promise
+    """What is wrong, in a sentence."""
+    remedy: Promise
+    """What it means meanwhile, and what to do."""
     place: Callable[[], str]
     place_label: Promise
 
 
 KINDS: Mapping[str, Kind] = {
     "price_feed": Kind(
-        label=_("Price feed"), place=lambda: reverse("admin:quarantine"), place_label=_("Prices in quarantine")
+        label=_("Price feed"),
+        headline=_("The price list was not imported."),
+        remedy=_(
+            "The prices in force stay. It is tried again by itself; if it goes on, "
+            "look at the address and at the list, or import a file."
+        ),
+        place=lambda: reverse("admin:quarantine"),
+        place_label=_("Prices in quarantine"),
     ),
     "price_quarantine": Kind(
-        label=_("Price in quarantine"), place=lambda: reverse("admin:quarantine"), place_label=_("Prices in quarantine")
+        label=_("Price in quarantine"),
+        headline=_("Prices wait for a decision."),
+        remedy=_("Until you approve or refuse them, the price in force holds and new models are not sold."),
+        place=lambda: reverse("admin:quarantine"),
+        place_label=_("Prices in quarantine"),
     ),
-    "partitions": Kind(label=_("Storage by month"), place=lambda: list_of(Alarm), place_label=_("Alarms")),
-    "audit": Kind(label=_("Audit"), place=lambda: list_of(AuditRun), place_label=_("Audits")),
+    "partitions": Kind(
+        label=_("Storage by month"),
+        headline=_("A coming month has no storage for usage yet."),
+        remedy=_(
+            "Read the worker's log, repair what it names; it is tried again by itself. Usage of that month cannot be recorded."
+        ),
+        place=lambda: list_of(Alarm),
+        place_label=_("Alarms"),
+    ),
+    "audit": Kind(
+        label=_("Audit"),
+        headline=_("The books do not agree."),
+        remedy=_(
+            "No month is closed until it is repaired. See which invariant is violated, repair it, and audit again."
+        ),
+        place=lambda: list_of(AuditRun),
+        place_label=_("Audits"),
+    ),
     "exchange_rate": Kind(
         label=_("Exchange rate"),
+        headline=_("The exchange rate is missing, doubtful or late."),
+        remedy=_("Usage without a rate waits without a price. Check the source, or publish a rate by hand."),
         place=lambda: reverse("admin:publish_exchange_rate"),
         place_label=_("Publish an exchange rate"),
     ),
@@ -78,6 +112,16 @@ def subject(alarm: Alarm) -> Any:
     return in_words("upstream", alarm.subject)
 
 
+@display(description=_("What is wrong"), ordering="summary")
+def summary(alarm: Alarm) -> str:
+    return in_sentences(alarm.summary)
+
+
+@display(description=_("What to do"))
+def remedy(alarm: Alarm) -> Any:
+    return format_html("{} {}", KINDS[alarm.kind].headline, KINDS[alarm.kind].remedy) if alarm.kind in KINDS else "–"
+
+
 @display(description=_("Status"), ordering="cleared_at")
 def state(alarm: Alarm) -> str:
     tone, text = ("plain", _("Resolved")) if alarm.cleared_at else ("danger", _("Unresolved"))
@@ -97,6 +141,9 @@ def shown_alarms() -> dict[str, Any]:
             "kind": kind_label(alarm.kind),
             "subject": in_words("upstream", alarm.subject),
             "url": address_of(alarm),
+            "headline": KINDS[alarm.kind].headline if alarm.kind in KINDS else "",
+            "remedy": KINDS[alarm.kind].remedy if alarm.kind in KINDS else "",
+            "summary": in_sentences(alarm.summary),
             "place": KINDS[alarm.kind].place() if alarm.kind in KINDS else "",
             "place_label": KINDS[alarm.kind].place_label if alarm.kind in KINDS else "",
         }
@@ -108,13 +155,13 @@ def shown_alarms() -> dict[str, Any]:
 
 @admin.register(Alarm, site=site)
 class AlarmAdmin(ReadOnlyAdmin):
-    list_display = ("raised_at", kind, subject, state, "summary", "last_seen_at", "cleared_at")
+    list_display = ("raised_at", kind, subject, state, summary, "last_seen_at", "cleared_at")
     list_filter = (Openness, ("kind", words_filter(kind_label)))
     search_fields = ("subject", "summary", "kind")
     date_hierarchy = "raised_at"
     ordering = ("-raised_at", "-pk")
     fieldsets = (
-        (None, {"fields": (kind, subject, state, "summary", "raised_at", "last_seen_at", "cleared_at")}),
+        (None, {"fields": (kind, subject, state, summary, remedy, "raised_at", "last_seen_at", "cleared_at")}),
         (_("Details"), {"fields": (raw_column("detail", _("Values")),)}),
     )
 

@@ -19,6 +19,7 @@ from catalog.publishing import LEAD
 from console.deeds import Deed, DeedForm, Refused, Row, add_deed
 from console.figures import figure
 from console.quarantine import COUNTS, told, told_prices
+from console.sentences import in_sentences
 
 LARGEST_FILE = 4 * 1024 * 1024
 MOST_SHOWN = 40
@@ -105,7 +106,7 @@ class UploadPrices(Deed):
         try:
             preview = preview_snapshot(cost_table=values["cost_table"], snapshot=self._snapshot(values), at=now + LEAD)
         except SnapshotRefused as refusal:
-            raise Refused(str(refusal)) from None
+            raise Refused(in_sentences(str(refusal))) from None
         return [
             (_("cost table"), values["cost_table"]),
             (_("File"), values["name"]),
@@ -124,7 +125,7 @@ class UploadPrices(Deed):
                 actor=self.request.user,
             )
         except SnapshotRefused as refusal:
-            raise Refused(str(refusal)) from None
+            raise Refused(in_sentences(str(refusal))) from None
         done = imported.counts["new"] + imported.counts["changed"] + imported.approved
         waiting = imported.counts["quarantined"] + imported.counts["quarantined_before"] - imported.approved
         said = ngettext("%(count)d price put in force", "%(count)d prices put in force", done) % {"count": done}

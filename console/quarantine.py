@@ -1,6 +1,6 @@
 """Prices that wait for a decision, and how the lists they come from were imported last."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +17,7 @@ from catalog.feed.quarantine import NOT_APPROVABLE
 from catalog.models import PriceFeed, QuarantinedPrice
 from catalog.price_sheets import parse_price_map, sheet_from_json
 from console.figures import figure
+from console.sentences import in_sentences
 from console.site import site
 from metering.token_labels import TOKEN_CLASSES
 from pricing.bands import PriceSheet
@@ -60,6 +61,8 @@ class Waiting:
 
     entry: QuarantinedPrice
     lines: list[Line]
+    told: list[tuple[str, str]]
+    """What the list says, by its own names, where that is no price."""
     effect: Any
     can_be_approved: bool
 
@@ -90,10 +93,23 @@ def quarantine(request: HttpRequest) -> HttpResponse:
 def shown(entry: QuarantinedPrice) -> Waiting:
     return Waiting(
         entry=entry,
-        lines=[line_of(change) for change in changes_of(entry)],
+        lines=[] if entry.doubt in NOT_APPROVABLE else [line_of(change) for change in changes_of(entry)],
+        told=list(told_by_list(entry.raw)),
         effect=effect_of(entry),
         can_be_approved=entry.doubt not in NOT_APPROVABLE,
     )
+
+
+def told_by_list(raw: Any, under: str = "") -> Iterator[tuple[str, str]]:
+    """What the list says as names and values; what lies within another value is named with it."""
+    if isinstance(raw, dict):
+        for name, value in raw.items():
+            yield from told_by_list(value, f"{under}.{name}" if under else str(name))
+    elif isinstance(raw, list):
+        for number, value in enumerate(raw, start=1):
+            yield from told_by_list(value, f"{under} {number}".strip())
+    elif raw is not None:
+        yield under, str(raw)
 
 
 def changes_of(entry: QuarantinedPrice) -> list[CostChange]:
@@ -154,7 +170,12 @@ def effect_of(entry: QuarantinedPrice) -> Promise | str:
 
 def feed_facts(feed: PriceFeed) -> dict[str, Any]:
     counts = [(label, feed.counts[name]) for name, label in COUNTS.items() if feed.counts.get(name)]
-    return {"feed": feed, "tone": TONES.get(feed.outcome, "plain"), "counts": counts}
+    return {
+        "feed": feed,
+        "reason": in_sentences(feed.reason),
+        "tone": TONES.get(feed.outcome, "plain"),
+        "counts": counts,
+    }
 
 
 def feed_summary(now: datetime) -> tuple[str, str, str]:
@@ -166,7 +187,11 @@ def feed_summary(now: datetime) -> tuple[str, str, str]:
         return "–", gettext("not imported yet"), "warning"
     value = figure("table_time")(feed.imported_at) if feed.imported_at else "–"
     if feed.outcome in (Outcome.REFUSED, Outcome.UNREACHABLE):
-        return value, str(feed.get_outcome_display()), "danger"
+        note = gettext("%(outcome)s at %(time)s") % {
+            "outcome": feed.get_outcome_display(),
+            "time": figure("table_time")(feed.tried_at),
+        }
+        return value, note, "danger"
     is_old = now - feed.tried_at > timedelta(seconds=3 * settings.PRICE_FEED_SECONDS)
     return value, str(feed.get_outcome_display()), "warning" if is_old else "good"
 

@@ -12,6 +12,7 @@ from accounts.models import AuditEntry
 from catalog.feed import outcomes
 from catalog.feed.running import feed_table
 from catalog.models import CostPrice, LanguageModel, PriceFeed, QuarantinedPrice
+from console.figures import figure
 from tests import stories
 from tests.catalog.feeds import PRICE, import_list, item
 from tests.stories import Cast
@@ -45,6 +46,10 @@ def test_the_page_shows_what_would_change(operator: Client, waiting: dict[str, Q
     for words in ("Reads 0", "Changes too much", "Negative", "No longer listed", "no longer sold", "listed and sold"):
         assert words in text, words
     assert "(5)" in text
+    assert (
+        '<span class="mono">prompt</span> <span class="number-left">-2</span>' in text
+        and "&#x27;prompt&#x27;" not in text
+    )
     operator.cookies["invoicedream_language"] = "ko"
     for query in ("", "?state=decided"):
         assert 'lang="ko"' in operator.get(f"{PAGE}{query}").content.decode()
@@ -57,10 +62,11 @@ def test_home_leads_to_it(operator: Client, waiting: dict[str, QuarantinedPrice]
     tiles = {str(tile.url): tile for tile in home.context["tiles"]}
     assert tiles[f"{PAGE}#waiting-title"].value == "5" and tiles[f"{PAGE}#waiting-title"].tone == "warning"
     settings.PRICE_FEED_URL = "http://127.0.0.1:9/models"
-    PriceFeed.objects.update(outcome="refused", reason="It is empty.")
+    tried = timezone.now() + timedelta(minutes=90)
+    PriceFeed.objects.update(outcome="refused", reason="It is empty.", tried_at=tried)
     tiles = {str(tile.url): tile for tile in operator.get("/").context["tiles"]}
-    assert tiles[PAGE].tone == "danger"
-    assert "It is empty." in operator.get(PAGE).content.decode()
+    assert tiles[PAGE].tone == "danger" and figure("table_time")(tried) in tiles[PAGE].note, "the refusal's own time"
+    assert {"ko": "비어 있습니다.", "en": "It is empty."}[language] in operator.get(PAGE).content.decode()
 
 
 def test_several_are_approved_with_one_reason(operator: Client, cast: Cast, waiting: Any) -> None:
