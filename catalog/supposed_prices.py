@@ -1,6 +1,6 @@
 """Prices to suppose, as an operator writes them: `mistralai/devstral-small=0.04:0.06` or a price list in a file."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,15 +18,21 @@ LEAST = Decimal("0.001")
 """USD per 1M tokens. Nothing is sold for less, but a price per token that was mistaken for one per million looks like it."""
 
 
-def read_prices(texts: Iterable[str], *, known: Mapping[str, object]) -> dict[str, PriceSheet]:
+def read_prices(
+    texts: Iterable[str],
+    *,
+    known: Mapping[str, object],
+    check_figures: Callable[[str, PriceSheet], None] = lambda slug, sheet: None,
+) -> dict[str, PriceSheet]:
     """The price sheets by model, the last of a model counts. Of a file, models that are not `known` are left out.
 
-    Raises Implausible.
+    `check_figures` is asked about each price that is written as figures, which cannot say all that a list can. Raises Implausible.
     """
     sheets: dict[str, PriceSheet] = {}
     for text in texts:
         if "=" in text and not Path(text).exists():
             slug, sheet = parse_price(text)
+            check_figures(slug, sheet)
             sheets[slug] = sheet
         else:
             found = _read_file(Path(text))

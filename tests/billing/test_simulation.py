@@ -312,6 +312,18 @@ def test_the_command_shows_customers_and_lines(cast: stories.Cast, capsys: pytes
     assert "all " in run(capsys, "--exchange-rate", "1400", "--price", f"{DEVSTRAL}=0.05:0.06")
 
 
+def test_figures_are_not_compared_with_a_month_that_had_conditions_unless_that_is_meant(
+    cast: stories.Cast, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The price with the condition is over by now, but held for a day of the month."""
+    use(cast.acme.organization, at=NOON)
+    correct_price(DEVSTRAL, BANDED, since=NOON - timedelta(days=3))
+    correct_price(DEVSTRAL, stories.DEVSTRAL_PRICE, since=NOON - timedelta(days=2))
+    with pytest.raises(CommandError, match="also has other prices above 200,000 prompt tokens"):
+        run(capsys, "--price", f"{DEVSTRAL}=0.05:0.06")
+    assert "acme" in run(capsys, "--price", f"{DEVSTRAL}=0.05:0.06", "--drop-the-rest")
+
+
 def test_the_command_writes_json_and_csv(
     cast: stories.Cast, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

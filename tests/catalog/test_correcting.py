@@ -126,6 +126,36 @@ def test_a_price_that_was_superseded_at_its_moment_can_still_be_simulated(cast: 
     assert [line.after / line.before for line in found.lines] == [Decimal("1.1")] * 2
 
 
+def test_figures_end_what_they_cannot_say_only_if_that_is_meant(cast: stories.Cast, tmp_path: Path) -> None:
+    rich: dict[str, object] = {
+        "prompt": "0.000001",
+        "completion": "0.000002",
+        "input_cache_read": "0.0000001",
+        "input_cache_write": "0.000001",
+        "image": "0",
+        "web_search": "0.01",
+        "overrides": [
+            {"min_prompt_tokens": 200_000, "prompt": "0.000003"},
+            {"utc_start": 1630, "utc_end": 30, "utc_days": ["saturday", "sunday"], "completion": "0.000001"},
+        ],
+    }
+    slug = stories.make_model("acme-labs/rich", now=NOON, pricing=rich).slug
+    with pytest.raises(CommandError) as refused:
+        correct("--price", f"{slug}=2:4")
+    assert str(refused.value).startswith(
+        f"{slug}: the price in force also has a price for cache_read, a price for searches, other prices above 200,000 prompt "
+        "tokens, other prices from 16:30 to 00:30 UTC on some weekdays, which these figures would end."
+    )
+    with pytest.raises(CommandError, match=r"has a price for searches, other prices above"):
+        correct("--price", f"{slug}=2:4:0.2")
+    assert not AuditEntry.objects.using("system").filter(action="cost_price.corrected").exists()
+
+    correct("--price", f"{slug}=2:4", "--drop-the-rest")
+    row = CostPrice.objects.using("system").get(language_model__slug=slug, effective_from=SINCE)
+    assert (row.sheet["overrides"], sorted(row.sheet["base"])) == ([], ["input", "output"])
+    correct("--price", f"{slug}=3:4")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

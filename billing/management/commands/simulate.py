@@ -3,6 +3,7 @@
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -13,6 +14,7 @@ from billing.cycle import DuePeriod
 from billing.replaying import NotPriced
 from billing.simulation import Simulation, simulate_period
 from catalog import price_book
+from catalog.dropped_prices import check_nothing_is_dropped
 from catalog.hypothetical_prices import Hypothesis, Implausible
 from catalog.price_snapshot import Target
 from catalog.supposed_prices import read_prices
@@ -46,20 +48,29 @@ class Command(BaseCommand):
             help="USD per 1M tokens, also MODEL=PROMPT:COMPLETION:CACHE_READ:CACHE_WRITE; or a list as import_prices --file reads "
             "it. May be given again",
         )
+        parser.add_argument(
+            "--drop-the-rest",
+            action="store_true",
+            help="figures of --price are meant to end conditional prices, fees and classes that they do not name",
+        )
         parser.add_argument("--exchange-rate", metavar="WON", help="won for one dollar, such as 1400")
         parser.add_argument("--format", choices=("text", "json", "csv"), default="text")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            hypothesis = self._hypothesis(options)
             periods = _periods(options["period"], options["organization"])
+            hypothesis = self._hypothesis(options, periods)
             found = list(self._simulate(periods, hypothesis))
         except (cycle.UnknownMonth, Implausible, NotPriced) as error:
             raise CommandError(str(error)) from None
         self._print(found, options)
 
-    def _hypothesis(self, options: dict[str, Any]) -> Hypothesis:
-        known = price_book.current().models
+    def _hypothesis(self, options: dict[str, Any], periods: Sequence[DuePeriod]) -> Hypothesis:
+        book = price_book.current()
+        checked = {}
+        if periods and not options["drop_the_rest"]:
+            since, until = min(period.starts_at for period in periods), max(period.ends_at for period in periods)
+            checked["check_figures"] = partial(check_nothing_is_dropped, book=book, since=since, until=until)
         markups = {}
         if options["markup"] is not None:
             markups[_target(options)] = _number("--markup", options["markup"])
@@ -67,7 +78,7 @@ class Command(BaseCommand):
             raise CommandError("--model and --provider say what a --markup is for.")
         rate = options["exchange_rate"]
         return Hypothesis(
-            prices=read_prices(options["price"], known=known),
+            prices=read_prices(options["price"], known=book.models, **checked),
             markups=markups,
             exchange_rate=None if rate is None else _number("--exchange-rate", rate),
         )

@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -11,7 +12,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import Organization, User
+from catalog import price_book
 from catalog.correcting import NotACorrection, correct_cost_price, correct_exchange_rate, correct_markup
+from catalog.dropped_prices import check_nothing_is_dropped
 from catalog.exchange_rates import InvalidRate
 from catalog.hypothetical_prices import Implausible
 from catalog.markups import SellsBelowCost
@@ -35,6 +38,11 @@ class Command(BaseCommand):
             "--price",
             metavar="FILE|MODEL=PROMPT:COMPLETION",
             help="USD per 1M tokens, also MODEL=PROMPT:COMPLETION:CACHE_READ:CACHE_WRITE; or a list as of import_prices",
+        )
+        parser.add_argument(
+            "--drop-the-rest",
+            action="store_true",
+            help="figures of --price are meant to end conditional prices, fees and classes that they do not name",
         )
         parser.add_argument(
             "--markup", metavar="FRACTION", help="such as 0.10, for what the next three name, or for everything"
@@ -91,8 +99,10 @@ class Command(BaseCommand):
                 yield rule
             return
         known = dict.fromkeys(LanguageModel.objects.using("system").values_list("slug", flat=True))
+        check = partial(check_nothing_is_dropped, book=price_book.refresh(), since=since, until=since)
+        checked = {} if options["drop_the_rest"] else {"check_figures": check}
         with transaction.atomic(using="system"):
-            for slug, sheet in read_prices([options["price"]], known=known).items():
+            for slug, sheet in read_prices([options["price"]], known=known, **checked).items():
                 price = correct_cost_price(language_model=_model(slug), sheet=sheet, **common)
                 if price is not None:
                     yield price
