@@ -9,6 +9,7 @@ from typing import Any
 from catalog.feed.snapshot import SnapshotRefused
 
 LONGEST_NUMBER = 60
+LONGEST_NAME = 60
 _NO_SIGN = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -73,9 +74,9 @@ def _no_number(text: str) -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        names = [name for name, _value in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise SnapshotRefused(f"An object has the key {twice!r} twice.")
-    return value
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise SnapshotRefused(f"An object has the key {name[:LONGEST_NAME]!r} twice.")
+        found[name] = value
+    return found

@@ -55,6 +55,14 @@ def make_due(cost_table: CostTable, *, now: datetime, actor: User | None) -> Non
         write_audit_entry(action="price_feed.asked_for", target=cost_table.slug, now=now, actor=actor, using="system")
 
 
+def note_try(cost_table: CostTable, *, now: datetime) -> None:
+    """Before fetching: whatever becomes of it, even if it ends the process, the next try is not at the next minute."""
+    with transaction.atomic(using="system"):
+        feed = lock_feed(cost_table)
+        feed.tried_at = now
+        feed.save(using="system", update_fields=["tried_at"])
+
+
 def is_due(cost_table_slug: str, *, now: datetime) -> bool:
     """Whether the feed should be fetched: an hour after it was tried last, sooner after a failure."""
     feed = PriceFeed.objects.using("system").filter(cost_table__slug=cost_table_slug).first()

@@ -48,6 +48,7 @@ def import_feed(*, clock: Callable[[], datetime], actor: User | None = None) -> 
     """
     wanted = source()
     cost_table = feed_table()
+    outcomes.note_try(cost_table, now=clock())
     try:
         fetched = fetch(wanted, known=outcomes.validators_of(cost_table, url=wanted.url))
         snapshot = None if fetched.pages is None else read_models(fetched.pages)

@@ -16,6 +16,7 @@ from django.utils import timezone
 from accounts.models import Alarm
 from catalog.feed import outcomes, running
 from catalog.feed.fetching import Source, Unreachable, fetch
+from catalog.feed.json_text import decode_json
 from catalog.feed.outcomes import Validators
 from catalog.feed.snapshot import SnapshotRefused
 from catalog.models import CostPrice, PriceFeed, QuarantinedPrice
@@ -198,6 +199,14 @@ def test_what_is_no_list_is_refused_at_once(server: Server, answer: Answer, reas
     assert len(server.seen) == 1
 
 
+def test_an_object_with_many_keys_and_one_of_them_twice_is_refused_in_no_time() -> None:
+    body = "{" + ",".join(f'"k{number}":0' for number in [*range(200_000), 199_999]) + "}"
+    started = time.process_time()
+    with pytest.raises(SnapshotRefused, match="'k199999' twice"):
+        decode_json(body.encode())
+    assert time.process_time() - started < 5
+
+
 def test_a_list_in_pages_is_followed_to_its_end(server: Server) -> None:
     second = listing(item("maker/two"), links={"next": None})
     server.answers = [says(listing(item("maker/one"), links={"next": "/models?page=2"}), ETag='"1"'), says(second)]
@@ -257,9 +266,20 @@ class TestTheWholeWay:
         running.import_feed(clock=timezone.now)
         assert "if-none-match" in feed.seen[1] and "if-none-match" not in feed.seen[2]
 
+    def test_an_import_that_ends_its_process_is_not_tried_again_every_minute(
+        self, feed: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def is_killed(*_given: Any, **_options: Any) -> None:
+            raise SystemExit
+
+        monkeypatch.setattr(running, "fetch", is_killed)
+        with pytest.raises(SystemExit):
+            import_prices()
+        assert not outcomes.is_due("openrouter", now=timezone.now() + timedelta(minutes=5))
+
     def test_prices_begin_after_the_answer_came(self, feed: Server) -> None:
         feed.answers = [says(GOOD)]
-        moments = iter([stories.NOON + timedelta(minutes=5)])
+        moments = iter([stories.NOON, stories.NOON + timedelta(minutes=5)])
         running.import_feed(clock=lambda: next(moments))
         assert CostPrice.objects.using("system").get().effective_from > stories.NOON + timedelta(minutes=5)
 
