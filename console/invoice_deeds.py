@@ -27,8 +27,16 @@ from pricing.exact import EXACT, ZERO
 from pricing.plain_text import plain
 
 
+class VoidForm(ReasonForm):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["reason"].help_text = _(
+            "The customer reads it word for word, on the invoice's page and through the API."
+        )
+
+
 class Void(InvoiceDeed):
-    form_class = ReasonForm
+    form_class = VoidForm
     title = _("Void the invoice")
     lead = _(
         "Its claim and the credit it used are taken back. Its number and lines stay. It can be issued anew afterwards."

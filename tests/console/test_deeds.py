@@ -214,6 +214,9 @@ class TestInvoices:
     def test_void_and_issue_anew(
         self, invoice: Invoice, operator: Client, cast: Cast, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        operator.cookies["invoicedream_language"] = "en"
+        form = operator.get(reverse("admin:void_invoice", args=[invoice.pk]))
+        assert "reads it word for word" in form.content.decode(), "the customer does"
         carry_out(operator, reverse("admin:void_invoice", args=[invoice.pk]), {"reason": "Wrong address"})
         invoice.refresh_from_db()
         assert invoice.status == "void" and invoice.void_reason == "Wrong address"
