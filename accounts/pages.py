@@ -16,10 +16,21 @@ DEFAULT_LIMIT, MAX_LIMIT = 50, 200
 
 
 class PageQuery(serializers.Serializer[Any]):
-    """The two parameters of every list."""
+    """The two parameters of every list, and no others than those that are named: a mistyped one must not give another list.
+
+    `prefixes` begin names that callers choose, as in `tag.team`.
+    """
+
+    prefixes: tuple[str, ...] = ()
 
     limit = serializers.IntegerField(min_value=1, max_value=MAX_LIMIT, default=DEFAULT_LIMIT)
     cursor = serializers.CharField(required=False, max_length=500, help_text="`next_cursor` of the page before.")
+
+    def to_internal_value(self, data: Any) -> Any:
+        for name in data:
+            if name not in self.fields and not name.startswith(self.prefixes):
+                raise serializers.ValidationError({name: f"unknown parameter; known are {', '.join(self.fields)}"})
+        return super().to_internal_value(data)
 
     def validate_cursor(self, text: str) -> list[str | int]:
         """The position that the cursor stands for."""

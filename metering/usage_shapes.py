@@ -58,6 +58,8 @@ class EventFilterQuery(RangeQuery):
 class EventQuery(EventFilterQuery, PageQuery):
     """A page of events."""
 
+    prefixes = ("tag.",)
+
 
 class FormatQuery(serializers.Serializer[Any]):
     format = serializers.ChoiceField(choices=tuple(FORMATS), default="csv")

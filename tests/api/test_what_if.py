@@ -142,3 +142,10 @@ def test_more_models_take_no_more_queries(sold: stories.Cast) -> None:
     for number in range(8):
         stories.make_model(f"qwen/qwen{number}", now=stories.NOON)
     assert queries() == few
+
+
+def test_a_parameter_that_is_not_known_is_refused_by_name(db: None) -> None:
+    answer = Client().get(PATH, {"models": "all"})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["field"]) == (400, "models")
+    assert "unknown parameter; known are " in error["message"] and "input_tokens" in error["message"]
