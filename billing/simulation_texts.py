@@ -8,7 +8,9 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from billing.line_notes import notes_of
 from billing.simulation import Simulation, sums_by_currency
+from metering.export_formats import defused
 from pricing.exact import EXACT
 from pricing.plain_text import plain
 from pricing.totals import MINOR_UNITS
@@ -37,18 +39,26 @@ def month_of(found: Simulation) -> str:
 
 
 def text_lines(found: Simulation, *, width: int = 30) -> Iterator[str]:
-    """The customer's sums, then its lines."""
+    """The customer's sums, then its lines, each with the condition that tells it from others of its model."""
     currency = found.organization.billing_currency
     yield (
         f"{found.organization.slug:<{width}} {_money(found.before.total, currency):>16} → "
         f"{_money(found.after.total, currency):>16}  {_signed(found.difference, currency):>16} {currency}"
     )
+    yield "  line by line, before VAT (the totals of customers and of all are with it):"
+    notes = notes_of(
+        [(line.service_month, line.applied_rate_id) for line in found.lines],
+        {line.applied_rate_id: line.rate for line in found.lines},
+        language="en",
+        zone=ZoneInfo(found.period.zone),
+    )
     for line, before, after in _rounded(found):
         late = f" ({line.service_month:%Y-%m})" if line.service_month else ""
+        note = notes[line.service_month, line.applied_rate_id]
         yield (
             f"  {line.rate.model + late:<44} {line.token_class.value:<16} {line.quantity:>16,} "
             f"{_money(before, currency):>14} → {_money(after, currency):>14}  "
-            f"{_signed(EXACT.subtract(after, before), currency):>14}"
+            f"{_signed(EXACT.subtract(after, before), currency):>14}{f'  {note}' if note else ''}"
         )
     if found.events_read:
         yield f"  {found.events_read:,} calls were read one by one: their hours' sums do not tell their price band."
@@ -74,7 +84,7 @@ def as_csv(simulations: Sequence[Simulation]) -> str:
     rows.writeheader()
     for found in simulations:
         about = {
-            "organization": found.organization.slug,
+            "organization": defused(found.organization.slug),
             "period": month_of(found),
             "currency": found.organization.billing_currency,
         }
@@ -83,7 +93,7 @@ def as_csv(simulations: Sequence[Simulation]) -> str:
                 about
                 | {
                     "kind": "line",
-                    "model": line.rate.model,
+                    "model": defused(line.rate.model),
                     "token_class": line.token_class.value,
                     "service_month": f"{line.service_month:%Y-%m}" if line.service_month else "",
                     "applied_rate": line.applied_rate_id,
