@@ -12,6 +12,7 @@ from datetime import datetime
 from django.db import connections
 
 from accounts.models import Alarm
+from accounts.storable_text import storable_json, storable_text
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +31,15 @@ def raise_alarm(
 ) -> bool:
     """Open the alarm `kind` on `subject`, or renew what the open one says; True if it was not open before.
 
-    `summary` is one English sentence that says what is wrong; `detail` holds plain JSON values, never a secret.
+    `summary` is one English sentence that says what is wrong; `detail` holds plain JSON values, never a secret. What both quote
+    from outside may hold signs that cannot be stored.
     """
+    summary = storable_text(summary)
     told = {
         "kind": kind,
         "subject": subject,
         "summary": summary[:LONGEST_SUMMARY],
-        "detail": json.dumps(dict(detail or {})),
+        "detail": json.dumps(storable_json(dict(detail or {}))),
         "now": now,
     }
     with connections["system"].cursor() as cursor:

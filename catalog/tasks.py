@@ -23,6 +23,9 @@ def import_prices() -> None:
         imported = running.import_feed(clock=timezone.now)
     except (SnapshotRefused, Unreachable) as fault:
         logger.warning("price list not imported: %s", fault)
+    except Exception as fault:
+        running.note_unexpected(fault, now=timezone.now())
+        raise
     else:
         logger.info("price list imported: %s", imported.counts if imported else "not modified")
 

@@ -1,16 +1,15 @@
 """Decode JSON strictly: no float is ever made, no key given twice, nothing that the database could not store."""
 
 import json
-import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from accounts.storable_text import NO_SIGN
 from catalog.feed.snapshot import SnapshotRefused
 
 LONGEST_NUMBER = 60
 LONGEST_NAME = 60
-_NO_SIGN = re.compile("[\x00\ud800-\udfff]")
 
 
 def decode_json(body: bytes) -> Any:
@@ -44,7 +43,7 @@ def storable(value: Any) -> Any:
     if isinstance(value, Decimal):
         return str(value)
     if isinstance(value, str):
-        if _NO_SIGN.search(value):
+        if NO_SIGN.search(value):
             raise ValueError("a text with signs that are none")
         return value
     if isinstance(value, Mapping):

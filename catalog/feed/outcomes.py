@@ -9,6 +9,7 @@ from django.db import transaction
 
 from accounts.audit_log import write_audit_entry
 from accounts.models import User
+from accounts.storable_text import NO_SIGN, storable_text
 from catalog.feed.alarms import clear_feed_alarm, raise_feed_alarm, watch_quarantine
 from catalog.models import CostTable, PriceFeed
 
@@ -19,11 +20,16 @@ LONGEST_REASON = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validators:
-    """What the next fetch of `url` may ask with whether anything changed since."""
+    """What the next fetch of `url` may ask with whether anything changed since: one that could not be stored is none."""
 
     url: str = ""
     etag: str = ""
     last_modified: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("etag", "last_modified"):
+            if NO_SIGN.search(getattr(self, name)):
+                object.__setattr__(self, name, "")
 
 
 def lock_feed(cost_table: CostTable) -> PriceFeed:
@@ -107,7 +113,7 @@ def remember_failure(*, cost_table: CostTable, reason: str, outcome: str, now: d
     """Keep why nothing was imported, and raise the alarm. A refused list is never "not modified": the next is fetched whole."""
     with transaction.atomic(using="system"):
         feed = lock_feed(cost_table)
-        feed.outcome, feed.reason, feed.tried_at = outcome, reason[:LONGEST_REASON], now
+        feed.outcome, feed.reason, feed.tried_at = outcome, storable_text(reason)[:LONGEST_REASON], now
         if outcome == Outcome.REFUSED:
             feed.url = feed.etag = feed.last_modified = ""
         feed.save(using="system")

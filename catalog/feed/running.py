@@ -69,6 +69,16 @@ def import_feed(*, clock: Callable[[], datetime], actor: User | None = None) -> 
     )
 
 
+def note_unexpected(fault: Exception, *, now: datetime) -> None:
+    """Raise the alarm about a fault of ours: nothing was imported, and the log has the rest."""
+    outcomes.remember_failure(
+        cost_table=feed_table(),
+        reason=f"The import failed unexpectedly, see the log: {type(fault).__name__}.",
+        outcome=Outcome.REFUSED,
+        now=now,
+    )
+
+
 def preview_feed(*, clock: Callable[[], datetime]) -> Imported:
     """What `import_feed` would do with the list as it is now. Raises NoFeed, SnapshotRefused, Unreachable."""
     wanted = source()

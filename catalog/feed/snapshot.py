@@ -4,13 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from accounts.storable_text import storable_text
 from pricing.bands import PriceSheet
 
 MOST_MODELS = 20_000
 
 
 class SnapshotRefused(ValueError):
-    """The list cannot be believed as a whole, so nothing of it is used. The message is the one reason, for an operator."""
+    """The list cannot be believed as a whole, so nothing of it is used. The message is the one reason, for an operator.
+
+    It may quote the list, but holds only what can be stored and printed.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(storable_text(reason))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -277,6 +277,37 @@ class TestTheWholeWay:
             import_prices()
         assert not outcomes.is_due("openrouter", now=timezone.now() + timedelta(minutes=5))
 
+    @pytest.mark.parametrize("slug", ["a\0", "a\ud800"], ids=["NUL", "half a pair"])
+    def test_a_refusal_that_quotes_what_cannot_be_stored_is_an_alarm_like_any_other(
+        self, feed: Server, slug: str
+    ) -> None:
+        feed.answers = [says(listing({"id": slug}, {"id": slug}))]
+        import_prices()
+        assert "twice" in Alarm.objects.using("system").get(cleared_at=None).summary
+        assert PriceFeed.objects.using("system").get().outcome == "refused"
+
+    def test_so_is_a_content_type_in_no_known_alphabet(self, feed: Server) -> None:
+        feed.answers = [says(GOOD, kind="text/caf\xe9")]
+        import_prices()
+        assert "not JSON" in Alarm.objects.using("system").get(cleared_at=None).summary
+
+    def test_a_validator_that_cannot_be_stored_is_none(self, feed: Server) -> None:
+        feed.answers = [says(GOOD, ETag='"caf\xe9"', Last_Modified="caf\xe9")]
+        import_prices()
+        state = PriceFeed.objects.using("system").get()
+        assert (state.outcome, state.etag, state.last_modified) == ("imported", "", "")
+
+    def test_a_fault_of_ours_is_an_alarm_too(self, feed: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fails(*_given: Any, **_options: Any) -> None:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(running, "import_snapshot", fails)
+        feed.answers = [says(GOOD)]
+        with pytest.raises(ZeroDivisionError):
+            import_prices()
+        assert "ZeroDivisionError" in Alarm.objects.using("system").get(cleared_at=None).summary
+        assert not outcomes.is_due("openrouter", now=timezone.now() + timedelta(minutes=5))
+
     def test_prices_begin_after_the_answer_came(self, feed: Server) -> None:
         feed.answers = [says(GOOD)]
         moments = iter([stories.NOON, stories.NOON + timedelta(minutes=5)])
