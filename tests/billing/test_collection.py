@@ -4,9 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
+from uuid import UUID
 
 import pytest
 from django.core.management import call_command
@@ -67,6 +69,28 @@ def test_a_page_that_is_almost_over_is_replaced_once_it_is(house: House) -> None
     unresolved.resolve_unknown(now=moment() + timedelta(minutes=5))
     assert (house.status(), house.taken()) == (Invoice.Status.PAID, DUE)
     call_command("audit")
+
+
+def test_sweeps_that_meet_ask_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both have listed the payment before either asks about it."""
+    house.pay()
+    listed, waiting, ask = threading.Barrier(2, timeout=20), unresolved._waiting, unresolved.ask
+    asked: list[UUID] = []
+
+    def both_listed(*, now: datetime) -> list[Payment]:
+        found = waiting(now=now)
+        listed.wait()
+        return found
+
+    def counted(payment: Payment, *, wanted: bool, now: datetime) -> Answer:
+        asked.append(payment.pk)
+        return ask(payment, wanted=wanted, now=now)
+
+    monkeypatch.setattr(unresolved, "_waiting", both_listed)
+    monkeypatch.setattr(unresolved, "ask", counted)
+    later = moment() + timedelta(minutes=5)
+    assert at_once(lambda: unresolved.resolve_unknown(now=later), times=2) == [0, 0]
+    assert asked == [house.payment().pk]
 
 
 def test_a_refused_card_leaves_the_page_open_for_another(house: House) -> None:

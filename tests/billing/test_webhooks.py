@@ -180,6 +180,29 @@ def test_another_amount_than_ours_is_not_booked(house: House) -> None:
     assert "2260" in waiting.outcome
 
 
+def test_a_processor_rings_only_for_payments_of_its_own(house: House) -> None:
+    """A payment that was made elsewhere is not asked about, whatever the event says."""
+    type_card(house.pay().action_url)
+    with tenant_scope([house.organization_id]):
+        elsewhere = Payment.objects.create(
+            organization_id=house.organization_id,
+            invoice=house.invoice,
+            processor="another",
+            amount=DUE,
+            currency="KRW",
+            status=Status.CANCELED,
+            idempotency_key="elsewhere",
+            created_at=moment(),
+        )
+    [event] = house.events("session.completed")
+    event["data"]["object"]["metadata"]["payment"] = str(elsewhere.pk)
+    deliver(event)
+    work_off()
+    assert outcomes() == [("checkout.session.completed", "no payment of ours")]
+    assert ProcessorEvent.objects.get().processed_at is not None
+    assert house.status() == Invoice.Status.OPEN
+
+
 # What is refused
 
 
