@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
 
 from django.conf import settings
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import ExchangePolicy
+from accounts.models import Currency, ExchangePolicy, Organization
 from catalog.rate_history import PublishedRate, boundary_of, load_rate_history, next_boundary
 from catalog.rate_import import is_late
 from console.dates import SEOUL
@@ -66,7 +65,7 @@ def rate_standing(*, now: datetime) -> RateStanding:
     )
 
 
-def holds_for(*, rate: Decimal, published_on: date, source: str, now: datetime) -> list[Any]:
+def holds_for(*, rate: Decimal, published_on: date, source: str, now: datetime) -> list[str]:
     """What a rate that is entered now would be charged for; it changes no month or day that has begun with a rate."""
     entered = PublishedRate(0, rate, source, published_on, now)
     history, today = load_rate_history().with_rate(entered), now.astimezone(SEOUL).date()
@@ -79,12 +78,23 @@ def holds_for(*, rate: Decimal, published_on: date, source: str, now: datetime) 
         (ExchangePolicy.DAILY, _("tomorrow, for customers with a daily rate")),
     )
     held = [
-        words for policy, words in policies if history.at(boundary_of(today, policy=policy, zone=SEOUL.key)) is entered
+        f"{words} · {customers_by(policy)}"
+        for policy, words in policies
+        if history.at(boundary_of(today, policy=policy, zone=SEOUL.key)) is entered
     ]
     ahead = [
-        words for policy, words in coming if history.at(next_boundary(today, policy=policy, zone=SEOUL.key)) is entered
+        f"{words} · {customers_by(policy)}"
+        for policy, words in coming
+        if history.at(next_boundary(today, policy=policy, zone=SEOUL.key)) is entered
     ]
     return held + ahead
+
+
+def customers_by(policy: str) -> str:
+    """How many pay in won by such a rate."""
+    customers = Organization.objects.using("system").filter(billing_currency=Currency.KRW, exchange_policy=policy)
+    count = customers.exclude(status=Organization.Status.CLOSED).count()
+    return ngettext("%(count)d customer", "%(count)d customers", count) % {"count": count}
 
 
 def in_one_line(rate: PublishedRate | None) -> str:

@@ -84,6 +84,7 @@ class TestExchangeRates:
         values = {"rate": "1393.50", "published_on": today.isoformat(), "source": "manual"}
         held = str(dict(carry_out(operator, RATE, values).context["review"])["Holds for"])
         assert "next month" in held and "tomorrow" in held and "this month" not in held
+        assert "customers with a daily rate · 0 customers" in held, "nobody has one"
 
     def test_a_rate_of_the_past_changes_no_month_that_has_one(
         self, operator: Client, cast: Cast, now: datetime
@@ -112,9 +113,9 @@ class TestExchangeRates:
 
     def test_a_month_that_has_none_gets_what_is_entered(self, db: None) -> None:
         now = datetime(2026, 11, 10, 3, tzinfo=UTC)
-        held = holds_for(rate=Decimal(1400), published_on=date(2026, 10, 30), source="manual", now=now)
         with translation.override("en"):
-            assert str(held[0]) == "this month" and len(held) == 4
+            held = holds_for(rate=Decimal(1400), published_on=date(2026, 10, 30), source="manual", now=now)
+        assert held[0] == "this month · 0 customers" and len(held) == 4
         publish_exchange_rate(rate=Decimal(1400), published_on=date(2026, 10, 30), source="manual", now=now)
         later = now + timedelta(minutes=1)
         assert not holds_for(rate=Decimal(1500), published_on=date(2026, 10, 29), source="manual", now=later)
@@ -144,10 +145,10 @@ class TestExchangeRates:
         self, operator: Client, settings: Settings, now: datetime
     ) -> None:
         operator.cookies["invoicedream_language"] = "en"
-        tile = operator.get("/").context["tiles"][-1]
+        [tile] = [tile for tile in operator.get("/").context["tiles"] if tile.url == RATES]
         assert tile.value == "₩1,500" and "next month: ₩1,500" in tile.note and tile.tone == "good"
         settings.EXCHANGE_RATE_MAX_AGE_DAYS = 1
-        tile = operator.get("/").context["tiles"][-1]
+        [tile] = [tile for tile in operator.get("/").context["tiles"] if tile.url == RATES]
         assert "next month: none" in tile.note and tile.tone == "warning"
 
     def test_without_any_rate_it_says_so(self, cast: Cast, operator: Client, settings: Settings) -> None:
