@@ -137,7 +137,8 @@ def _csv_lines(rows: Any) -> str:
     return out.getvalue()
 
 
-def _defused(text: str) -> str:
+def defused(text: str) -> str:
+    """The text as a cell that no spreadsheet calculates."""
     return f"'{text}" if text.startswith(FORMULA_SIGNS) else text
 
 
@@ -169,7 +170,7 @@ JSON_VALUES: Mapping[Kind, Callable[[Any], Any]] = {
 }
 CSV_CELLS: Mapping[Kind, Callable[[Any], Any]] = {
     **JSON_VALUES,
-    Kind.TEXT: _defused,
+    Kind.TEXT: defused,
     Kind.FLAG: _flag,
     Kind.TAGS: _json,
 }

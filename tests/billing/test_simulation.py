@@ -343,6 +343,15 @@ def test_the_command_writes_json_and_csv(
     ]
 
 
+def test_no_spreadsheet_takes_a_model_for_a_formula(cast: stories.Cast, capsys: pytest.CaptureFixture[str]) -> None:
+    """The name is a stranger's; our own negative figures are no text and stay."""
+    model = stories.make_model("=cmd/calc", now=NOON, pricing=stories.DEVSTRAL_PRICE).slug
+    use(cast.acme.organization, at=NOON, model=model, usage=TokenUsage(input_tokens=500_000_000))
+    rows = list(csv.DictReader(io.StringIO(run(capsys, "--markup", "0", "--format", "csv"))))
+    assert rows[0]["model"] == f"'{model}"
+    assert [row["difference"] for row in rows] == ["-3000", "-3000", "-300", "-3300"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
