@@ -14,6 +14,7 @@ from django.db.models import Max, QuerySet
 from accounts.audit_log import write_audit_entry
 from accounts.models import Organization, User
 from catalog.exchange_rates import publish_exchange_rate
+from catalog.feed.outcomes import lock_feed
 from catalog.markups import SellsBelowCost, sells_below_cost
 from catalog.models import CostPrice, ExchangeRate, LanguageModel, MarkupRule
 from catalog.price_sheets import sheet_to_json
@@ -42,6 +43,7 @@ def correct_cost_price(
     _check(effective_from, reason, now=now)
     stored = sheet_to_json(sheet)
     with transaction.atomic(using="system"):
+        lock_feed(language_model.cost_table)
         rows = CostPrice.objects.using("system").filter(
             cost_table=language_model.cost_table_id, language_model=language_model
         )

@@ -1,4 +1,7 @@
-"""Put a cost price in force, or delist a model: always a new dated row, written as the `system` role, audited."""
+"""Put a cost price in force, or delist a model: always a new dated row, written as the `system` role, audited.
+
+Who enters one price takes turns with the importers of its cost table, so that neither overrules what it has not seen.
+"""
 
 from bisect import bisect_right
 from collections import defaultdict
@@ -11,6 +14,7 @@ from django.db import transaction
 
 from accounts.audit_log import write_audit_entry
 from accounts.models import User
+from catalog.feed.outcomes import lock_feed
 from catalog.models import CostPrice, CostTable, LanguageModel
 from catalog.price_sheets import sheet_to_json
 from pricing.bands import PriceSheet
@@ -49,6 +53,7 @@ def publish_cost_price(
     """Let `sheet` hold from `effective_from` on; None if the very same sheet is in force then already."""
     stored = sheet_to_json(sheet)
     with transaction.atomic(using="system"):
+        lock_feed(cost_table)
         before = _in_force(cost_table, language_model, effective_from)
         if before is not None and before.sheet == stored:
             return None
@@ -66,6 +71,7 @@ def delist(
 ) -> CostPrice | None:
     """Stop selling from `effective_from` on by a tombstone row; history and pages stay. None if it was not sold anyway."""
     with transaction.atomic(using="system"):
+        lock_feed(cost_table)
         before = _in_force(cost_table, language_model, effective_from)
         if before is None or before.sheet is None:
             return None

@@ -80,7 +80,10 @@ def quarantine(request: HttpRequest) -> HttpResponse:
         "rows": [shown(entry) for entry in rows],
         "is_decided": is_decided,
         "count": entries.filter(status=Status.OPEN).count(),
-        "feeds": [feed_facts(feed) for feed in PriceFeed.objects.select_related("cost_table").order_by("pk")],
+        "feeds": [
+            feed_facts(feed)
+            for feed in PriceFeed.objects.exclude(outcome="").select_related("cost_table").order_by("pk")
+        ],
         "has_feed": bool(settings.PRICE_FEED_URL),
         "deeds": [
             {"label": _("Fetch the list now"), "url": reverse("admin:fetch_prices")},

@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 from django.db import connections, transaction
 
+from catalog.correcting import correct_cost_price
 from catalog.feed import outcomes, quarantine
 from catalog.feed.running import feed_table
-from catalog.models import CostPrice, QuarantinedPrice
-from catalog.publishing import LEAD
+from catalog.models import CostPrice, LanguageModel, QuarantinedPrice
+from catalog.publishing import BY_HAND, LEAD, delist, publish_cost_price
+from pricing.bands import PriceSheet
+from pricing.openrouter_pricing import parse_openrouter_pricing
 from tests import stories
 from tests.catalog.feeds import PRICE, import_list, item, sheets_of
 from tests.stories import NOON
@@ -96,4 +99,36 @@ def test_an_importer_whose_clock_is_behind_writes_nothing_twice() -> None:
     import_list(item("maker/one", DEARER), now=LATER)
     behind = import_list(item("maker/one", DEARER), now=LATER - timedelta(seconds=5))
     assert behind.counts["unchanged"] == 1
+    assert len(sheets_of("maker/one")) == 2
+
+
+def enter(model: LanguageModel, sheet: PriceSheet) -> None:
+    publish_cost_price(
+        cost_table=model.cost_table,
+        language_model=model,
+        sheet=sheet,
+        effective_from=LATER,
+        raw={},
+        origin=BY_HAND,
+        now=LATER,
+    )
+
+
+def end(model: LanguageModel, _sheet: PriceSheet) -> None:
+    delist(cost_table=model.cost_table, language_model=model, effective_from=LATER, origin=BY_HAND, now=LATER)
+
+
+def correct(model: LanguageModel, sheet: PriceSheet) -> None:
+    correct_cost_price(
+        language_model=model, sheet=sheet, effective_from=LATER, reason="Mistyped", now=LATER, actor=None
+    )
+
+
+@pytest.mark.parametrize("deed", [enter, end, correct], ids=["entered", "delisted", "corrected"])
+def test_what_an_operator_does_meanwhile_waits_for_the_importer(deed: Callable[[LanguageModel, Any], None]) -> None:
+    """Else the importer, which compared before, would overrule it ten seconds later without having seen it."""
+    model = LanguageModel.objects.using("system").select_related("cost_table").get(slug="maker/one")
+    sheet = parse_openrouter_pricing(DEARER)
+    with waiting_for_its_turn(lambda: deed(model, sheet)):
+        assert len(sheets_of("maker/one")) == 1
     assert len(sheets_of("maker/one")) == 2
