@@ -15,7 +15,13 @@ from catalog.models import QuarantinedPrice
 from console.deeds import Deed, DeedForm, Refused, Row, add_deed
 from console.quarantine import changes_of, told
 
-MOST = 200
+MOST, LONGEST_NUMBER = 200, 18
+
+
+def numbers_in(given: str) -> list[int]:
+    """The entries that a field or an address names; what can be no number of theirs is passed over."""
+    named = (number.strip() for number in given.split(","))
+    return [int(number) for number in named if number.isdecimal() and len(number) <= LONGEST_NUMBER][:MOST]
 
 
 class DecisionForm(DeedForm):
@@ -23,8 +29,7 @@ class DecisionForm(DeedForm):
     reason = forms.CharField(label=_("Reason"), max_length=200)
 
     def clean_entries(self) -> list[int]:
-        numbers = [number for number in self.cleaned_data["entries"].split(",") if number.strip().isdecimal()]
-        return [int(number) for number in numbers][:MOST]
+        return numbers_in(self.cleaned_data["entries"])
 
 
 class Decision(Deed):
@@ -39,12 +44,11 @@ class Decision(Deed):
     def facts(self) -> Sequence[Row]:
         """What the form is about, above it."""
         given = self.request.POST.get("entries") or ",".join(self.request.GET.getlist("entry"))
-        numbers = [int(number) for number in given.split(",") if number.isdecimal() and len(number) < 19]
-        return [(entry.get_doubt_display(), entry.slug) for entry in self.waiting(numbers)]
+        return [(entry.get_doubt_display(), entry.slug) for entry in self.waiting(numbers_in(given))]
 
     def waiting(self, numbers: Sequence[int]) -> list[QuarantinedPrice]:
         rows = QuarantinedPrice.objects.select_related("cost_table", "language_model")
-        return list(rows.filter(pk__in=numbers[:MOST], status=QuarantinedPrice.Status.OPEN).order_by("slug"))
+        return list(rows.filter(pk__in=numbers, status=QuarantinedPrice.Status.OPEN).order_by("slug"))
 
     def chosen(self, values: dict[str, Any]) -> list[QuarantinedPrice]:
         entries = self.waiting(values["entries"])

@@ -181,3 +181,13 @@ class TestUpload:
         assert answer.status_code == 422 and words in answer.content.decode()
         assert operator.post(UPLOAD, values | {"confirm": "1"}).status_code == 422
         assert CostPrice.objects.count() == before
+
+
+@pytest.mark.parametrize("entries", ["9" * 4500, "9" * 20, "x,²,-1", ","], ids=["thousands", "twenty", "none", "empty"])
+def test_numbers_that_no_entry_can_have_are_passed_over(operator: Client, waiting: Any, entries: str) -> None:
+    values = {"entries": entries, "reason": "Told by the provider", "confirm": "1"}
+    for address in (APPROVE, REFUSE):
+        assert operator.get(address, {"entry": entries}).status_code == 200
+        answer = operator.post(address, values)
+        assert answer.status_code == 422 and b"None of these prices waits" in answer.content
+    assert not QuarantinedPrice.objects.exclude(status="open").exists()
