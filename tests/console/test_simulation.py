@@ -14,6 +14,7 @@ from billing import rerating
 from billing.models import CreditNoteProposal, Invoice
 from catalog import price_book
 from catalog.markups import set_markup
+from catalog.publishing import LEAD
 from console.months import ZONE, month_of
 from metering.models import UsageEvent
 from tests import stories
@@ -90,7 +91,7 @@ def test_a_proposal_shows_old_and_new(operator: Client, cast: Cast, invoice: Inv
         period_id=invoice.period_id,
         reason="The discount was agreed on earlier.",
         actor=cast.operator,
-        now=now,
+        now=now + LEAD,
     )
     proposal = CreditNoteProposal.objects.get()
     operator.cookies["invoicedream_language"] = "en"

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import runpy
 import subprocess
 import sys
 import time
@@ -159,12 +160,56 @@ def test_what_a_request_put_into_an_invoice_line() -> None:
     assert what(checked(as_csv([row(1, **share | {"line_quantity": 500}, line_amount=plain(400 * price))]))) == [
         "line_quantity"
     ]
+    dearer = plain(price * 2)
+    wrong_price = row(1, **share | {"line_unit_price": dearer}, line_amount=plain(800 * price))
+    assert what(checked(as_csv([wrong_price]))) == ["line_unit_price"]
 
 
 @pytest.mark.parametrize("text", ["", "hello\n", "id,amount\nx,1\n", '{"id": 1}\n', '{"id": \n', "[]\n"])
 def test_what_is_no_export_is_refused(text: str) -> None:
     with pytest.raises(Unreadable):
         checked(text)
+
+
+def test_a_line_that_is_no_row_is_refused() -> None:
+    with pytest.raises(Unreadable, match="line 3 is not a JSON object"):
+        checked(as_ndjson([row(1)]) + "\n[]\n")
+    overlong = as_csv([row(1)]) + '"' + "x" * (csv.field_size_limit() + 1) + '"\n'
+    with pytest.raises(Unreadable, match="not CSV"):
+        checked(overlong)
+
+
+def test_the_sum_of_an_invoice_line_is_told_and_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    price = Decimal(row()["unit_price_output"])
+    amount = plain(400 * price)
+    share = {"line_token_class": "output", "line_quantity": 400, "line_unit_price": plain(price), "line_amount": amount}
+    file = tmp_path / "line.csv"
+    file.write_text(as_csv([row(1, **share)]), encoding="utf-8")
+    assert verify_receipts.main([str(file), "--sum", amount]) == 0
+    assert f"sum of the invoice line: {amount}" in capsys.readouterr().out
+    assert verify_receipts.main([str(file), "--sum", "1"]) == 1
+    file.write_text(as_csv([row(1), row(2)]), encoding="utf-8")
+    assert verify_receipts.main([str(file), "--sum", plain(2 * Decimal(row()["amount"]))]) == 0
+
+
+def test_standard_input_and_the_module_itself(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(as_ndjson([row(1)])))
+    monkeypatch.setattr("sys.argv", ["verify_receipts", "-"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+    assert end.value.code == 0
+    assert "rows checked: 1" in capsys.readouterr().out
+
+
+def test_what_cannot_be_read_ends_in_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "usage.parquet").write_bytes(b"PAR1\xff\xfe\x00")
+    assert verify_receipts.main([str(tmp_path / "usage.parquet")]) == 2
+    assert "export as csv or ndjson" in capsys.readouterr().err
+    assert verify_receipts.main([str(tmp_path / "nothing")]) == 2
+    with pytest.raises(SystemExit):
+        verify_receipts.main(["-", "--sum", "many"])
 
 
 def run(*arguments: str, cwd: Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
