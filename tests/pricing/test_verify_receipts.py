@@ -171,6 +171,11 @@ def test_what_is_no_export_is_refused(text: str) -> None:
         checked(text)
 
 
+def test_an_export_that_broke_off_is_refused() -> None:
+    with pytest.raises(Unreadable, match="row 2 says"):
+        checked(as_ndjson([row(1), {"error": verify_receipts.BROKEN_OFF}]))
+
+
 def test_a_line_that_is_no_row_is_refused() -> None:
     with pytest.raises(Unreadable, match="line 3 is not a JSON object"):
         checked(as_ndjson([row(1)]) + "\n[]\n")
@@ -188,8 +193,9 @@ def test_the_sum_of_an_invoice_line_is_told_and_compared(tmp_path: Path, capsys:
     assert verify_receipts.main([str(file), "--sum", amount]) == 0
     assert f"sum of the invoice line: {amount}" in capsys.readouterr().out
     assert verify_receipts.main([str(file), "--sum", "1"]) == 1
-    file.write_text(as_csv([row(1), row(2)]), encoding="utf-8")
-    assert verify_receipts.main([str(file), "--sum", plain(2 * Decimal(row()["amount"]))]) == 0
+    calls = [row(1), row(2)]
+    file.write_text(as_csv(calls), encoding="utf-8")
+    assert verify_receipts.main([str(file), "--sum", plain(sum(Decimal(call["amount"]) for call in calls))]) == 0
 
 
 def test_standard_input_and_the_module_itself(
