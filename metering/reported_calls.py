@@ -110,14 +110,15 @@ def _charged(event_ids: Collection[UUID], organization_id: int) -> dict[UUID, Re
         for number, event in found.items():
             call = calls.setdefault(names[number], ReportedCall(id=names[number], source_id=event.source_id))
             call.events.append(event)
+            call.is_void = False
             if event.kind == EventKind.USAGE:
                 call.reports.append(_report_of(event, slugs))
-        names = {
-            replacement_id(number): names[number] for number, event in found.items() if event.kind == EventKind.USAGE
-        }
-    reversals = {reversal_id(call.head.id): call for call in calls.values() if call.head.kind == EventKind.USAGE}
-    for number in _events(reversals, organization_id):
-        reversals[number].is_void = True
+        charged = [number for number, event in found.items() if event.kind == EventKind.USAGE]
+        # Reversals first: one that is seen was committed with its replacement, which the next look then cannot miss.
+        reversals = {reversal_id(number): number for number in charged}
+        for number in _events(reversals, organization_id):
+            calls[names[reversals[number]]].is_void = True
+        names = {replacement_id(number): names[number] for number in charged}
     return calls
 
 
