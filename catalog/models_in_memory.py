@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from catalog import price_book
 from catalog.models import LanguageModel
 from catalog.price_snapshot import PriceSnapshot
+from catalog.search_words import finder
 
 FACTS = (
     "slug", "page_slug", "name", "provider", "provider_slug", "context_length", "max_completion_tokens",
@@ -28,11 +29,10 @@ def all_models() -> Sequence[LanguageModel]:
 
 
 def matching(*, search: str = "", provider: str = "") -> list[LanguageModel]:
-    """Those whose id, name or provider contains each word of `search`, whatever its case."""
-    words = search.casefold().split()
+    """Those of `provider` whose id, name or provider has each word of `search` (`search_words.finder`)."""
+    finds = finder(search)
     return [
         model
         for model in all_models()
-        if (not provider or model.provider_slug == provider)
-        and all(any(word in text.casefold() for text in (model.slug, model.name, model.provider)) for word in words)
+        if (not provider or model.provider_slug == provider) and finds((model.slug, model.name, model.provider))
     ]

@@ -7,14 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import reduce
-from operator import or_
-
-from django.db.models import Q
 
 from catalog import price_book
 from catalog.models import LanguageModel
-from catalog.search_words import names_of
+from catalog.search_words import finder
 from pricing.exact import exact_sum
 from pricing.tokens import TokenClass
 
@@ -95,17 +91,12 @@ SORTS: Mapping[str, SortKey] = {
 """What a list may be sorted by. Unknown comes last; ties are in the order of the id."""
 
 
-def _named(text: str) -> Q:
-    return Q(slug__icontains=text) | Q(name__icontains=text) | Q(provider__icontains=text)
-
-
 def models_sold(*, at: datetime, search: str = "", provider: str = "", sort: str = "name") -> list[ListedModel]:
     """What is sold at `at` and has each word of `search`, or what it is a Korean word for, in id, name or provider; by `sort`."""
     models = LanguageModel.objects.order_by("slug")
-    for word in search.split():
-        models = models.filter(reduce(or_, (_named(name) for name in names_of(word))))
     if provider:
         models = models.filter(provider_slug=provider)
-    listed = (listed_model(model, at=at) for model in models)
+    finds = finder(search)
+    listed = (listed_model(model, at=at) for model in models if finds((model.slug, model.name, model.provider)))
     key: SortKey = SORTS[sort]
     return sorted((one for one in listed if one.is_sold), key=key)

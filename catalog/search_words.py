@@ -3,7 +3,7 @@
 A word that is searched stands for itself and for the names that it is written for here, capitals and hyphens aside.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
 NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -63,3 +63,14 @@ _BY_WORD: Mapping[str, tuple[str, ...]] = MappingProxyType(
 def names_of(word: str) -> tuple[str, ...]:
     """What to look for when somebody searches `word`: itself, and the names that it is a Korean word for."""
     return (word, *_BY_WORD.get(word.lower().replace("-", ""), ()))
+
+
+def finder(search: str) -> Callable[[Iterable[str]], bool]:
+    """Whether texts have each word of `search`, or a name that it is a Korean word for, in one of them; capitals aside."""
+    wanted = [tuple(name.casefold() for name in names_of(word)) for word in search.split()]
+
+    def finds(texts: Iterable[str]) -> bool:
+        folded = [text.casefold() for text in texts]
+        return all(any(name in text for name in names for text in folded) for names in wanted)
+
+    return finds

@@ -3,6 +3,7 @@
 import pytest
 
 from catalog.models import LanguageModel
+from catalog.models_in_memory import matching
 from catalog.price_list import models_sold
 from catalog.search_words import NAMES, names_of
 from catalog.seeding import seed_catalog
@@ -48,6 +49,7 @@ def catalog(db: None) -> None:
 )
 def test_a_korean_name_finds_the_model(catalog: None, search: str, found: list[str]) -> None:
     assert [listed.model.slug for listed in models_sold(at=NOON, search=search)] == found
+    assert [model.slug for model in matching(search=search)] == found
 
 
 def test_every_name_of_the_table_is_one_of_the_seed(db: None) -> None:
