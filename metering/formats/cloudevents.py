@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from metering.formats.format import Convention, Format
-from metering.formats.reading import Decoded, count, event_of, first, identity, part, read_each, read_json, text
+from metering.formats.reading import Decoded, count, event_of, first, identity, parts_of, read_each, read_json, text
 from metering.pushed_events import InvalidEvent, MalformedBatch, PushedEvent
 from pricing.disjoint import disjoint_counts
 
@@ -82,21 +82,10 @@ def _counts(data: Mapping[str, Any], name: str) -> dict[str, Any]:
     prompt, completion = (_known(data, total, name) for total in ("prompt_tokens", "completion_tokens"))
     if prompt is None and completion is None:
         raise InvalidEvent("data: must hold prompt_tokens and completion_tokens, or tokens with their type", name)
-    prompt_parts, completion_parts = part(data, "prompt_tokens_details"), part(data, "completion_tokens_details")
-    return dict(
-        disjoint_counts(
-            prompt_tokens=prompt,
-            completion_tokens=completion,
-            cache_read_tokens=first([count(data.get("cached_tokens")), count(prompt_parts.get("cached_tokens"))]),
-            cache_write_tokens=count(prompt_parts.get("cache_write_tokens")),
-            audio_input_tokens=count(prompt_parts.get("audio_tokens")),
-            reasoning_tokens=first(
-                [count(data.get("reasoning_tokens")), count(completion_parts.get("reasoning_tokens"))]
-            ),
-            audio_output_tokens=count(completion_parts.get("audio_tokens")),
-            image_output_tokens=count(completion_parts.get("image_tokens")),
-        )
-    )
+    parts = parts_of(data, cache_write="cache_write_tokens")
+    for field, plain in (("cache_read_tokens", "cached_tokens"), ("reasoning_tokens", "reasoning_tokens")):
+        parts[field] = first([count(data.get(plain)), parts[field]])
+    return dict(disjoint_counts(prompt_tokens=prompt, completion_tokens=completion, **parts))
 
 
 def _known(data: Mapping[str, Any], field: str, name: str) -> int | None:

@@ -22,6 +22,7 @@ from metering.formats.reading import (
     milliseconds_between,
     moment_of_seconds,
     part,
+    parts_of,
     read_each,
     read_json,
     read_line,
@@ -88,23 +89,13 @@ def _counts(record: Mapping[str, Any], usage: Mapping[str, Any], name: str) -> d
     )
     if prompt is None or completion is None:
         raise InvalidEvent("prompt_tokens and completion_tokens: both must be given, as whole numbers from 0", name)
-    prompt_parts, completion_parts = part(usage, "prompt_tokens_details"), part(usage, "completion_tokens_details")
-    return dict(
-        disjoint_counts(
-            prompt_tokens=prompt,
-            completion_tokens=completion,
-            cache_read_tokens=first(
-                [count(prompt_parts.get("cached_tokens")), count(usage.get("cache_read_input_tokens"))]
-            ),
-            cache_write_tokens=first(
-                [count(prompt_parts.get("cache_creation_tokens")), count(usage.get("cache_creation_input_tokens"))]
-            ),
-            audio_input_tokens=count(prompt_parts.get("audio_tokens")),
-            reasoning_tokens=count(completion_parts.get("reasoning_tokens")),
-            audio_output_tokens=count(completion_parts.get("audio_tokens")),
-            image_output_tokens=count(completion_parts.get("image_tokens")),
-        )
-    )
+    parts = parts_of(usage, cache_write="cache_creation_tokens")
+    for field, plain in (
+        ("cache_read_tokens", "cache_read_input_tokens"),
+        ("cache_write_tokens", "cache_creation_input_tokens"),
+    ):
+        parts[field] = first([parts[field], count(usage.get(plain))])
+    return dict(disjoint_counts(prompt_tokens=prompt, completion_tokens=completion, **parts))
 
 
 def _model(record: Mapping[str, Any]) -> str | None:

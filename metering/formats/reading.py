@@ -121,6 +121,19 @@ def part(whole: Any, *names: str) -> Mapping[str, Any]:
     return whole if isinstance(whole, Mapping) else {}
 
 
+def parts_of(usage: Mapping[str, Any], *, cache_write: str) -> dict[str, int | None]:
+    """What the totals contain as OpenAI's `…_details` tell it; `cache_write` is the source's name for what it wrote there."""
+    prompt, completion = part(usage, "prompt_tokens_details"), part(usage, "completion_tokens_details")
+    return {
+        "cache_read_tokens": count(prompt.get("cached_tokens")),
+        "cache_write_tokens": count(prompt.get(cache_write)),
+        "audio_input_tokens": count(prompt.get("audio_tokens")),
+        "reasoning_tokens": count(completion.get("reasoning_tokens")),
+        "audio_output_tokens": count(completion.get("audio_tokens")),
+        "image_output_tokens": count(completion.get("image_tokens")),
+    }
+
+
 def first(values: Iterable[Any]) -> Any:
     """The first that is known."""
     return next((value for value in values if value is not None), None)
