@@ -17,15 +17,15 @@ from starlette.types import Receive
 
 from accounts.models import Organization, Scope
 from catalog.price_snapshot import ModelEntry
-from gateway.asks import Ask, read_ask
+from gateway.asks import Ask
 from gateway.calls import Call
+from gateway.dialects.base import Dialect
 from gateway.errors import NotPermitted, QuotaExceeded, Unauthenticated, Unavailable
 from gateway.keys import Caller, KeyCache
 from gateway.request_bodies import decode_body, read_body
 from gateway.reserving import output_cap, worst_case
 from gateway.sold import find_sold
 from gateway.upstreams.base import UpstreamRequest
-from gateway.upstreams.forwarded_bodies import forwarded_body
 from gateway.writers import Release, Writers
 from ledger.event_ids import new_id
 from ledger.group_commit import WriterStopped
@@ -59,7 +59,7 @@ async def admit(
     receive: Receive,
     headers: Headers,
     *,
-    endpoint: str,
+    dialect: Dialect,
     request_id: str,
     keys: KeyCache,
     writers: Writers,
@@ -70,7 +70,7 @@ async def admit(
     caller = await identify(headers, keys, now=now)
     raw = await read_body(receive, headers, limit=settings.GATEWAY_MAX_BODY_BYTES)
     body = decode_body(raw)
-    ask = read_ask(body)
+    ask = dialect.read_ask(body)
     models = [find_sold(slug, caller=caller, now=now) for slug in (ask.model, *ask.fallbacks)]
     cap = output_cap(ask, models, prompt_bytes=len(raw))
     amount = worst_case(ask, models, caller=caller, prompt_bytes=len(raw), cap=cap, now=now)
@@ -88,7 +88,7 @@ async def admit(
     refusal = await reserve(hold, writers=writers)
     if refusal is not None:
         raise _quota_exceeded(refusal, amount, caller=caller, prompt_bytes=len(raw), cap=cap * ask.answers)
-    return _call(request_id, hold, began, caller, ask, models[0], body=body, cap=cap, endpoint=endpoint)
+    return _call(request_id, hold, began, caller, ask, models[0], body=body, cap=cap, dialect=dialect)
 
 
 async def reserve(hold: HoldRequest, *, writers: Writers) -> Refusal | None:
@@ -123,15 +123,18 @@ def _call(
     *,
     body: dict[str, Any],
     cap: int,
-    endpoint: str,
+    dialect: Dialect,
 ) -> Call:
-    request = UpstreamRequest(endpoint=endpoint, body=forwarded_body(body, ask, cap=cap), streamed=ask.streamed)
+    request = UpstreamRequest(
+        endpoint=dialect.path, body=dialect.forwarded_body(body, ask, cap=cap), streamed=ask.streamed
+    )
     return Call(
         request_id=request_id,
         hold_id=hold.id,
         admitted_at=hold.created_at,
         began=began,
         caller=caller,
+        dialect=dialect,
         ask=ask,
         model=model,
         request=request,

@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
+from gateway.dialects.choices import CHAT_COMPLETIONS, COMPLETIONS
 from gateway.endpoints import Generation, answer_defect, answer_error, answer_http_error, list_models, show_model
 from gateway.errors import GatewayError
 from gateway.probes import healthz, readyz
@@ -32,8 +33,8 @@ def create_app() -> Starlette:
 
     app = Starlette(
         routes=[
-            Route("/v1/chat/completions", Generation("chat/completions"), methods=["POST"]),
-            Route("/v1/completions", Generation("completions"), methods=["POST"]),
+            Route("/v1/chat/completions", Generation(CHAT_COMPLETIONS), methods=["POST"]),
+            Route("/v1/completions", Generation(COMPLETIONS), methods=["POST"]),
             Route("/v1/models", list_models, methods=["GET"]),
             Route("/v1/models/{slug:path}", show_model, methods=["GET"]),
             Route("/healthz", healthz, methods=["GET"]),

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from catalog.price_snapshot import ModelEntry
 from gateway.asks import Ask
+from gateway.dialects.base import Dialect
 from gateway.keys import Caller
 from gateway.upstreams.base import UpstreamRequest
 
@@ -20,6 +21,7 @@ class Call:
     admitted_at: datetime
     began: float
     caller: Caller
+    dialect: Dialect
     ask: Ask
     model: ModelEntry
     request: UpstreamRequest

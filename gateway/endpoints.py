@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.admission import admit, identify
 from gateway.client import Client
+from gateway.dialects.base import Dialect
 from gateway.errors import GatewayError, MethodNotAllowed, Unavailable, UnknownRoute, error_body
 from gateway.forwarding import forward
 from gateway.process import Gateway
@@ -21,10 +22,10 @@ from ledger.event_ids import new_id
 
 
 class Generation:
-    """An ASGI endpoint that has the upstream generate something at `endpoint`."""
+    """An ASGI endpoint that has the upstream generate something, in the endpoint's own language."""
 
-    def __init__(self, endpoint: str) -> None:
-        self._endpoint = endpoint
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway: Gateway = scope["app"].state.gateway
@@ -35,7 +36,7 @@ class Generation:
             call = await admit(
                 receive,
                 Headers(scope=scope),
-                endpoint=self._endpoint,
+                dialect=self._dialect,
                 request_id=request_id,
                 keys=gateway.keys,
                 writers=gateway.writers,
@@ -45,7 +46,7 @@ class Generation:
             return
         except GatewayError as error:
             await client.fail(error)
-            log_refused(error, request_id=request_id, endpoint=self._endpoint)
+            log_refused(error, request_id=request_id, endpoint=self._dialect.path)
             return
         try:
             await asyncio.shield(gateway.spawn(forward(call, client, receive, gateway)))

@@ -16,7 +16,7 @@ from gateway.request_log import log_call
 from gateway.settlement import Fate, note_generation, release, settle
 from gateway.streaming import forward_stream
 from gateway.upstreams.base import Answer, AnswerCut
-from gateway.upstreams.openai_answers import Observed, Unreadable, for_caller
+from gateway.upstreams.openai_answers import Observed, Unreadable
 from gateway.upstreams.openai_errors import error_of_answer
 
 logger = logging.getLogger(__name__)
@@ -50,8 +50,7 @@ async def _forward_whole(call: Call, answer: Answer, observed: Observed, client:
     body, delivered = b"", True
     try:
         body = await answer.read()
-        seen = observed.take(body)
-        delivered = seen.has_choices
+        delivered = call.dialect.take(observed, body).delivers
         if observed.error is not None and not delivered:
             error = error_of_answer(observed.error, secrets=gateway.upstream.secrets)
     except (AnswerCut, Unreadable) as broken:
@@ -64,7 +63,7 @@ async def _forward_whole(call: Call, answer: Answer, observed: Observed, client:
         error = Unavailable(UNRECORDED, retry=False)
     if error is None:
         receipt = {"x-invoicedream-event": str(settled.event_id)} if settled.event_id else {}
-        await client.answer(200, for_caller(body), headers=receipt)
+        await client.answer(200, call.dialect.whole(body, call.ask, cost=None), headers=receipt)
     else:
         await client.fail(error)
     log_call(call, observed, settled, client, error=error)

@@ -1,7 +1,8 @@
 """A streamed answer: passed on event by event as it arrives, read to its end whether or not the caller stays.
 
-Nothing is held back but the end: the usage event is committed first, then the caller gets the usage chunk, if it asked for it, and
-`[DONE]`. An error after the first byte becomes an event that OpenAI's clients raise.
+Nothing is held back but the end: the usage event is committed first, then the caller gets what its endpoint ends a stream with
+(`dialects/`: a usage chunk and `[DONE]`, or the event that completes a response). An error after the first byte becomes an event
+that OpenAI's clients raise.
 """
 
 import asyncio
@@ -13,13 +14,13 @@ from starlette.types import Receive
 
 from gateway.calls import Call
 from gateway.client import EVENT_STREAM, Client
-from gateway.errors import GatewayError, Unavailable, UpstreamFailed, error_event
+from gateway.errors import GatewayError, Unavailable, UpstreamFailed
 from gateway.process import Gateway
 from gateway.request_log import log_call
 from gateway.settlement import Fate, Settled, note_generation, settle
-from gateway.sse import DONE, Event, EventReader, EventTooLong, event_of
+from gateway.sse import Event, EventReader, EventTooLong
 from gateway.upstreams.base import Answer, AnswerCut
-from gateway.upstreams.openai_answers import Observed, Unreadable, for_caller
+from gateway.upstreams.openai_answers import Observed, Unreadable
 from gateway.upstreams.openai_errors import error_of_answer
 from gateway.upstreams.selection import EVENT_BYTES
 
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 SECONDS_AFTER_FAILURE = 10.0
 """How long an answer that has failed is read on, in case its usage still comes."""
 SECONDS_TO_LINGER = 2.0
-"""After `[DONE]` the upstream still ends its response; a connection closed before that looks to it like a caller who left."""
+"""After the last event the upstream still ends its response; a connection closed before that looks to it like a caller who left."""
 HEADERS = {"x-accel-buffering": "no"}
 BROKEN_OFF = "The model's provider broke off the answer."
 UNRECORDED = "The answer is complete, but its usage could not be recorded. Do not repeat the call at once."
@@ -62,7 +63,7 @@ class Relay:
         self._secrets = gateway.upstream.secrets
         self._reader = EventReader(limit=EVENT_BYTES)
         self.done = False
-        self._usage_chunk = b""
+        self._held: Event | None = None
         self._told = False
         self.failure: GatewayError | None = None
         self.delivered = False
@@ -92,16 +93,16 @@ class Relay:
             self.failure = UpstreamFailed(BROKEN_OFF, code="upstream_error")
 
     async def end(self, settled: Settled) -> None:
-        """After the commit: the usage chunk and `[DONE]`, or the error."""
+        """After the commit: what ends the stream, or the error."""
         if self.failure is None and settled.fate is Fate.UNRECORDED:
             self.failure = Unavailable(UNRECORDED, retry=False)
         if self.failure is None:
             await self._start()
-            await self._client.end(self._usage_chunk + event_of(DONE))
+            await self._client.end(self._call.dialect.ending(self._held, self._call.ask, cost=None))
         elif self._told:
             await self._client.end()
         elif self._client.started:
-            await self._client.end(error_event(self.failure))
+            await self._client.end(self._call.dialect.broken(self.failure))
         else:
             await self._client.fail(self.failure)
 
@@ -114,7 +115,7 @@ class Relay:
             await self._client.write(out)
         if self.failure is not None and self._client.started:
             self._told = True
-            await self._client.write(error_event(self.failure))
+            await self._client.write(self._call.dialect.broken(self.failure))
 
     async def _start(self) -> None:
         if not self._client.started:
@@ -126,26 +127,20 @@ class Relay:
             return b""
         if event.data is None:
             return event.raw
-        if event.data == DONE:
-            self.done = True
-            return b""
+        dialect = self._call.dialect
         try:
-            seen = self._observed.take(event.data)
+            seen = dialect.take(self._observed, event.data)
         except Unreadable:
             self.failure = self.failure or UpstreamFailed(BROKEN_OFF, code="upstream_error")
             return b""
+        self.done = seen.ends
         if self._observed.error is not None:
             self.failure = self.failure or error_of_answer(self._observed.error, secrets=self._secrets)
         if self.failure is not None:
             return b""
-        if seen.has_choices:
+        if seen.delivers:
             self._call.note_first_token()
             self.delivered = True
-        if not seen.has_usage:
-            return event.raw
-        wanted = self._call.ask.wants_usage
-        shown = for_caller(event.data, with_usage=wanted)
-        if not seen.has_choices:
-            self._usage_chunk = event_of(shown) if wanted else b""
-            return b""
-        return event.raw if shown is event.data else event_of(shown)
+        if seen.held:
+            self._held = event
+        return dialect.piece(event, seen, self._call.ask)

@@ -6,8 +6,6 @@ from typing import Any
 import msgspec
 
 from gateway.upstreams.base import ReportedUsage
-from gateway.upstreams.openai_usage import read_usage
-from pricing.exact import decimal_or_none
 
 ID_LENGTH, MODEL_LENGTH, REASON_LENGTH = 200, 200, 40
 OUR_COST = ("cost", "cost_details", "is_byok")
@@ -16,21 +14,6 @@ OUR_COST = ("cost", "cost_details", "is_byok")
 
 class Unreadable(ValueError):
     """What the upstream sent is not an answer."""
-
-
-class _Choice(msgspec.Struct):
-    finish_reason: Any = None
-
-
-class _Frame(msgspec.Struct):
-    id: Any = None
-    model: Any = None
-    choices: list[_Choice] | None = None
-    usage: Any = None
-    error: Any = None
-
-
-_decode = msgspec.json.Decoder(_Frame, float_hook=decimal_or_none).decode
 
 
 @dataclass(slots=True)
@@ -43,26 +26,21 @@ class Observed:
     usage: ReportedUsage | None = None
     error: "ReportedError | None" = None
 
-    def take(self, data: bytes) -> "Seen":
-        """Read an answer or a chunk. Raises Unreadable."""
-        try:
-            frame = _decode(data)
-        except (ValueError, RecursionError):
-            raise Unreadable from None
+    def name(self, generation_id: Any, model: Any) -> None:
+        """Take the ids that an answer carries: the first of the generation, the last of the model."""
         if not self.generation_id:
-            self.generation_id = _text(frame.id, ID_LENGTH)
-        self.model = _text(frame.model, MODEL_LENGTH) or self.model
-        for choice in frame.choices or ():
-            if self.finish_reason != "error":
-                self.finish_reason = _text(choice.finish_reason, REASON_LENGTH) or self.finish_reason
-        if frame.usage is not None:
-            self.usage = read_usage(frame.usage) or self.usage
-        if frame.error is not None:
-            self.error = ReportedError.read(frame.error)
-            self.finish_reason = "error"
-        return Seen(
-            has_choices=bool(frame.choices), has_usage=frame.usage is not None, is_error=frame.error is not None
-        )
+            self.generation_id = _text(generation_id, ID_LENGTH)
+        self.model = _text(model, MODEL_LENGTH) or self.model
+
+    def finish(self, reason: Any) -> None:
+        """Take why the answer ended; an error stays one."""
+        if self.finish_reason != "error":
+            self.finish_reason = _text(reason, REASON_LENGTH) or self.finish_reason
+
+    def fail(self, error: "ReportedError") -> None:
+        """Take an error that came under status 200."""
+        self.error = error
+        self.finish_reason = "error"
 
     @property
     def costs_nothing(self) -> bool:
@@ -70,15 +48,6 @@ class Observed:
         if self.usage is None or self.usage.counts.completion_tokens:
             return False
         return self.finish_reason in ("", "error")
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What the one frame was that has just been taken."""
-
-    has_choices: bool
-    has_usage: bool
-    is_error: bool
 
 
 @dataclass(frozen=True, slots=True)

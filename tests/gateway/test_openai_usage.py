@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.dialects.choices import CHAT_COMPLETIONS
 from gateway.upstreams.openai_answers import Observed, Unreadable, for_caller
 from gateway.upstreams.openai_usage import read_usage
 from pricing.tokens import TokenUsage
@@ -131,7 +132,7 @@ def test_the_last_usage_wins_and_null_is_none() -> None:
         {"id": "gen-2", "choices": [{"delta": {}, "finish_reason": "stop"}], "usage": None},
         {"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 9, "cost": 1e-7}},
     ):
-        observed.take(msgspec.json.encode(frame))
+        CHAT_COMPLETIONS.take(observed, msgspec.json.encode(frame))
     assert observed.usage is not None
     assert (observed.usage.counts.output_tokens, observed.usage.cost) == (9, Decimal("1e-7"))
     assert (observed.generation_id, observed.model, observed.finish_reason) == ("gen-1", "a/b", "stop")
@@ -140,7 +141,7 @@ def test_the_last_usage_wins_and_null_is_none() -> None:
 @pytest.mark.parametrize("data", [b"42", b'{"choices": 5}', b'{"choices": [{"delta": ', b"\xff", b"", b"[" * 100_000])
 def test_nonsense_is_unreadable(data: bytes) -> None:
     with pytest.raises(Unreadable):
-        Observed().take(data)
+        CHAT_COMPLETIONS.take(Observed(), data)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +153,7 @@ def test_zero_completion_rule(reason: str | None, completion: int, free: bool) -
         "choices": [{"finish_reason": reason}],
         "usage": {"prompt_tokens": 5, "completion_tokens": completion},
     }
-    observed.take(msgspec.json.encode(frame))
+    CHAT_COMPLETIONS.take(observed, msgspec.json.encode(frame))
     assert observed.costs_nothing is free
 
 
