@@ -123,6 +123,94 @@ class PriceFeed(models.Model):
         return self.cost_table.name
 
 
+class Upstream(models.Model):
+    """A server that answers calls. `slug` is what holds and events call it; the secret stands in the environment alone.
+
+    What it serves is charged by `cost_table`, so only models of that table can be routed to it (decision 0020).
+    """
+
+    class Kind(models.TextChoices):
+        OPENROUTER = "openrouter", "OpenRouter"
+        OPENAI_COMPATIBLE = "openai_compatible", _("OpenAI-compatible server")
+
+    id = models.AutoField(primary_key=True)
+    slug = models.SlugField(_("ID"), max_length=50, unique=True)
+    name = models.CharField(_("name"), max_length=100)
+    kind = models.CharField(_("kind"), max_length=20, choices=Kind.choices)
+    base_url = models.CharField(_("address"), max_length=300)
+    key_variable = models.CharField(_("variable of the key"), max_length=100, blank=True)
+    """Which environment variable holds the key; empty where none is needed."""
+    cost_table = models.ForeignKey(CostTable, on_delete=models.PROTECT, related_name="upstreams")
+    enabled = models.BooleanField(_("in use"), default=True)
+    connect_seconds = models.FloatField(_("seconds to connect"), null=True, blank=True)
+    first_byte_seconds = models.FloatField(_("seconds to the first byte"), null=True, blank=True)
+    chunk_seconds = models.FloatField(_("seconds between chunks"), null=True, blank=True)
+    total_seconds = models.FloatField(_("seconds in all"), null=True, blank=True)
+    """Empty where the settings of the gateway hold."""
+    connections = models.PositiveIntegerField(_("connections at most"), null=True, blank=True)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("upstream")
+        verbose_name_plural = _("upstreams")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ModelRoute(models.Model):
+    """Which upstream serves a model, under which name there, and how early it is asked (the lowest priority first).
+
+    Without a model it serves every model of its upstream's cost table that has no route of its own.
+    """
+
+    id = models.AutoField(primary_key=True)
+    upstream = models.ForeignKey(Upstream, on_delete=models.PROTECT, related_name="routes")
+    language_model = models.ForeignKey(
+        LanguageModel, on_delete=models.PROTECT, null=True, blank=True, related_name="routes"
+    )
+    upstream_model = models.CharField(_("name there"), max_length=200, blank=True)
+    """Empty: the model's own ID."""
+    priority = models.PositiveSmallIntegerField(_("priority"), default=10)
+    enabled = models.BooleanField(_("in use"), default=True)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("model route")
+        verbose_name_plural = _("model routes")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["upstream", "language_model"], nulls_distinct=False, name="one_route_per_upstream_and_model"
+            ),
+            models.CheckConstraint(
+                condition=Q(language_model__isnull=False) | Q(upstream_model=""), name="general_route_keeps_names"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.language_model or '*'} → {self.upstream}"
+
+
+class UpstreamBill(models.Model):
+    """What an upstream says that it charged us on a UTC day, and what our events of that day say that it did (USD)."""
+
+    upstream = models.CharField(max_length=50)
+    day = models.DateField()
+    billed = models.DecimalField(max_digits=38, decimal_places=20)
+    recorded = models.DecimalField(max_digits=38, decimal_places=20)
+    checked_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("upstream's bill")
+        verbose_name_plural = _("upstreams' bills")
+        constraints = [models.UniqueConstraint(fields=["upstream", "day"], name="one_bill_per_upstream_and_day")]
+
+    def __str__(self) -> str:
+        return f"{self.upstream} {self.day}"
+
+
 class QuarantinedPrice(models.Model):
     """A price of a feed that an operator has to judge. Until then, and if refused, what was in force stays in force.
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import hmac
+import os
+import re
 import sysconfig
 from decimal import Decimal
 from pathlib import Path
@@ -350,6 +352,19 @@ OPENROUTER_API_KEY = env("OPENROUTER_API_KEY", default="")
 OPENROUTER_BASE_URL = env("OPENROUTER_BASE_URL", default="https://openrouter.ai/api/v1")
 UPSTREAM_BASE_URL = env("UPSTREAM_BASE_URL", default="")
 UPSTREAM_API_KEY = env("UPSTREAM_API_KEY", default=OPENROUTER_API_KEY)
+UPSTREAM_URLS = [
+    url.rstrip("/")
+    for url in dict.fromkeys([*env.list("UPSTREAM_URLS", default=[]), OPENROUTER_BASE_URL, UPSTREAM_BASE_URL])
+    if url
+]
+"""Addresses that the console may name for an upstream: no others, so that it cannot point calls at a server of its user's."""
+UPSTREAM_KEY_VARIABLE = re.compile(r"(UPSTREAM|OPENROUTER)_([A-Z0-9_]+_)?API_KEY")
+"""Environment variables that the console may name for an upstream's key, UPSTREAM_MISTRAL_API_KEY for one."""
+UPSTREAM_KEYS = {name: value for name, value in os.environ.items() if UPSTREAM_KEY_VARIABLE.fullmatch(name) and value}
+UPSTREAM_CREDIT_ALARM_USD = Decimal(env("UPSTREAM_CREDIT_ALARM_USD", default="20"))
+"""An alarm is raised while an upstream that tells its credit has less left for us."""
+UPSTREAM_BILL_TOLERANCE = Decimal(env("UPSTREAM_BILL_TOLERANCE", default="0.01"))
+"""By which share an upstream's bill of a day may differ from the cost that was recorded, before it is an alarm."""
 
 # -- the price list: OpenRouter's, or that of the upstream that stands in for it --------------------------------------
 _LISTING_URL = OPENROUTER_BASE_URL if OPENROUTER_API_KEY else UPSTREAM_BASE_URL
@@ -384,6 +399,18 @@ GATEWAY_FIRST_BYTE_SECONDS = env.float("GATEWAY_FIRST_BYTE_SECONDS", default=120
 GATEWAY_CHUNK_SECONDS = env.float("GATEWAY_CHUNK_SECONDS", default=60.0)
 GATEWAY_TOTAL_SECONDS = env.float("GATEWAY_TOTAL_SECONDS", default=600.0)
 """Below HOLD_SECONDS, so that no running call is asked about."""
+GATEWAY_ATTEMPTS = env.int("GATEWAY_ATTEMPTS", default=3)
+"""How often one call is tried at most, over all its routes and fallback models, before its first byte."""
+GATEWAY_RETRY_SECONDS = env.float("GATEWAY_RETRY_SECONDS", default=10.0)
+"""After so long no further attempt begins."""
+GATEWAY_RETRY_PAUSE = env.float("GATEWAY_RETRY_PAUSE", default=0.25)
+"""Seconds before the same upstream is tried a second time (doubled before each further one), give or take a half."""
+GATEWAY_RETRY_UNKNOWN = env.bool("GATEWAY_RETRY_UNKNOWN", default=False)
+"""Whether a call that may have cost something already, nobody knows, is tried again: its caller may pay for both attempts."""
+QUESTION_HOURS = env.float("QUESTION_HOURS", default=24.0)
+"""How long an upstream is asked what a call cost whose end nobody saw. After that it is waived: recorded, at no charge."""
+QUESTION_PAUSE = env.float("QUESTION_PAUSE", default=15.0)
+"""Seconds before it is asked about the same call again, doubled every time, an hour at most."""
 GATEWAY_DETACHED_SECONDS = env.float("GATEWAY_DETACHED_SECONDS", default=120.0)
 """How long an answer is read on for its usage after its caller left."""
 GATEWAY_COMMIT_SECONDS = env.float("GATEWAY_COMMIT_SECONDS", default=15.0)

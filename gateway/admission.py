@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -20,12 +21,13 @@ from catalog.price_snapshot import ModelEntry
 from gateway.asks import Ask
 from gateway.calls import Call
 from gateway.dialects.base import Dialect
-from gateway.errors import NotPermitted, QuotaExceeded, Unauthenticated, Unavailable
+from gateway.errors import ModelNotFound, NotPermitted, QuotaExceeded, Unauthenticated, Unavailable
 from gateway.keys import Caller, KeyCache
 from gateway.request_bodies import decode_body, read_body
 from gateway.reserving import output_cap, worst_case
 from gateway.sold import find_sold
 from gateway.upstreams.base import UpstreamRequest
+from gateway.upstreams.selection import Candidate, Upstreams
 from gateway.writers import Release, Writers
 from ledger.event_ids import new_id
 from ledger.group_commit import WriterStopped
@@ -63,7 +65,7 @@ async def admit(
     request_id: str,
     keys: KeyCache,
     writers: Writers,
-    upstream: str,
+    upstreams: Upstreams,
 ) -> Call:
     """A call that may be made: its worst case is reserved, by a committed row. Raises GatewayError, CallerLeft."""
     began, now = time.monotonic(), timezone.now()
@@ -72,6 +74,9 @@ async def admit(
     body = decode_body(raw)
     ask = dialect.read_ask(body)
     models = [find_sold(slug, caller=caller, now=now) for slug in (ask.model, *ask.fallbacks)]
+    candidates = upstreams.candidates(models)
+    if not candidates:
+        raise ModelNotFound(ask.model)
     cap = output_cap(ask, models, prompt_bytes=len(raw))
     amount = worst_case(ask, models, caller=caller, prompt_bytes=len(raw), cap=cap, now=now)
     hold = HoldRequest(
@@ -83,12 +88,13 @@ async def admit(
         model_id=models[0].id,
         amount=amount,
         request_id=request_id,
-        upstream=upstream,
+        upstream=candidates[0].upstream.name,
+        end_user=ask.end_user,
     )
     refusal = await reserve(hold, writers=writers)
     if refusal is not None:
         raise _quota_exceeded(refusal, amount, caller=caller, prompt_bytes=len(raw), cap=cap * ask.answers)
-    return _call(request_id, hold, began, caller, ask, models[0], body=body, cap=cap, dialect=dialect)
+    return _call(request_id, hold, began, caller, ask, models[0], candidates, body=body, cap=cap, dialect=dialect)
 
 
 async def reserve(hold: HoldRequest, *, writers: Writers) -> Refusal | None:
@@ -120,6 +126,7 @@ def _call(
     caller: Caller,
     ask: Ask,
     model: ModelEntry,
+    candidates: Sequence[Candidate],
     *,
     body: dict[str, Any],
     cap: int,
@@ -130,14 +137,15 @@ def _call(
     )
     return Call(
         request_id=request_id,
-        hold_id=hold.id,
-        admitted_at=hold.created_at,
+        hold=hold,
         began=began,
         caller=caller,
         dialect=dialect,
         ask=ask,
         model=model,
         request=request,
+        candidates=candidates,
+        candidate=candidates[0],
     )
 
 

@@ -15,16 +15,16 @@ from gateway.endpoints import Generation, answer_defect, answer_error, answer_ht
 from gateway.errors import GatewayError
 from gateway.probes import healthz, readyz
 from gateway.process import Gateway
-from gateway.upstreams.selection import choose_upstream
+from gateway.upstreams.selection import Upstreams
 
 
 def create_app() -> Starlette:
     """The application of one process. Raises ImproperlyConfigured if no upstream is set."""
-    upstream = choose_upstream()
+    upstreams = Upstreams()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        app.state.gateway = gateway = Gateway(upstream=upstream)
+        app.state.gateway = gateway = Gateway(upstreams=upstreams)
         await gateway.start()
         try:
             yield

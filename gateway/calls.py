@@ -1,6 +1,7 @@
 """One admitted call, from its hold to its end: who made it, what was reserved for it, and how long it took."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -10,22 +11,34 @@ from gateway.asks import Ask
 from gateway.dialects.base import Dialect
 from gateway.keys import Caller
 from gateway.upstreams.base import UpstreamRequest
+from gateway.upstreams.selection import Candidate
+from ledger.holds import HoldRequest
 
 
 @dataclass(slots=True, kw_only=True)
 class Call:
-    """`admitted_at` is when the call occurred: its price is the one in force then, whatever changes while it runs."""
+    """`model` is what was asked for; `candidates` are all who may answer, `candidate` is who is asked now, under `hold`."""
 
     request_id: str
-    hold_id: UUID
-    admitted_at: datetime
+    hold: HoldRequest
     began: float
     caller: Caller
     dialect: Dialect
     ask: Ask
     model: ModelEntry
     request: UpstreamRequest
+    candidates: Sequence[Candidate]
+    candidate: Candidate
     first_token: float | None = field(default=None)
+
+    @property
+    def hold_id(self) -> UUID:
+        return self.hold.id
+
+    @property
+    def admitted_at(self) -> datetime:
+        """When the call occurred: its price is the one in force then, whatever changes while it runs."""
+        return self.hold.created_at
 
     @property
     def organization_id(self) -> int:

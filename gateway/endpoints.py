@@ -40,7 +40,7 @@ class Generation:
                 request_id=request_id,
                 keys=gateway.keys,
                 writers=gateway.writers,
-                upstream=gateway.upstream.name,
+                upstreams=gateway.upstreams,
             )
         except CallerLeft:
             return

@@ -8,12 +8,13 @@ import logging
 
 from starlette.types import Receive
 
+from gateway.attempts import NoAnswer, open_answer
 from gateway.calls import Call
 from gateway.client import Client
 from gateway.errors import GatewayError, Unavailable, UpstreamFailed
 from gateway.process import Gateway
 from gateway.request_log import log_call
-from gateway.settlement import Fate, note_generation, release, settle
+from gateway.settlement import Fate, note_call, settle
 from gateway.streaming import forward_stream
 from gateway.upstreams.base import Answer, AnswerCut
 from gateway.upstreams.openai_answers import Observed, Unreadable
@@ -30,11 +31,10 @@ async def forward(call: Call, client: Client, receive: Receive, gateway: Gateway
     """Call the upstream, answer the caller, settle the hold, log one line."""
     observed = Observed()
     try:
-        answer = await gateway.upstream.open(call.request)
-    except GatewayError as error:
-        settled = await release(call, gateway)
-        await client.fail(error)
-        log_call(call, observed, settled, client, error=error)
+        answer = await open_answer(call, gateway)
+    except NoAnswer as failed:
+        await client.fail(failed.error)
+        log_call(call, observed, failed.settled, client, error=failed.error)
         return
     observed.generation_id = answer.generation_id
     if call.ask.streamed and answer.is_stream:
@@ -45,14 +45,14 @@ async def forward(call: Call, client: Client, receive: Receive, gateway: Gateway
 
 async def _forward_whole(call: Call, answer: Answer, observed: Observed, client: Client, gateway: Gateway) -> None:
     if not answer.is_complete():
-        note_generation(call, answer.generation_id, gateway)
+        note_call(call, answer.generation_id, gateway)
     error: GatewayError | None = None
     body, delivered = b"", True
     try:
         body = await answer.read()
         delivered = call.dialect.take(observed, body).delivers
         if observed.error is not None and not delivered:
-            error = error_of_answer(observed.error, secrets=gateway.upstream.secrets)
+            error = error_of_answer(observed.error, secrets=call.candidate.upstream.secrets)
     except (AnswerCut, Unreadable) as broken:
         logger.warning("answer unusable", extra={"request_id": call.request_id, "reason": str(broken) or "not JSON"})
         error = UpstreamFailed(BROKEN_OFF, code="upstream_error")

@@ -12,8 +12,9 @@ from django.db import close_old_connections, connections
 
 from accounts.models import Source
 from catalog import price_book
+from catalog.model_routes import read_routes
 from gateway.keys import KeyCache
-from gateway.upstreams.base import Upstream
+from gateway.upstreams.selection import Upstreams
 from gateway.writers import Writers
 
 logger = logging.getLogger(__name__)
@@ -23,10 +24,10 @@ LOOKUP_THREADS = 4
 
 
 class Gateway:
-    """Upstream, writers, caches and the tasks under way. `source_id` is known once `is_ready`."""
+    """Upstreams, writers, caches and the tasks under way. `source_id` is known once `is_ready`."""
 
-    def __init__(self, *, upstream: Upstream) -> None:
-        self.upstream = upstream
+    def __init__(self, *, upstreams: Upstreams) -> None:
+        self.upstreams = upstreams
         self.writers = Writers()
         self.threads = ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="gateway-lookup")
         self.keys = KeyCache(seconds=settings.GATEWAY_KEY_CACHE_SECONDS, threads=self.threads)
@@ -61,7 +62,7 @@ class Gateway:
             logger.error("calls cut by shutdown; their holds remain", extra={"calls": len(self._tasks)})
         self._stopping.set()
         await asyncio.to_thread(self.writers.stop)
-        await self.upstream.close()
+        await self.upstreams.close()
         self.threads.shutdown(wait=False, cancel_futures=True)
 
     def _keep_fresh(self) -> None:
@@ -73,6 +74,7 @@ class Gateway:
                     self.source_id = (
                         Source.objects.using("system").values_list("pk", flat=True).get(slug=Source.GATEWAY)
                     )
+                self.upstreams.table = read_routes(self.upstreams.table)
                 price_book.refresh()
             except Exception as error:  # whatever it is, prices must go on being read
                 logger.warning("prices could not be read", extra={"error_type": type(error).__name__})

@@ -18,8 +18,9 @@ from catalog import price_book
 from catalog.price_snapshot import ModelEntry
 from gateway.calls import Call
 from gateway.upstreams.openai_answers import Observed
-from gateway.writers import GenerationNote, Release
+from gateway.writers import Release
 from ledger.group_commit import WriterStopped
+from ledger.questions import HoldNote
 from metering.reports import Outcome, Status, UsageReport
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ async def settle(call: Call, observed: Observed, gateway: "Gateway", *, delivere
         return await release(call, gateway)
     if observed.usage is None:
         logger.warning("usage unknown", extra={"request_id": call.request_id, "generation_id": observed.generation_id})
-        note_generation(call, observed.generation_id, gateway)
+        note_call(call, observed.generation_id, gateway, questioned=True)
         return Settled(Fate.QUESTION)
     task = gateway.spawn(_commit(usage_report(call, observed, gateway), gateway))
     try:
@@ -76,21 +77,31 @@ async def release(call: Call, gateway: "Gateway") -> Settled:
     return Settled(Fate.RELEASED)
 
 
-def note_generation(call: Call, generation_id: str, gateway: "Gateway") -> None:
-    """Have the upstream's id of a running answer saved, by the writer's thread; nobody waits for it."""
-    if not generation_id:
-        return
+def note_call(call: Call, generation_id: str, gateway: "Gateway", *, questioned: bool = False) -> None:
+    """Have it saved who answers a call and the answer's id there ("" if not known), and that nobody knows what it cost.
+
+    The writer's thread does it, and nobody waits for it: a question that is lost becomes one when the hold's time is over.
+    """
+    note = HoldNote(
+        organization_id=call.organization_id,
+        hold_id=call.hold_id,
+        upstream=call.candidate.upstream.name,
+        generation_id=generation_id,
+        questioned=questioned,
+    )
     try:
-        gateway.writers.notes.submit([GenerationNote(call.organization_id, call.hold_id, generation_id)])
+        gateway.writers.notes.submit([note])
     except WriterStopped:
-        logger.warning("generation id not saved", extra={"request_id": call.request_id, "generation_id": generation_id})
+        logger.warning("call not noted", extra={"request_id": call.request_id, "generation_id": generation_id})
 
 
 def usage_report(call: Call, observed: Observed, gateway: "Gateway") -> UsageReport:
     """What is recorded of a call: counts, model, ids, times – and nothing that was said."""
     usage = observed.usage
     assert usage is not None
-    answered = answering_model(call.model, observed.model, trusted=gateway.upstream.trusts_model_ids)
+    upstream, asked = call.candidate.upstream, call.candidate.model
+    answered = observed.model if observed.model != call.candidate.name else ""
+    answered = answering_model(asked, answered, trusted=upstream.trusts_model_ids)
     return UsageReport(
         organization_id=call.organization_id,
         source_id=gateway.source_id,
@@ -100,11 +111,11 @@ def usage_report(call: Call, observed: Observed, gateway: "Gateway") -> UsageRep
         occurred_at=call.admitted_at,
         usage=usage.counts,
         api_key_id=call.caller.identity.api_key_id,
-        upstream=gateway.upstream.name,
+        upstream=upstream.name,
         reported_cost=usage.cost,
         request_id=call.request_id,
         generation_id=observed.generation_id or None,
-        attempt=1,
+        attempt=call.hold.attempt,
         status=HTTP_OK,
         streamed=call.ask.streamed,
         latency_ms=call.latency_ms,
@@ -115,18 +126,18 @@ def usage_report(call: Call, observed: Observed, gateway: "Gateway") -> UsageRep
     )
 
 
-def answering_model(requested: ModelEntry, answered: str, *, trusted: bool) -> str:
+def answering_model(asked: ModelEntry, answered: str, *, trusted: bool) -> str:
     """The model to price. A name is believed of an upstream that shares our catalog's, and of a router's choice.
 
     A dated version of the requested model (`…-2507`, `…-2024-08-06`) that we do not know is that model under its full name; any
     other unknown model waits for a price.
     """
-    if not answered or not (trusted or requested.is_router):
-        return requested.slug
+    if not answered or not (trusted or asked.is_router):
+        return asked.slug
     if answered in price_book.current().models:
         return answered
-    version = answered.removeprefix(requested.slug)
-    return requested.slug if version != answered and DATED_VERSION.fullmatch(version) else answered
+    version = answered.removeprefix(asked.slug)
+    return asked.slug if version != answered and DATED_VERSION.fullmatch(version) else answered
 
 
 async def _commit(report: UsageReport, gateway: "Gateway") -> Outcome | None:
@@ -150,7 +161,9 @@ async def _commit(report: UsageReport, gateway: "Gateway") -> Outcome | None:
             logger.warning("recording failed, trying again", extra=facts)
         await asyncio.sleep(pause)
         pause = min(pause * 2, 5.0)
-    if outcome.status not in (Status.ACCEPTED, Status.DUPLICATE):
+    if outcome.status is Status.CONFLICT:
+        logger.warning("the sweeper was earlier; its event stays", extra={"request_id": report.request_id})
+    elif outcome.status not in (Status.ACCEPTED, Status.DUPLICATE):
         logger.error(
             "usage refused", extra={"request_id": report.request_id, "status": outcome.status, "reason": outcome.reason}
         )

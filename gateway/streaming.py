@@ -17,7 +17,7 @@ from gateway.client import EVENT_STREAM, Client
 from gateway.errors import GatewayError, Unavailable, UpstreamFailed
 from gateway.process import Gateway
 from gateway.request_log import log_call
-from gateway.settlement import Fate, Settled, note_generation, settle
+from gateway.settlement import Fate, Settled, note_call, settle
 from gateway.sse import Event, EventReader, EventTooLong
 from gateway.upstreams.base import Answer, AnswerCut
 from gateway.upstreams.openai_answers import Observed, Unreadable
@@ -38,13 +38,13 @@ async def forward_stream(
     call: Call, answer: Answer, observed: Observed, client: Client, receive: Receive, gateway: Gateway
 ) -> None:
     """Pass a stream on, settle, end it, log one line."""
-    note_generation(call, answer.generation_id, gateway)
+    note_call(call, answer.generation_id, gateway)
     watcher = asyncio.create_task(client.watch(receive))
     relay = Relay(call, observed, client, gateway)
     try:
         await relay.run(answer)
         if not answer.generation_id:
-            note_generation(call, observed.generation_id, gateway)
+            note_call(call, observed.generation_id, gateway)
         settled = await settle(call, observed, gateway, delivered=relay.delivered)
         await relay.end(settled)
     finally:
@@ -60,7 +60,7 @@ class Relay:
         self._call = call
         self._observed = observed
         self._client = client
-        self._secrets = gateway.upstream.secrets
+        self._secrets = call.candidate.upstream.secrets
         self._reader = EventReader(limit=EVENT_BYTES)
         self.done = False
         self._held: Event | None = None

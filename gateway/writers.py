@@ -11,21 +11,13 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from ledger import holds
+from ledger import holds, questions
 from ledger.group_commit import GroupCommit
 from ledger.holds import HoldRequest, Refusal
+from ledger.questions import HoldNote
 from ledger.retrying import with_retries
 from metering import recording
 from metering.reports import Outcome, UsageReport
-
-
-@dataclass(frozen=True, slots=True)
-class GenerationNote:
-    """The upstream's own id of the answer that a hold stands for."""
-
-    organization_id: int
-    hold_id: UUID
-    generation_id: str
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -42,7 +34,7 @@ class Writers:
     def __init__(self) -> None:
         self.reserve: GroupCommit[HoldRequest, Refusal | None] = GroupCommit(holds.reserve, name="gateway-reserve")
         self.record: GroupCommit[UsageReport, Outcome] = GroupCommit(_record, name="gateway-record")
-        self.notes: GroupCommit[GenerationNote, None] = GroupCommit(_note, name="gateway-notes")
+        self.notes: GroupCommit[HoldNote, None] = GroupCommit(_note, name="gateway-notes")
         self.releases: GroupCommit[Release, bool] = GroupCommit(_release, name="gateway-releases")
 
     def stop(self) -> None:
@@ -55,9 +47,8 @@ def _record(reports: Sequence[UsageReport]) -> list[Outcome]:
     return recording.record(reports, now=timezone.now())
 
 
-def _note(notes: Sequence[GenerationNote]) -> list[None]:
-    names = {(note.organization_id, note.hold_id): note.generation_id for note in notes}
-    with_retries(lambda: holds.note_generations(names))
+def _note(notes: Sequence[HoldNote]) -> list[None]:
+    with_retries(lambda: questions.note(notes))
     return [None] * len(notes)
 
 

@@ -16,17 +16,19 @@ from django.db import connections
 from accounts.tenancy import tenant_scope
 from ledger.balances import available
 from ledger.limits import LimitReached, Movement, count, count_movements, lock_limits, reached, store_limits
-from ledger.models import Balance, HoldStatus
+from ledger.models import Balance
 from ledger.partitions import ensure_partitions, month_of
 from ledger.retrying import with_retries
 from pricing.exact import EXACT, ZERO, exact_sum
 
 ADD_HOLDS = """
 INSERT INTO ledger_hold
-    (organization_id, id, created_at, expires_at, status, api_key_id, model_id, amount, request_id, upstream)
-SELECT t.organization_id, t.id, t.created_at, t.expires_at, 1, t.api_key_id, t.model_id, t.amount, t.request_id, t.upstream
+    (organization_id, id, created_at, expires_at, status, api_key_id, model_id, amount, request_id, upstream, attempt, end_user)
+SELECT t.organization_id, t.id, t.created_at, t.expires_at, 1, t.api_key_id, t.model_id, t.amount, t.request_id, t.upstream,
+    t.attempt, t.end_user
 FROM unnest(%s::bigint[], %s::uuid[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::int[], %s::numeric[], %s::text[],
-    %s::text[]) AS t (organization_id, id, created_at, expires_at, api_key_id, model_id, amount, request_id, upstream)
+    %s::text[], %s::smallint[], %s::text[])
+    AS t (organization_id, id, created_at, expires_at, api_key_id, model_id, amount, request_id, upstream, attempt, end_user)
 ON CONFLICT DO NOTHING RETURNING organization_id, id, amount
 """
 CAPTURE = """
@@ -40,14 +42,6 @@ UPDATE ledger_hold SET status = 3, resolved_at = %s
 WHERE organization_id = %s AND id = %s AND status IN (1, 4) RETURNING amount, api_key_id, created_at
 """
 GIVE_BACK = "UPDATE ledger_balance SET held = held - %s WHERE organization_id = %s RETURNING limited"
-NOTE_GENERATIONS = """
-UPDATE ledger_hold AS hold SET generation_id = t.generation_id
-FROM (SELECT organization_id, id, u.generation_id
-    FROM unnest(%s::bigint[], %s::uuid[], %s::text[]) AS u (organization_id, id, generation_id)
-    JOIN ledger_hold AS running USING (organization_id, id)
-    WHERE running.status IN (1, 4) FOR UPDATE OF running SKIP LOCKED) AS t
-WHERE hold.organization_id = t.organization_id AND hold.id = t.id
-"""
 
 
 class InsufficientFunds(Exception):
@@ -70,6 +64,8 @@ class HoldRequest:
     amount: Decimal
     request_id: str
     upstream: str
+    attempt: int = 1
+    end_user: str | None = None
 
     @property
     def movement(self) -> Movement:
@@ -128,6 +124,8 @@ def _write(admitted: Sequence[HoldRequest]) -> list[HoldRequest]:
                 [request.amount for request in admitted],
                 [request.request_id for request in admitted],
                 [request.upstream for request in admitted],
+                [request.attempt for request in admitted],
+                [request.end_user for request in admitted],
             ],
         )
         added = cursor.fetchall()
@@ -187,28 +185,3 @@ def release(*, organization_id: int, hold_id: UUID, now: datetime) -> bool:
             return True
 
     return with_retries(give_back)
-
-
-def note_generations(names: Mapping[tuple[int, UUID], str]) -> None:
-    """Save the upstream's ids of running answers as soon as their headers arrive, so that an orphaned hold can be asked about.
-
-    A row that is being settled at this moment is passed over: its event carries the id. So this never waits for `capture`, and
-    the two cannot block each other for good.
-    """
-    if not names:
-        return
-    organization_ids, ids = zip(*names, strict=True)
-    with tenant_scope(sorted(set(organization_ids))), connections["default"].cursor() as cursor:
-        cursor.execute(NOTE_GENERATIONS, [list(organization_ids), list(ids), list(names.values())])
-
-
-def question_expired(*, now: datetime, limit: int = 1000) -> int:
-    """Mark open holds whose time is over as questioned: nobody knows what the call cost, so its money stays held."""
-    with connections["system"].cursor() as cursor:
-        cursor.execute(
-            "UPDATE ledger_hold SET status = %s WHERE (organization_id, id) IN"
-            " (SELECT organization_id, id FROM ledger_hold WHERE status = %s AND expires_at <= %s"
-            "  ORDER BY expires_at LIMIT %s FOR UPDATE SKIP LOCKED)",
-            [HoldStatus.QUESTIONED, HoldStatus.OPEN, now, limit],
-        )
-        return int(cursor.rowcount)

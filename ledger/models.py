@@ -200,6 +200,12 @@ class Hold(models.Model):
     request_id = models.TextField()
     upstream = models.TextField()
     generation_id = models.TextField(null=True)
+    attempt = models.SmallIntegerField(default=1)
+    """Which try of its request this is: what a try may have cost has a hold of its own."""
+    asked = models.SmallIntegerField(default=0)
+    ask_after = models.DateTimeField(null=True)
+    """Of a question: how often the upstream was asked, and when it may be asked again; NULL is at once."""
+    end_user = models.TextField(null=True)
 
     objects = TenantQuerySet["Hold"].as_manager()
 

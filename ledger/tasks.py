@@ -3,10 +3,10 @@
 from celery import shared_task
 from django.utils import timezone
 
-from ledger import holds
+from ledger import questions
 
 
 @shared_task
 def question_expired_holds() -> None:
     """Mark holds whose call never settled."""
-    holds.question_expired(now=timezone.now())
+    questions.question_expired(now=timezone.now())

@@ -6,15 +6,19 @@ from collections.abc import AsyncGenerator, Mapping
 import aiohttp
 import msgspec
 
-from gateway.errors import GatewayError, UpstreamFailed
-from gateway.upstreams.base import AnswerCut, Limits, UpstreamRequest
+from gateway.errors import UpstreamFailed
+from gateway.upstreams.base import Again, AnswerCut, CallFailed, Limits, Unreachable, UpstreamRequest
+from gateway.upstreams.breaker import Breaker
+from gateway.upstreams.failures import failure_of_status, fell_silent, lost_connection
 from gateway.upstreams.openai_answers import printable
-from gateway.upstreams.openai_errors import DOWN, error_of_status
+from gateway.upstreams.openai_errors import DOWN
 
 USER_AGENT = "InvoiceDream-gateway"
 CONNECTIONS = 4096
 SECONDS_IDLE = 15.0
 """Idle connections are closed before an upstream would close them under a request."""
+NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
+"""Raised before a byte of the request is sent."""
 ERROR_BYTES = 64 * 1024
 SECONDS_FOR_ERROR = 5.0
 
@@ -83,12 +87,17 @@ class OpenAICompatible:
         api_key: str,
         limits: Limits,
         trusts_model_ids: bool,
+        falls_back: bool = False,
+        connections: int = CONNECTIONS,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.trusts_model_ids = trusts_model_ids
+        self.falls_back = falls_back
+        self.breaker = Breaker()
+        self.limits = limits
+        self._connections = connections
         self._base_url = base_url.rstrip("/")
-        self._limits = limits
         self.secrets: tuple[str, ...] = (api_key, self._base_url)
         self._headers = {
             "Content-Type": "application/json",
@@ -101,14 +110,14 @@ class OpenAICompatible:
 
     async def open(self, request: UpstreamRequest) -> OpenAIAnswer:
         """See `base.Upstream`. Headers are ours alone: nothing of the caller's reaches the upstream but the body."""
-        limits = self._limits
+        limits = self.limits
         deadline = asyncio.get_running_loop().time() + limits.total
         response = await self._send(request, seconds=limits.first_byte if request.streamed else limits.total)
         if response.status != 200:
-            raise await self._error(response)
+            raise await self._failure(response)
         if response.headers.get("Content-Encoding", "identity") != "identity":
             response.close()
-            raise UpstreamFailed(DOWN, code="upstream_error")
+            raise CallFailed(UpstreamFailed(DOWN, code="upstream_error"), again=Again.ELSEWHERE, may_cost=True)
         return OpenAIAnswer(response, limits=limits, deadline=deadline)
 
     async def close(self) -> None:
@@ -126,15 +135,14 @@ class OpenAICompatible:
                     headers={**self._headers, "Accept": accept},
                     allow_redirects=False,
                 )
+        except NOT_CONNECTED:
+            raise Unreachable(UpstreamFailed(DOWN), again=Again.HERE) from None
         except TimeoutError:
-            raise UpstreamFailed(
-                "The model's provider did not answer in time. You were not charged. Please try again.",
-                code="upstream_timeout",
-            ) from None
+            raise fell_silent() from None
         except (aiohttp.ClientError, OSError):
-            raise UpstreamFailed(DOWN) from None
+            raise lost_connection() from None
 
-    async def _error(self, response: aiohttp.ClientResponse) -> GatewayError:
+    async def _failure(self, response: aiohttp.ClientResponse) -> CallFailed:
         body = b""
         try:
             async with asyncio.timeout(SECONDS_FOR_ERROR):
@@ -143,7 +151,7 @@ class OpenAICompatible:
             pass
         finally:
             response.close()
-        return error_of_status(
+        return failure_of_status(
             response.status,
             body,
             retry_after=response.headers.get("Retry-After", ""),
@@ -155,8 +163,8 @@ class OpenAICompatible:
         """The session, made on the event loop that uses it. It keeps no cookies and obeys no proxy of the environment."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=SECONDS_IDLE),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._limits.connect),
+                connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=SECONDS_IDLE),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.limits.connect),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 trust_env=False,

@@ -28,7 +28,7 @@ def error_of_status(
             headers={"retry-after": str(_seconds(retry_after))},
         )
     if status in CALLERS_MISTAKES:
-        reported = _error_in(body)
+        reported = error_in(body)
         if reported is not None:
             message, code, param = reported
             return UpstreamRefused(clean(message, secrets=secrets), status=status, code=code, param=param)
@@ -54,7 +54,7 @@ def clean(message: str, *, secrets: Iterable[str]) -> str:
     return scrub(message)[:MESSAGE_LENGTH] or "The model's provider refused the request."
 
 
-def _error_in(body: bytes) -> tuple[str, str, str | None] | None:
+def error_in(body: bytes) -> tuple[str, str, str | None] | None:
     """Message, code and param of an error body; None if it is none, as of a page that some proxy put there."""
     try:
         error: Any = msgspec.json.decode(body)["error"]

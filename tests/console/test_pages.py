@@ -14,8 +14,9 @@ from billing.models import AuditRun, CreditNoteProposal, Document, Invoice, Outb
 from billing.sellers import set_seller
 from console.own_words import in_words
 from ledger.event_ids import new_id
-from ledger.holds import HoldRequest, question_expired, reserve
+from ledger.holds import HoldRequest, reserve
 from ledger.models import BillingPeriod
+from ledger.questions import question_expired
 from metering.models import UnratedUsage, UsageEvent
 from tests import stories
 from tests.stories import Cast, use

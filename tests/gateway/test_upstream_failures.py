@@ -9,7 +9,7 @@ import pytest
 from config.launch.ports import free_port
 from tests import stories
 from tests.gateway.conftest import UPSTREAM_KEY
-from tests.gateway.running import CAPTURED, OPEN, RELEASED, House, running_gateway, wait_until
+from tests.gateway.running import CAPTURED, QUESTIONED, RELEASED, House, running_gateway, wait_until
 
 LONG: Any = [{"role": "user", "content": "Please review my code"}]
 
@@ -86,7 +86,7 @@ def test_stream_breaks_off(house: House, fault: str) -> None:
             pieces.append(chunk)
     assert pieces, "what came before the failure was passed on"
     assert "broke off" in failure.value.message
-    assert fate(house) == OPEN
+    wait_until(lambda: fate(house) == QUESTIONED)
     wait_until(lambda: house.newest_hold()["generation_id"])
 
 
@@ -96,7 +96,7 @@ def test_plain_answer_breaks_off(house: House, fault: str) -> None:
     with pytest.raises(openai.InternalServerError) as failure:
         chat(house)
     assert failure.value.status_code == 502
-    assert fate(house) == OPEN
+    wait_until(lambda: fate(house) == QUESTIONED)
 
 
 def test_error_instead_of_a_plain_answer_is_free(house: House) -> None:
@@ -111,7 +111,7 @@ def test_answer_without_usage(house: House, stream: bool) -> None:
     house.llm.order("no-usage")
     answer = chat(house, stream=stream)
     assert (list(answer)[-1] if stream else answer).choices[0].finish_reason == "stop"
-    assert fate(house) == OPEN
+    wait_until(lambda: fate(house) == QUESTIONED)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -140,4 +140,4 @@ def test_memory_stays_bounded_and_the_next_call_works(house: House, stream: bool
 )
 def test_impossible_counts_are_not_charged(house: House, usage: dict[str, int]) -> None:
     assert chat(house, extra_body={"metadata": {"sandbox_usage": usage}}).choices
-    assert fate(house) == OPEN
+    wait_until(lambda: fate(house) == QUESTIONED)

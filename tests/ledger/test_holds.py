@@ -10,11 +10,12 @@ from django.core.management import call_command
 from django.db import connections
 
 from accounts.tenancy import tenant_scope
-from ledger import holds
+from ledger import holds, questions
 from ledger.balances import available
 from ledger.event_ids import new_id
 from ledger.group_commit import GroupCommit
 from ledger.models import Balance, Hold, HoldStatus
+from ledger.questions import HoldNote
 from tests import stories
 from tests.stories import NOON
 
@@ -93,8 +94,8 @@ def test_a_released_hold_gives_its_money_back_once(acme: stories.Company) -> Non
 def test_an_expired_hold_becomes_a_question_not_free_money(acme: stories.Company) -> None:
     hold_id = new_id(NOON)
     holds.reserve([request(acme, 2000, hold_id)])
-    assert holds.question_expired(now=NOON + timedelta(minutes=14)) == 0
-    assert holds.question_expired(now=NOON + timedelta(minutes=15)) == 1
+    assert questions.question_expired(now=NOON + timedelta(minutes=14)) == 0
+    assert questions.question_expired(now=NOON + timedelta(minutes=15)) == 1
     with tenant_scope([acme.organization.pk]):
         assert Hold.objects.get(id=hold_id).status == HoldStatus.QUESTIONED
     assert balance(acme).held == 2000
@@ -104,7 +105,17 @@ def test_an_expired_hold_becomes_a_question_not_free_money(acme: stories.Company
 def test_the_generation_is_noted_while_the_call_runs(acme: stories.Company) -> None:
     hold_id = new_id(NOON)
     holds.reserve([request(acme, 10, hold_id)])
-    holds.note_generations({(acme.organization.pk, hold_id): "gen-1"})
+    questions.note(
+        [
+            HoldNote(
+                organization_id=acme.organization.pk,
+                hold_id=hold_id,
+                upstream="openrouter",
+                generation_id="gen-1",
+                questioned=False,
+            )
+        ]
+    )
     with tenant_scope([acme.organization.pk]):
         assert Hold.objects.get(id=hold_id).generation_id == "gen-1"
 
