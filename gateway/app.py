@@ -11,6 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from gateway.dialects.choices import CHAT_COMPLETIONS, COMPLETIONS
+from gateway.dialects.embeddings import EMBEDDINGS
+from gateway.dialects.responses import RESPONSES
 from gateway.endpoints import Generation, answer_defect, answer_error, answer_http_error, list_models, show_model
 from gateway.errors import GatewayError
 from gateway.probes import healthz, readyz
@@ -35,6 +37,8 @@ def create_app() -> Starlette:
         routes=[
             Route("/v1/chat/completions", Generation(CHAT_COMPLETIONS), methods=["POST"]),
             Route("/v1/completions", Generation(COMPLETIONS), methods=["POST"]),
+            Route("/v1/embeddings", Generation(EMBEDDINGS), methods=["POST"]),
+            Route("/v1/responses", Generation(RESPONSES), methods=["POST"]),
             Route("/v1/models", list_models, methods=["GET"]),
             Route("/v1/models/{slug:path}", show_model, methods=["GET"]),
             Route("/healthz", healthz, methods=["GET"]),

@@ -8,13 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.errors import InvalidRequest
+from gateway.searching import SEARCHES_AT_MOST, asks_for_search, objects
 
 MAX_CHOICES = 128
 MAX_MODELS = 10
-SEARCHES_AT_MOST = 10
-"""What one call may search when it asks for the upstream's own search."""
-CALLERS_TOOLS = frozenset({"function", "custom"})
-"""Tools that the caller runs; what the upstream runs by itself has other types."""
 END_USER_LENGTH = 128
 TEXT_PARTS = frozenset({"text", "refusal", "thinking"})
 TEXT_KEYS = frozenset({
@@ -34,6 +31,7 @@ class Ask:
     fallbacks: tuple[str, ...]
     streamed: bool
     wants_usage: bool
+    wants_cost: bool
     max_output: int | None
     answers: int
     has_media: bool
@@ -45,37 +43,45 @@ class Ask:
 
 def read_ask(body: dict[str, Any]) -> Ask:
     """Read a decoded body. Raises InvalidRequest where a field that decides about money is not what it must be."""
-    model = body.get("model")
-    if not isinstance(model, str) or not model:
-        raise InvalidRequest("You must name a model.", param="model")
-    streamed = _flag(body, "stream")
+    streamed = flag(body, "stream")
     if body.get("modalities") not in (None, ["text"]):
         raise InvalidRequest("Only text is sold as output: 'modalities' must be [\"text\"].", param="modalities")
     images, others = _attachments(body.get("messages"))
-    searching = _searches(body)
+    searching = asks_for_search(body)
     return Ask(
-        model=model,
-        fallbacks=_fallbacks(body),
+        model=model_of(body),
+        fallbacks=fallbacks(body),
         streamed=streamed,
-        wants_usage=_wants_usage(body, streamed=streamed),
-        max_output=max((_count(body, name) for name in OUTPUT_CAPS if body.get(name) is not None), default=None),
+        wants_usage=wants_usage(body, streamed=streamed),
+        wants_cost=wants_cost(body),
+        max_output=max((count(body, name) for name in OUTPUT_CAPS if body.get(name) is not None), default=None),
         answers=_answers(body),
         has_media=bool(images or others or searching),
         images=images,
         searches=SEARCHES_AT_MOST if searching else 0,
         predicted=body.get("prediction") is not None,
-        end_user=_end_user(body.get("user")),
+        end_user=end_user(body.get("user")),
     )
 
 
-def _flag(body: dict[str, Any], name: str) -> bool:
+def model_of(body: dict[str, Any]) -> str:
+    """The model asked for."""
+    model = body.get("model")
+    if not isinstance(model, str) or not model:
+        raise InvalidRequest("You must name a model.", param="model")
+    return model
+
+
+def flag(body: dict[str, Any], name: str) -> bool:
+    """A field that is true or false; false if it is not given."""
     value = body.get(name)
     if value is None or isinstance(value, bool):
         return bool(value)
     raise InvalidRequest(f"'{name}' must be true or false.", param=name)
 
 
-def _count(body: dict[str, Any], name: str, *, highest: int = 2**31 - 1) -> int:
+def count(body: dict[str, Any], name: str, *, highest: int = 2**31 - 1) -> int:
+    """A field that is a whole number from 1 on."""
     value = body[name]
     if type(value) is not int or not 1 <= value <= highest:
         raise InvalidRequest(f"'{name}' must be a whole number from 1 to {highest}.", param=name)
@@ -85,14 +91,15 @@ def _count(body: dict[str, Any], name: str, *, highest: int = 2**31 - 1) -> int:
 def _answers(body: dict[str, Any]) -> int:
     """How many outputs are generated: `n` or `best_of` of them for every prompt of a text completion."""
     each = max(
-        (_count(body, name, highest=MAX_CHOICES) for name in ("n", "best_of") if body.get(name) is not None), default=1
+        (count(body, name, highest=MAX_CHOICES) for name in ("n", "best_of") if body.get(name) is not None), default=1
     )
     prompt = body.get("prompt")
     several = isinstance(prompt, list) and any(not isinstance(item, int) for item in prompt)
     return each * len(prompt) if isinstance(prompt, list) and several else each
 
 
-def _fallbacks(body: dict[str, Any]) -> tuple[str, ...]:
+def fallbacks(body: dict[str, Any]) -> tuple[str, ...]:
+    """Further models that may answer."""
     models = body.get("models")
     if models is None:
         return ()
@@ -101,15 +108,25 @@ def _fallbacks(body: dict[str, Any]) -> tuple[str, ...]:
     return tuple(models)
 
 
-def _wants_usage(body: dict[str, Any], *, streamed: bool) -> bool:
+def wants_usage(body: dict[str, Any], *, streamed: bool) -> bool:
     """Whether the caller asked for usage on the stream, in OpenAI's way or in OpenRouter's."""
+    return bool(stream_options(body, streamed=streamed).get("include_usage")) or wants_cost(body)
+
+
+def stream_options(body: dict[str, Any], *, streamed: bool) -> dict[str, Any]:
+    """The options of a stream; none if it is none."""
     options = body.get("stream_options")
     if options is not None and not isinstance(options, dict):
         raise InvalidRequest("'stream_options' must be an object.", param="stream_options")
     if options is not None and not streamed:
         raise InvalidRequest("'stream_options' is only allowed when 'stream' is true.", param="stream_options")
+    return options or {}
+
+
+def wants_cost(body: dict[str, Any]) -> bool:
+    """Whether the caller asked, in OpenRouter's way, for what the call costs it."""
     usage = body.get("usage")
-    return bool(options and options.get("include_usage")) or (isinstance(usage, dict) and bool(usage.get("include")))
+    return isinstance(usage, dict) and bool(usage.get("include"))
 
 
 def _attachments(messages: Any) -> tuple[int, int]:
@@ -120,10 +137,10 @@ def _attachments(messages: Any) -> tuple[int, int]:
     if messages is None:
         return 0, 0
     images = others = 0
-    for message in _objects(messages, "messages"):
+    for message in objects(messages, "messages"):
         others += any(value is not None for name, value in message.items() if name not in TEXT_KEYS)
         content = message.get("content")
-        for part in () if content is None or isinstance(content, str) else _objects(content, "messages"):
+        for part in () if content is None or isinstance(content, str) else objects(content, "messages"):
             kind = part.get("type")
             if kind == "image_url":
                 images += 1
@@ -132,21 +149,7 @@ def _attachments(messages: Any) -> tuple[int, int]:
     return images, others
 
 
-def _searches(body: dict[str, Any]) -> bool:
-    """Whether the upstream may fetch something by itself, which costs searches and lengthens the prompt."""
-    if body.get("plugins") or body.get("web_search_options") is not None:
-        return True
-    tools = body.get("tools")
-    return tools is not None and any(tool.get("type") not in CALLERS_TOOLS for tool in _objects(tools, "tools"))
-
-
-def _objects(value: Any, name: str) -> list[dict[str, Any]]:
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise InvalidRequest(f"'{name}' must be a list of objects, as OpenAI's API has it.", param=name)
-    return value
-
-
-def _end_user(user: Any) -> str | None:
+def end_user(user: Any) -> str | None:
     """The caller's own name for its user; kept with the event, so bounded and free of what PostgreSQL cannot store."""
     if not isinstance(user, str):
         return None

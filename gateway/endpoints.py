@@ -88,7 +88,8 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
     return await answer_error(
         request,
         UnknownRoute(
-            "There is no such endpoint. The base URL ends with /v1; it offers /chat/completions, /completions and /models."
+            "There is no such endpoint. The base URL ends with /v1; it offers /chat/completions, /completions, /responses, "
+            "/embeddings and /models."
         ),
     )
 

@@ -14,6 +14,7 @@ from catalog.price_snapshot import ModelEntry
 from gateway.asks import Ask
 from gateway.errors import InvalidRequest, ModelNotFound
 from gateway.keys import Caller
+from gateway.searching import SEARCHES_AT_MOST, always_searches
 from gateway.sold import models_on_sale
 from pricing.rating import AmountTooLarge, MissingUnitPrice
 from pricing.tokens import TokenClass
@@ -47,21 +48,13 @@ def worst_case(
 ) -> Decimal:
     """The most that the call can cost in the caller's currency, tax included: the dearest of the models that may answer.
 
-    Bytes say nothing of what media count, so a prompt with media is taken to fill the context window. Raises ModelNotFound,
-    InvalidRequest.
+    Bytes say nothing of what media or searches count, so a prompt with either is taken to fill the context window. Raises
+    ModelNotFound, InvalidRequest.
     """
     output = cap * ask.answers + (prompt_bytes if ask.predicted else 0)
     try:
         return max(
-            worst_case_amount(
-                prompt_bytes=0 if ask.has_media and model.context_length else prompt_bytes,
-                media_tokens=(model.context_length or UNKNOWN_CONTEXT) if ask.has_media else 0,
-                max_output_tokens=output,
-                images=ask.images,
-                searches=ask.searches,
-                highest_unit_prices=highest_prices(model, caller=caller, now=now),
-                tax_rate=caller.tax_rate,
-            )
+            _worst_case_of(model, ask, caller=caller, prompt_bytes=prompt_bytes, output=output, now=now)
             for model in models
         )
     except AmountTooLarge:
@@ -71,6 +64,24 @@ def worst_case(
             "This model has no price for web searches, so plugins, web_search_options and built-in tools cannot be used with it.",
             param="plugins",
         ) from None
+
+
+def _worst_case_of(
+    model: ModelEntry, ask: Ask, *, caller: Caller, prompt_bytes: int, output: int, now: datetime
+) -> Decimal:
+    prices = highest_prices(model, caller=caller, now=now)
+    unasked = always_searches(model)
+    fills_window = ask.has_media or unasked
+    searches = SEARCHES_AT_MOST if unasked and TokenClass.SEARCHES in prices else ask.searches
+    return worst_case_amount(
+        prompt_bytes=0 if fills_window and model.context_length else prompt_bytes,
+        media_tokens=(model.context_length or UNKNOWN_CONTEXT) if fills_window else 0,
+        max_output_tokens=output,
+        images=ask.images,
+        searches=searches,
+        highest_unit_prices=prices,
+        tax_rate=caller.tax_rate,
+    )
 
 
 def highest_prices(model: ModelEntry, *, caller: Caller, now: datetime) -> Mapping[TokenClass, Decimal]:

@@ -64,6 +64,7 @@ class Relay:
         self._reader = EventReader(limit=EVENT_BYTES)
         self.done = False
         self._held: Event | None = None
+        self._failed: Event | None = None
         self._told = False
         self.failure: GatewayError | None = None
         self.delivered = False
@@ -102,7 +103,7 @@ class Relay:
         elif self._told:
             await self._client.end()
         elif self._client.started:
-            await self._client.end(self._call.dialect.broken(self.failure))
+            await self._client.end(self._call.dialect.broken(self.failure, self._failed))
         else:
             await self._client.fail(self.failure)
 
@@ -115,7 +116,7 @@ class Relay:
             await self._client.write(out)
         if self.failure is not None and self._client.started:
             self._told = True
-            await self._client.write(self._call.dialect.broken(self.failure))
+            await self._client.write(self._call.dialect.broken(self.failure, self._failed))
 
     async def _start(self) -> None:
         if not self._client.started:
@@ -134,8 +135,8 @@ class Relay:
             self.failure = self.failure or UpstreamFailed(BROKEN_OFF, code="upstream_error")
             return b""
         self.done = seen.ends
-        if self._observed.error is not None:
-            self.failure = self.failure or error_of_answer(self._observed.error, secrets=self._secrets)
+        if self._observed.error is not None and self.failure is None:
+            self.failure, self._failed = error_of_answer(self._observed.error, secrets=self._secrets), event
         if self.failure is not None:
             return b""
         if seen.delivers:

@@ -1,10 +1,10 @@
 """What forwarding, streaming and settlement know of an endpoint's language; each endpoint fulfils it in a module of its own."""
 
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, Protocol
 
 from gateway.asks import Ask
+from gateway.dialects.shown import Cost
 from gateway.errors import GatewayError
 from gateway.sse import Event
 from gateway.upstreams.openai_answers import Observed
@@ -26,7 +26,7 @@ class Seen:
 class Dialect(Protocol):
     """One endpoint. `path` is what follows the base URL, ours as well as the upstream's.
 
-    `cost` below is what the caller was charged, in its billing currency, where it asked to see it and it is known.
+    `cost` below is what the caller was charged, where it asked to see it and it is known.
     """
 
     path: str
@@ -40,14 +40,14 @@ class Dialect(Protocol):
     def take(self, observed: Observed, data: bytes) -> Seen:
         """Read a whole answer, or the data of one event. Raises Unreadable."""
 
-    def whole(self, data: bytes, ask: Ask, *, cost: Decimal | None) -> bytes:
+    def whole(self, data: bytes, ask: Ask, *, cost: Cost | None) -> bytes:
         """A whole answer as the caller gets it, after the commit."""
 
     def piece(self, event: Event, seen: Seen, ask: Ask) -> bytes:
         """What of an event the caller gets at once."""
 
-    def ending(self, held: Event | None, ask: Ask, *, cost: Decimal | None) -> bytes:
+    def ending(self, held: Event | None, ask: Ask, *, cost: Cost | None) -> bytes:
         """What ends a stream that went well, after the commit. `held` is the last event of which something had to wait."""
 
-    def broken(self, error: GatewayError) -> bytes:
-        """An event that makes OpenAI's clients raise in the middle of a stream."""
+    def broken(self, error: GatewayError, event: Event | None) -> bytes:
+        """An event that tells OpenAI's clients of a failure in the middle of a stream. `event` is what reported it, if one did."""

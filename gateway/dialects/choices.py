@@ -1,16 +1,16 @@
 """Chat and text completions: an answer is a list of choices, a stream of chunks ends with a usage chunk and `[DONE]`."""
 
-from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from gateway.asks import Ask, read_ask
 from gateway.dialects.base import Seen
+from gateway.dialects.shown import Cost, for_caller
 from gateway.errors import GatewayError, error_event
 from gateway.sse import DONE, Event, event_of
 from gateway.upstreams.forwarded_bodies import forwarded_body
-from gateway.upstreams.openai_answers import Observed, ReportedError, Unreadable, for_caller
+from gateway.upstreams.openai_answers import Observed, ReportedError, Unreadable
 from gateway.upstreams.openai_usage import read_usage
 from pricing.exact import decimal_or_none
 
@@ -28,6 +28,8 @@ class _Frame(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Frame, float_hook=decimal_or_none).decode
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+EMPTY = msgspec.Raw(b"[]")
 
 
 class Choices:
@@ -57,26 +59,35 @@ class Choices:
         if frame.error is not None:
             observed.fail(ReportedError.read(frame.error))
         has_usage = frame.usage is not None
-        return Seen(delivers=bool(frame.choices), has_usage=has_usage, held=has_usage and not frame.choices)
+        return Seen(delivers=bool(frame.choices), has_usage=has_usage, held=has_usage)
 
-    def whole(self, data: bytes, ask: Ask, *, cost: Decimal | None) -> bytes:
-        return for_caller(data)
+    def whole(self, data: bytes, ask: Ask, *, cost: Cost | None) -> bytes:
+        return for_caller(data, cost=cost)
 
     def piece(self, event: Event, seen: Seen, ask: Ask) -> bytes:
-        if seen.held or seen.ends or event.data is None:
+        if seen.ends or event.data is None or (seen.held and not seen.delivers):
             return b""
         if not seen.has_usage:
             return event.raw
-        shown = for_caller(event.data, with_usage=ask.wants_usage)
+        shown = for_caller(event.data, with_usage=ask.wants_usage and not ask.wants_cost)
         return event.raw if shown is event.data else event_of(shown)
 
-    def ending(self, held: Event | None, ask: Ask, *, cost: Decimal | None) -> bytes:
+    def ending(self, held: Event | None, ask: Ask, *, cost: Cost | None) -> bytes:
         usage = b""
         if held is not None and held.data is not None and ask.wants_usage:
-            usage = event_of(for_caller(held.data))
+            usage = self._usage_chunk(held.data, ask, cost)
         return usage + event_of(DONE)
 
-    def broken(self, error: GatewayError) -> bytes:
+    def _usage_chunk(self, data: bytes, ask: Ask, cost: Cost | None) -> bytes:
+        """Usage that came with a part of the answer was passed on with it, unless the caller waits for the cost."""
+        fields = _fields(data)
+        if bytes(fields.get("choices", EMPTY)) not in (b"[]", b"null"):
+            if not ask.wants_cost:
+                return b""
+            data = msgspec.json.encode(fields | {"choices": EMPTY})
+        return event_of(for_caller(data, cost=cost))
+
+    def broken(self, error: GatewayError, event: Event | None) -> bytes:
         return error_event(error)
 
 

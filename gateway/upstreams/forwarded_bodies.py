@@ -3,6 +3,7 @@
 from typing import Any
 
 from gateway.asks import OUTPUT_CAPS, Ask
+from gateway.searching import bounded
 
 STRIPPED = frozenset({
     # where the call goes and with whose key: a caller who may choose that steals ours
@@ -14,6 +15,8 @@ STRIPPED = frozenset({
     "debug", "preset", "session_id", "store", "trace",
     # another tier, or another provider, has another price than the one that is charged
     "provider", "service_tier", "speed",
+    # answered by us: the upstream's cost is not the caller's
+    "usage",
     # other servers' names for the cap and the number of outputs, which would outdo what was reserved
     "max_new_tokens", "n_predict", "num_predict", "num_return_sequences", "use_beam_search",
 })  # fmt: skip
@@ -21,7 +24,7 @@ STRIPPED = frozenset({
 
 def forwarded_body(body: dict[str, Any], ask: Ask, *, cap: int) -> dict[str, Any]:
     """A new body for the upstream. What is not known passes through unchanged."""
-    forwarded = {name: value for name, value in body.items() if name not in STRIPPED}
+    forwarded = {name: value for name, value in body.items() if name not in STRIPPED} | bounded(body)
     caps = [name for name in OUTPUT_CAPS if body.get(name) is not None]
     for name in OUTPUT_CAPS:
         forwarded.pop(name, None)

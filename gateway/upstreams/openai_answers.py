@@ -3,13 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from gateway.upstreams.base import ReportedUsage
 
 ID_LENGTH, MODEL_LENGTH, REASON_LENGTH = 200, 200, 40
-OUR_COST = ("cost", "cost_details", "is_byok")
-"""What the call costs us upstream is not the caller's price."""
 
 
 class Unreadable(ValueError):
@@ -68,22 +64,6 @@ class ReportedError:
     def status(self) -> int:
         """The HTTP status that the error would have come with."""
         return int(self.code) if self.code in ("400", "408", "413", "422", "429") else 502
-
-
-def for_caller(data: bytes, *, with_usage: bool = True) -> bytes:
-    """An answer or chunk without what the upstream charges us, or without usage altogether."""
-    try:
-        frame = msgspec.json.decode(data)
-        usage = frame.get("usage")
-        if not with_usage:
-            frame.pop("usage", None)
-        elif isinstance(usage, dict) and any(name in usage for name in OUR_COST):
-            frame["usage"] = {name: value for name, value in usage.items() if name not in OUR_COST}
-        else:
-            return data
-        return msgspec.json.encode(frame)
-    except (ValueError, OverflowError):
-        return data  # a number that Python's floats cannot hold; rare enough to pass on as it came
 
 
 def printable(text: str) -> str:

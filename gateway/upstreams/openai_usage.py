@@ -13,6 +13,12 @@ from pricing.exact import ZERO
 from pricing.tokens import MAX_COUNT, TokenUsage
 
 COST_STEP = Decimal(1).scaleb(-20)
+RESPONSE_NAMES = {
+    "input_tokens": "prompt_tokens",
+    "input_tokens_details": "prompt_tokens_details",
+    "output_tokens": "completion_tokens",
+    "output_tokens_details": "completion_tokens_details",
+}
 HIGHEST_COST = Decimal(10) ** 9
 
 
@@ -56,6 +62,13 @@ def read_usage(reported: Any) -> ReportedUsage | None:
         searches=_searches(reported),
     )
     return ReportedUsage(counts=counts, cost=_cost(reported.get("cost")))
+
+
+def read_response_usage(reported: Any) -> ReportedUsage | None:
+    """The same of a response's usage, which has other names for the same counts."""
+    if not isinstance(reported, Mapping):
+        return None
+    return read_usage({RESPONSE_NAMES.get(name, name): value for name, value in reported.items()})
 
 
 def _searches(reported: Mapping[str, Any]) -> int | None:

@@ -63,10 +63,11 @@ def stream_script(events: Events, fault: Fault | None) -> tuple[list[bytes], str
     if name == "garbage":
         return [*half, _NOT_EVENTS], FINISH
     if name == "error-mid-stream":
-        return [*half, _error_event(events)], FINISH
+        return [*half, events.failed or _error_event(events)], FINISH
     if name == "no-usage":
-        return [PROCESSING, *events.content, *events.finish, DONE], FINISH
-    if name == "usage-on-content-chunk" and events.usage:
+        ending = [events.without_usage] if events.without_usage else []
+        return [PROCESSING, *events.content, *events.finish, *ending, DONE], FINISH
+    if name == "usage-on-content-chunk" and events.usage and events.finish:
         last = _decoded(events.content[-1]) | {"usage": _decoded(events.usage)["usage"]}
         return [PROCESSING, *events.content[:-1], rendering.event(last), *events.finish, DONE], FINISH
     return events.all(), FINISH

@@ -21,11 +21,16 @@ MAX_DIMENSIONS = 4096
 
 @dataclass(slots=True)
 class Events:
-    """A stream's events in the order of sending; `usage` is empty when the stream carries none."""
+    """A stream's events in the order of sending; `usage` is empty when the stream carries none.
+
+    A stream of another grammar than the chat's names what stands for its usage when there is none, and for an error.
+    """
 
     content: list[bytes] = field(default_factory=list)
     finish: list[bytes] = field(default_factory=list)
     usage: bytes = b""
+    without_usage: bytes = b""
+    failed: bytes = b""
 
     def all(self) -> list[bytes]:
         return [PROCESSING, *self.content, *self.finish, *([self.usage] if self.usage else []), DONE]
@@ -33,10 +38,11 @@ class Events:
 
 @dataclass(slots=True, frozen=True)
 class Form:
-    """Which of the two endpoints is spoken, and whether as OpenRouter (usage always, with cost) or as bare OpenAI."""
+    """Which endpoint is spoken, and whether as OpenRouter (usage always, with cost) or as bare OpenAI."""
 
     chat: bool
     openai_usage: bool = False
+    response: bool = False
 
     @property
     def name(self) -> str:
@@ -117,7 +123,7 @@ def stream(plan: Plan, *, generation_id: str, created: int, form: Form, pieces: 
         frame["usage"] = None
     events = Events()
     for index, choice in enumerate(plan.choices):
-        deltas: list[Any] = _split(choice.text, pieces) or [""]
+        deltas: list[Any] = split(choice.text, pieces) or [""]
         if form.chat:
             deltas = _deltas(choice, index, generation_id, pieces=pieces)
         key = "delta" if form.chat else "text"
@@ -141,10 +147,10 @@ def _around(frame: dict[str, Any], *, index: int, key: str) -> tuple[bytes, byte
 
 def _deltas(choice: Choice, index: int, generation_id: str, *, pieces: int) -> list[dict[str, Any]]:
     deltas: list[dict[str, Any]] = [
-        {"role": "assistant", "content": "", "reasoning": piece} for piece in _split(choice.reasoning, 0)
+        {"role": "assistant", "content": "", "reasoning": piece} for piece in split(choice.reasoning, 0)
     ]
     if not choice.function:
-        return deltas + [{"role": "assistant", "content": piece} for piece in _split(choice.text, pieces) or [""]]
+        return deltas + [{"role": "assistant", "content": piece} for piece in split(choice.text, pieces) or [""]]
     call = {
         "index": 0,
         "id": answers.call_id(generation_id, index),
@@ -152,12 +158,12 @@ def _deltas(choice: Choice, index: int, generation_id: str, *, pieces: int) -> l
         "function": {"name": choice.function, "arguments": ""},
     }
     deltas.append({"role": "assistant", "content": None, "tool_calls": [call]})
-    for piece in _split(choice.arguments, pieces or 4):
+    for piece in split(choice.arguments, pieces or 4):
         deltas.append({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]})
     return deltas
 
 
-def _split(text: str, pieces: int) -> list[str]:
+def split(text: str, pieces: int) -> list[str]:
     """Cut into that many equal pieces, or at the words when `pieces` is 0; nothing is lost."""
     if not pieces:
         words = text.split(" ")
@@ -166,16 +172,20 @@ def _split(text: str, pieces: int) -> list[str]:
     return [text[len(text) * i // pieces : len(text) * (i + 1) // pieces] for i in range(pieces)]
 
 
-def embeddings(inputs: list[Any], *, model: str, prompt_tokens: int, dimensions: int, as_base64: bool) -> bytes:
+def embeddings(
+    inputs: list[Any], *, model: str, prompt_tokens: int, dimensions: int, as_base64: bool, with_usage: bool = True
+) -> bytes:
     """A unit vector an input, the same for the same input."""
     data = []
     for index, text in enumerate(inputs):
         vector = _vector(repr(text), dimensions)
         packed: Any = base64.b64encode(struct.pack(f"<{dimensions}f", *vector)).decode() if as_base64 else vector
         data.append({"object": "embedding", "index": index, "embedding": packed})
-    cost, _ = Usage(prompt_tokens).costs(model)
-    usage = {"prompt_tokens": prompt_tokens, "total_tokens": prompt_tokens, "cost": cost}
-    return _encode({"object": "list", "data": data, "model": model, "usage": usage})
+    answer: dict[str, Any] = {"object": "list", "data": data, "model": model}
+    if with_usage:
+        cost, _ = Usage(prompt_tokens).costs(model)
+        answer["usage"] = {"prompt_tokens": prompt_tokens, "total_tokens": prompt_tokens, "cost": cost}
+    return _encode(answer)
 
 
 def _vector(text: str, dimensions: int) -> list[float]:

@@ -30,6 +30,7 @@ class Routes:
         self._table: dict[str, dict[str, Handler]] = {
             "/v1/chat/completions": {"POST": generations.chat},
             "/v1/completions": {"POST": generations.completion},
+            "/v1/responses": {"POST": generations.respond},
             "/v1/embeddings": {"POST": generations.embed},
             "/v1/models": {"GET": self._models},
             "/v1/generation": {"GET": _plain(self._generation)},

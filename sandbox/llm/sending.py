@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, replace
 
 from sandbox.faults import Fault
-from sandbox.llm import faults, rendering
+from sandbox.llm import faults, rendering, responses
 from sandbox.llm.bill import Generation
 from sandbox.llm.connection import LAST_CHUNK, Connection, Reply, chunk, response, stream_head
 from sandbox.llm.planning import Plan, Usage
@@ -60,7 +60,8 @@ class Sender:
     async def send_stream(
         self, connection: Connection, generation: Generation, plan: Plan, form: Form, fault: Fault | None
     ) -> None:
-        events = rendering.stream(
+        render = responses.stream if form.response else rendering.stream
+        events = render(
             plan,
             generation_id=generation.id,
             created=int(generation.created),

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from sandbox.faults import Fault, FaultQueue, UnknownFaultError
-from sandbox.llm import faults, planning, rendering, tokens
+from sandbox.llm import faults, planning, rendering, responses, tokens
 from sandbox.llm.bill import Bill, Generation
 from sandbox.llm.connection import Connection, Reply, Request, response
 from sandbox.llm.planning import BadRequestError, Plan, Usage
@@ -18,39 +18,42 @@ _KEPT_BODY_BYTES = 4096
 
 
 class Generations:
-    """The endpoints that generate something: chat, completions, embeddings."""
+    """The endpoints that generate something: chat, completions, responses, embeddings."""
 
     def __init__(self, *, bill: Bill, queue: FaultQueue, sender: Sender, openai_usage: bool) -> None:
         self._bill = bill
         self._queue = queue
         self._sender = sender
         self._openai_usage = openai_usage
-        self._plans: dict[tuple[bool, bytes], Plan] = {}
+        self._plans: dict[tuple[Form, bytes], Plan] = {}
 
     def chat(self, request: Request, connection: Connection) -> Reply:
-        return self._answer(request, connection, chat=True)
+        return self._answer(request, connection, Form(chat=True, openai_usage=self._openai_usage))
 
     def completion(self, request: Request, connection: Connection) -> Reply:
-        return self._answer(request, connection, chat=False)
+        return self._answer(request, connection, Form(chat=False, openai_usage=self._openai_usage))
 
-    def _answer(self, request: Request, connection: Connection, *, chat: bool) -> Reply:
+    def respond(self, request: Request, connection: Connection) -> Reply:
+        return self._answer(request, connection, Form(chat=True, openai_usage=self._openai_usage, response=True))
+
+    def _answer(self, request: Request, connection: Connection, form: Form) -> Reply:
         try:
             body = decode(request.body)
             fault = faults.fault_of(request, body, self._queue)
             if fault and fault.name.startswith("status-"):
                 return error_response(fault)
-            plan = self._plan(request.body, body, chat=chat)
+            plan = self._plan(request.body, body, form)
         except (BadRequestError, UnknownFaultError) as error:
             return response(rendering.error(400, str(error)), status=400)
         if fault:
             plan = faults.change_plan(plan, fault)
-        form = Form(chat=chat, openai_usage=self._openai_usage)
         generation = self._open(request, plan.model, plan.usage, streamed=plan.stream, fault=fault)
         created = int(generation.created)
         if plan.stream:
             return self._sender.send_stream(connection, generation, plan, form, fault)
         with_usage = not (fault and fault.name == "no-usage")
-        answer = rendering.whole(plan, generation_id=generation.id, created=created, form=form, with_usage=with_usage)
+        render = responses.whole if form.response else rendering.whole
+        answer = render(plan, generation_id=generation.id, created=created, form=form, with_usage=with_usage)
         return self._sender.send_whole(connection, generation, answer, plan.choices[0].finish_reason, fault)
 
     def embed(self, request: Request, connection: Connection) -> Reply:
@@ -75,14 +78,17 @@ class Generations:
             prompt_tokens=usage.prompt_tokens,
             dimensions=dimensions,
             as_base64=body.get("encoding_format") == "base64",
+            with_usage=not (fault and fault.name == "no-usage"),
         )
         return self._sender.send_whole(connection, generation, answer, None, fault)
 
-    def _plan(self, raw: bytes, body: dict[str, Any], *, chat: bool) -> Plan:
+    def _plan(self, raw: bytes, body: dict[str, Any], form: Form) -> Plan:
         """Equal bodies have equal plans, so a benchmark's repeated request is planned once."""
-        plan = self._plans.get((chat, raw))
+        plan = self._plans.get((form, raw))
         if plan is None:
-            make = planning.plan_chat if chat else planning.plan_completion
+            make = planning.plan_chat if form.chat else planning.plan_completion
+            if form.response:
+                make = responses.plan_response
             try:
                 plan = make(body, words=self._sender.pace.chunks)
             except BadRequestError:
@@ -93,7 +99,7 @@ class Generations:
             if len(raw) <= _KEPT_BODY_BYTES:
                 if len(self._plans) >= _KEPT_PLANS:
                     self._plans.clear()
-                self._plans[chat, raw] = plan
+                self._plans[form, raw] = plan
         return plan
 
     def _open(self, request: Request, model: str, usage: Usage, *, streamed: bool, fault: Fault | None) -> Generation:

@@ -10,6 +10,7 @@ from catalog.price_snapshot import ModelEntry, PriceSnapshot
 from gateway.asks import read_ask
 from gateway.errors import InvalidRequest
 from gateway.reserving import output_cap
+from gateway.searching import always_searches
 from gateway.settlement import answering_model
 from gateway.upstreams.forwarded_bodies import STRIPPED, forwarded_body
 
@@ -146,3 +147,50 @@ def test_which_model_is_priced(
     snapshot = PriceSnapshot(models={MODEL.slug: MODEL}, prices={}, markups={}, rates=[])
     monkeypatch.setattr(price_book, "current", lambda: snapshot)
     assert answering_model(replace(MODEL, is_router=router), answered, trusted=trusted) == priced
+
+
+def test_what_the_upstream_may_fetch_is_capped_at_what_was_reserved() -> None:
+    given = body(
+        plugins=[{"id": "web", "max_results": 50}, {"id": "response-healing"}],
+        tools=[
+            {"type": "openrouter:web_search", "parameters": {"max_results": 99, "max_total_results": 3}},
+            {"type": "function", "function": {"name": "f", "parameters": {"max_results": 77}}},
+        ],
+        web_search_options={"search_context_size": "high", "user_location": {"type": "approximate"}},
+    )
+    told = forwarded_body(given, read_ask(given), cap=20)
+    assert told["plugins"] == [{"id": "web", "max_results": 10}, {"id": "response-healing"}]
+    assert told["tools"][0]["parameters"] == {"max_results": 10, "max_total_results": 3}
+    assert told["tools"][1] == given["tools"][1]
+    assert told["web_search_options"] == {
+        "search_context_size": "medium",
+        "user_location": {"type": "approximate"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("plugins", [{"id": "file-parser"}]),
+        ("plugins", "web"),
+        ("tools", [{"type": "image_generation"}]),
+        ("tools", [{}]),
+    ],
+)
+def test_what_the_upstream_runs_at_an_unknown_price_is_refused(field: str, value: object) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        read_ask(body(**{field: value}))
+    assert refusal.value.param == field
+
+
+@pytest.mark.parametrize(
+    ("slug", "always"),
+    [
+        ("perplexity/sonar", True),
+        ("a/model:online", True),
+        ("openai/gpt-4o-search-preview", True),
+        ("a/research", False),
+    ],
+)
+def test_models_that_search_unasked(slug: str, always: bool) -> None:
+    assert always_searches(replace(MODEL, slug=slug)) is always

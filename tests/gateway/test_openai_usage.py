@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.dialects.choices import CHAT_COMPLETIONS
-from gateway.upstreams.openai_answers import Observed, Unreadable, for_caller
+from gateway.dialects.shown import for_caller
+from gateway.upstreams.openai_answers import Observed, Unreadable
 from gateway.upstreams.openai_usage import read_usage
 from pricing.tokens import TokenUsage
 

@@ -55,3 +55,12 @@ def test_fallback_models_are_reserved_for(house: House) -> None:
     body = {"models": [DEAREST]}
     house.acme.chat.completions.create(model=stories.DEVSTRAL, messages=HELLO, max_tokens=1000, extra_body=body)
     assert house.newest_hold()["amount"] > Decimal("0.0001") * 1000 * stories.EXCHANGE_RATE * (1 + stories.MARKUP)
+
+
+def test_a_model_that_always_searches_is_reserved_for_with_its_searches(house: House) -> None:
+    now = timezone.now()
+    price = {"prompt": "0.0000001", "completion": "0.0000004", "web_search": "0.005"}
+    stories.make_model("perplexity/sonar", now=now, pricing=price)
+    wait_until(lambda: "perplexity/sonar" in {model.id for model in house.acme.models.list()})
+    house.acme.chat.completions.create(model="perplexity/sonar", messages=HELLO, max_tokens=10)
+    assert house.newest_hold()["amount"] > Decimal("0.005") * 10 * stories.EXCHANGE_RATE * (1 + stories.MARKUP)

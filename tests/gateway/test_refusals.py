@@ -191,7 +191,7 @@ def test_compressed_body(house: House) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/v1", "/chat/completions", "/v1/embeddings", "/v1/chat/completions/", "/v1/files"]
+    "path", ["/", "/v1", "/chat/completions", "/v1/embeddings/", "/v1/chat/completions/", "/v1/files"]
 )
 def test_unknown_routes(house: House, path: str) -> None:
     status, error = refused(house, {"model": stories.DEVSTRAL}, path=path)
