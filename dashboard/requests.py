@@ -19,7 +19,7 @@ from dashboard.rate_sources import source_name
 from dashboard.request_rows import rows_of
 from dashboard.time_ranges import CHOICES, address, asked_range
 from metering.event_filters import EventFilter
-from metering.receipts import events_of, receipt_of, waiting_event
+from metering.receipts import event_named, events_of, receipt_of, waiting_event
 
 PAGE_SIZE = 50
 
@@ -76,6 +76,7 @@ def asked_cursor(request: HttpRequest) -> UUID | None:
 @require_safe
 def receipt(request: HttpRequest, event_id: UUID) -> HttpResponse:
     organization = request.organization
+    event_id = event_named(event_id, organization=organization)
     found = receipt_of(organization=organization, event_id=event_id)
     if found is None:
         waiting = waiting_event(organization=organization, event_id=event_id)

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -23,6 +24,7 @@ from gateway.calls import Call
 from gateway.dialects.base import Dialect
 from gateway.errors import ModelNotFound, NotPermitted, QuotaExceeded, Unauthenticated, Unavailable
 from gateway.keys import Caller, KeyCache
+from gateway.receipts import asks_for_cost
 from gateway.request_bodies import decode_body, read_body
 from gateway.reserving import output_cap, worst_case
 from gateway.sold import find_sold
@@ -73,6 +75,8 @@ async def admit(
     raw = await read_body(receive, headers, limit=settings.GATEWAY_MAX_BODY_BYTES)
     body = decode_body(raw)
     ask = dialect.read_ask(body)
+    if asks_for_cost(headers):
+        ask = replace(ask, wants_usage=True, wants_cost=True)
     models = [find_sold(slug, caller=caller, now=now) for slug in (ask.model, *ask.fallbacks)]
     candidates = upstreams.candidates(models)
     if not candidates:

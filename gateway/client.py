@@ -4,6 +4,7 @@ Sending to a caller who left is not an error: the call goes on behind it until i
 """
 
 import asyncio
+import time
 from collections.abc import Mapping
 
 from starlette.types import Receive, Send
@@ -17,12 +18,15 @@ SECONDS_OF_PATIENCE = 60.0
 
 
 class Client:
-    """Writes the response. `status` is what its head said; `gone` turns true when the caller disconnects or stops reading."""
+    """Writes the response. `headers` go with whatever is answered, `status` is what its head said; `gone` turns true when the
+    caller disconnects or stops reading."""
 
     def __init__(self, send: Send, *, request_id: str) -> None:
         self._send = send
         self._request_id = request_id
         self._patience = SECONDS_OF_PATIENCE
+        self._began = time.monotonic()
+        self.headers: dict[str, str] = {}
         self.status = 0
         self.gone = False
 
@@ -34,8 +38,14 @@ class Client:
     async def start(self, status: int, *, content_type: str, headers: Mapping[str, str] | None = None) -> None:
         """Send the head of the response."""
         self.status = status
-        fields = {"content-type": content_type, "x-request-id": self._request_id, "cache-control": "no-store"}
-        fields |= headers or {}
+        fields = {
+            "content-type": content_type,
+            "x-request-id": self._request_id,
+            "openai-processing-ms": str(round((time.monotonic() - self._began) * 1000)),
+            "cache-control": "no-store",
+            **self.headers,
+            **(headers or {}),
+        }
         raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields.items()]
         await self._deliver({"type": "http.response.start", "status": status, "headers": raw})
 

@@ -13,6 +13,7 @@ from gateway.calls import Call
 from gateway.client import Client
 from gateway.errors import GatewayError, Unavailable, UpstreamFailed
 from gateway.process import Gateway
+from gateway.receipts import receipt_headers, shown_cost
 from gateway.request_log import log_call
 from gateway.settlement import Fate, note_call, settle
 from gateway.streaming import forward_stream
@@ -62,8 +63,8 @@ async def _forward_whole(call: Call, answer: Answer, observed: Observed, client:
     if error is None and settled.fate is Fate.UNRECORDED:
         error = Unavailable(UNRECORDED, retry=False)
     if error is None:
-        receipt = {"x-invoicedream-event": str(settled.event_id)} if settled.event_id else {}
-        await client.answer(200, call.dialect.whole(body, call.ask, cost=None), headers=receipt)
+        shown = call.dialect.whole(body, call.ask, cost=shown_cost(call, settled))
+        await client.answer(200, shown, headers=receipt_headers(call))
     else:
         await client.fail(error)
     log_call(call, observed, settled, client, error=error)

@@ -17,6 +17,7 @@ from django.conf import settings
 from catalog import price_book
 from catalog.price_snapshot import ModelEntry
 from gateway.calls import Call
+from gateway.dialects.shown import Cost
 from gateway.upstreams.openai_answers import Observed
 from gateway.writers import Release
 from ledger.group_commit import WriterStopped
@@ -46,6 +47,8 @@ class Fate(StrEnum):
 class Settled:
     fate: Fate
     event_id: UUID | None = None
+    cost: Cost | None = None
+    """What was charged, where the price is known."""
 
 
 async def settle(call: Call, observed: Observed, gateway: "Gateway", *, delivered: bool) -> Settled:
@@ -63,7 +66,8 @@ async def settle(call: Call, observed: Observed, gateway: "Gateway", *, delivere
         outcome = None
     if outcome is None:
         return Settled(Fate.UNRECORDED)
-    return Settled(Fate.RECORDED, outcome.event_id)
+    cost = None if outcome.amount is None else Cost(outcome.amount, outcome.currency)
+    return Settled(Fate.RECORDED, outcome.event_id, cost)
 
 
 async def release(call: Call, gateway: "Gateway") -> Settled:

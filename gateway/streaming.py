@@ -16,6 +16,7 @@ from gateway.calls import Call
 from gateway.client import EVENT_STREAM, Client
 from gateway.errors import GatewayError, Unavailable, UpstreamFailed
 from gateway.process import Gateway
+from gateway.receipts import receipt_headers, shown_cost
 from gateway.request_log import log_call
 from gateway.settlement import Fate, Settled, note_call, settle
 from gateway.sse import Event, EventReader, EventTooLong
@@ -99,7 +100,8 @@ class Relay:
             self.failure = Unavailable(UNRECORDED, retry=False)
         if self.failure is None:
             await self._start()
-            await self._client.end(self._call.dialect.ending(self._held, self._call.ask, cost=None))
+            cost = shown_cost(self._call, settled)
+            await self._client.end(self._call.dialect.ending(self._held, self._call.ask, cost=cost))
         elif self._told:
             await self._client.end()
         elif self._client.started:
@@ -120,7 +122,7 @@ class Relay:
 
     async def _start(self) -> None:
         if not self._client.started:
-            await self._client.start(200, content_type=EVENT_STREAM, headers=HEADERS)
+            await self._client.start(200, content_type=EVENT_STREAM, headers={**HEADERS, **receipt_headers(self._call)})
 
     def _piece(self, event: Event) -> bytes:
         """What of an event the caller gets now."""

@@ -144,7 +144,11 @@ class UsageEventDetail(OrganizationAPIView):
         ),
     )
     def get(self, request: Request, event_id: UUID) -> Response:
-        """Counts, unit prices, the price version, band, markup and exchange rate behind them, and a formula to recompute it."""
+        """Counts, unit prices, the price version, band, markup and exchange rate behind them, and a formula to recompute it.
+
+        The id is the event's, or the one that an answer of the gateway names in `x-invoicedream-receipt`.
+        """
+        event_id = receipts.event_named(event_id, organization=self.organization)
         receipt = receipts.receipt_of(organization=self.organization, event_id=event_id)
         if receipt is not None:
             render = events_renderer(self.organization, [receipt.event])

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from accounts.models import Organization
+from accounts.models import Organization, Source
 from catalog.rate_details import RateDetails, details_of
 from metering import correction_rows
 from metering.event_filters import EventFilter, matching
-from metering.models import UnratedUsage, UsageEvent
+from metering.models import EventKey, UnratedUsage, UsageEvent
+from metering.reports import key_digest
 from metering.rollups import COUNTS
 from pricing.rating import RatedLine, explain
 from pricing.tokens import PIECE_CLASSES, TokenUsage
@@ -58,6 +59,16 @@ def receipt_of(*, organization: Organization, event_id: UUID) -> Receipt | None:
     made = UsageEvent.objects.for_organization(organization).filter(id__in=corrections).values_list("id", flat=True)
     reversed_by, replaced_by = (number if number in set(made) else None for number in corrections)
     return Receipt(event=event, rate=rate, lines=lines, reversed_by=reversed_by, replaced_by=replaced_by)
+
+
+def event_named(name: UUID, *, organization: Organization) -> UUID:
+    """The id of the event that `name` means: the gateway's answers name their receipts by the call, which is the event's key.
+
+    Such a name is known for as long as ids are remembered (DESIGN §5.4). Needs the tenant's scope.
+    """
+    source_id = Source.objects.filter(slug=Source.GATEWAY).values_list("pk", flat=True).get()
+    keys = EventKey.objects.for_organization(organization).filter(key_digest=key_digest(source_id, str(name)))
+    return keys.values_list("event_id", flat=True).first() or name
 
 
 def waiting_event(*, organization: Organization, event_id: UUID) -> UnratedUsage | None:

@@ -1,11 +1,15 @@
 """What customers' programs do all day, with OpenAI's own client: it must work with only base URL and key changed."""
 
 import json
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import openai
 import pytest
 
+from accounts.tenancy import tenant_scope
+from metering.receipts import event_named
 from tests import stories
 from tests.gateway.running import CAPTURED, House
 
@@ -27,7 +31,9 @@ def test_plain_answer(house: House) -> None:
 
     event = house.event_of(answer.headers["x-request-id"])
     assert event is not None
-    assert str(event["id"]) == answer.headers["x-invoicedream-event"]
+    assert event["key"] == answer.headers["x-invoicedream-receipt"]
+    assert answer.headers["x-invoicedream-receipt-url"].endswith(f"/o/acme/requests/{event['key']}")
+    assert 0 <= int(answer.headers["openai-processing-ms"]) <= event["latency_ms"] + 1000
     assert (event["input_tokens"], event["output_tokens"]) == (
         completion.usage.prompt_tokens,
         completion.usage.completion_tokens,
@@ -45,6 +51,42 @@ def test_plain_answer(house: House) -> None:
     assert event["key"] == str(hold["id"])
 
 
+WITH_COST = [
+    pytest.param({"extra_body": {"usage": {"include": True}}}, id="body"),
+    pytest.param({"extra_headers": {"x-invoicedream-cost": "true"}}, id="header"),
+]
+
+
+@pytest.mark.parametrize("wish", WITH_COST)
+@pytest.mark.parametrize("fault", ["", "usage-on-content-chunk"])
+def test_what_the_call_costs_the_caller_is_in_its_usage(house: House, wish: Any, fault: str) -> None:
+    """Exactly what is recorded, as a decimal in a string, plain and in the usage chunk of a stream."""
+    wish = {"model": stories.DEVSTRAL, "messages": HELLO} | wish
+    whole = house.acme.chat.completions.with_raw_response.create(**wish)
+    event = house.event_of(whole.headers["x-request-id"])
+    assert event is not None
+    usage = whole.parse().usage.to_dict()
+    assert (Decimal(usage["cost"]), usage["cost_currency"]) == (event["amount"], "KRW")
+    if fault:
+        house.llm.order(fault)
+    chunks = list(house.acme.chat.completions.create(**wish, stream=True))
+    assert [chunk for chunk in chunks if chunk.usage] == [chunks[-1]]
+    assert chunks[-1].choices == []
+    event = house.event_of(house.newest_hold()["request_id"])
+    assert event is not None
+    assert Decimal(chunks[-1].usage.to_dict()["cost"]) == event["amount"] > 0
+
+
+@pytest.mark.parametrize("wish", WITH_COST)
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_cost_of_a_response(house: House, wish: Any, stream: bool) -> None:
+    answer = house.acme.responses.create(model=stories.DEVSTRAL, input="안녕하세요", stream=stream, **wish)
+    response = list(answer)[-1].response if stream else answer
+    event = house.event_of(house.newest_hold()["request_id"])
+    assert event is not None
+    assert Decimal(response.usage.to_dict()["cost"]) == event["amount"] > 0
+
+
 def test_what_the_call_costs_us_is_not_shown(house: House) -> None:
     completion = house.acme.chat.completions.create(model=stories.DEVSTRAL, messages=HELLO)
     assert "cost" not in completion.usage.to_dict()
@@ -56,6 +98,7 @@ def test_streamed_answer(house: House) -> None:
         model=stories.DEVSTRAL, messages=HELLO, stream=True
     ) as answer:
         request_id = answer.headers["x-request-id"]
+        receipt = answer.headers["x-invoicedream-receipt"]
         assert answer.headers["content-type"].startswith("text/event-stream")
         chunks = list(answer.parse())
     text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
@@ -63,7 +106,7 @@ def test_streamed_answer(house: House) -> None:
     assert all(chunk.usage is None for chunk in chunks), "usage was not asked for"
     event = house.event_of(request_id)
     assert event is not None
-    assert event["streamed"] is True
+    assert (event["streamed"], event["key"]) == (True, receipt)
     assert 0 <= event["first_token_ms"] <= event["latency_ms"]
 
 
@@ -168,3 +211,16 @@ def test_output_cap_is_told_upstream(house: House) -> None:
     assert completion.usage.completion_tokens <= 3
     completion = house.acme.chat.completions.create(model=stories.DEVSTRAL, messages=HELLO, max_completion_tokens=3)
     assert completion.usage.completion_tokens <= 3
+
+
+def test_the_receipt_that_an_answer_names_is_the_calls(house: House) -> None:
+    answer = house.acme.chat.completions.with_raw_response.create(model=stories.DEVSTRAL, messages=HELLO)
+    event = house.event_of(answer.headers["x-request-id"])
+    assert event is not None
+    name = UUID(answer.headers["x-invoicedream-receipt"])
+    acme, globex = house.cast.acme.organization, house.cast.globex.organization
+    with tenant_scope([acme.pk]):
+        assert event_named(name, organization=acme) == event["id"]
+        assert event_named(event["id"], organization=acme) == event["id"]
+    with tenant_scope([globex.pk]):
+        assert event_named(name, organization=globex) == name, "a neighbour learns nothing"

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from tests import stories
 from tests.gateway.conftest import furnished_house
-from tests.gateway.running import CAPTURED, OPEN, House, wait_until
+from tests.gateway.running import CAPTURED, QUESTIONED, House, wait_until
 
 VECTORS = "acme/vectors"
 
@@ -70,7 +70,7 @@ def test_what_cannot_be_embedded_is_refused(house: House, field: str, value: Any
 def test_an_answer_without_usage_leaves_a_question(house: House) -> None:
     house.llm.order("no-usage")
     assert house.acme.embeddings.create(model=VECTORS, input="x").data
-    assert house.newest_hold()["status"] == OPEN
+    assert wait_until(lambda: house.newest_hold()["status"] == QUESTIONED)
 
 
 @pytest.mark.parametrize(

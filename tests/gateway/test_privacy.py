@@ -74,4 +74,4 @@ def test_one_line_a_request(house: House) -> None:
         "recorded",
     )
     assert line["completion_tokens"] > 0
-    assert line["event_id"] == answer.headers["x-invoicedream-event"]
+    assert line["hold_id"] == answer.headers["x-invoicedream-receipt"]

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from tests import stories
-from tests.gateway.running import CAPTURED, OPEN, RELEASED, House, look_into_database, wait_until
+from tests.gateway.running import CAPTURED, QUESTIONED, RELEASED, House, look_into_database, wait_until
 
 HELLO = "안녕하세요"
 WEATHER: Any = {
@@ -177,7 +177,7 @@ def test_a_stream_that_is_broken_off_raises(house: House) -> None:
     house.llm.order("drop-mid-stream")
     with pytest.raises(openai.APIError, match="broke off"):
         list(respond(house, stream=True))
-    assert house.newest_hold()["status"] == OPEN
+    assert wait_until(lambda: house.newest_hold()["status"] == QUESTIONED)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -187,7 +187,7 @@ def test_without_usage_the_answer_is_given_and_the_hold_stays(house: House, stre
     response = list(answer)[-1].response if stream else answer
     assert (response.status, response.usage) == ("completed", None)
     hold = house.newest_hold()
-    assert hold["status"] == OPEN
+    assert wait_until(lambda: house.hold_of(hold["request_id"])["status"] == QUESTIONED)
     assert wait_until(lambda: house.hold_of(hold["request_id"])["generation_id"]) == response.id
 
 

@@ -60,7 +60,7 @@ def test_a_stranger_becomes_a_customer_who_sees_every_won(system: System) -> Non
 
     api = f"{system.demo['site']}/api/v1"
     headers = {"Authorization": f"Bearer {secret}"}
-    receipt = requests.get(f"{api}/usage/events/{plain.headers['x-invoicedream-event']}", headers=headers, timeout=10)
+    receipt = requests.get(f"{api}/usage/events/{plain.headers['x-invoicedream-receipt']}", headers=headers, timeout=10)
     assert receipt.status_code == 200
     assert f"{answer.usage.prompt_tokens} × 0.00000004 × (1 + 0.1) × 1500" in receipt.json()["formula"]
     usage = requests.get(f"{api}/usage", params={"group_by": "model"}, headers=headers, timeout=10).json()
