@@ -74,9 +74,10 @@ def _event(record: Mapping[str, Any]) -> PushedEvent:
             "cost_usd": _cost(record.get("response_cost")),
             "request_id": text(record.get("trace_id")),
             "generation_id": text(record.get("id")),
-            "streamed": record.get("stream") if isinstance(record.get("stream"), bool) else None,
+            "streamed": first(_flag(where.get("stream")) for where in (record, part(record, "model_parameters"))),
             "latency_ms": milliseconds_between(began, ended),
             "first_token_ms": milliseconds_between(began, moment_of_seconds(record.get("completionStartTime"))),
+            "finish_reason": _finish_reason(part(record, "response")),
             "end_user": text(record.get("end_user"), at_most=LONGEST_TAG),
             "tags": _tags(record, metadata),
         }
@@ -106,6 +107,17 @@ def _model(record: Mapping[str, Any]) -> str | None:
     if provider == ROUTED:
         return model.removeprefix(f"{ROUTED}/")
     return model if "/" in model else f"{provider}/{model}"
+
+
+def _flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _finish_reason(response: Mapping[str, Any]) -> str | None:
+    """Of the first answer, which stands in the record even where LiteLLM leaves texts out."""
+    choices = response.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    return text(choice.get("finish_reason"), at_most=64) if isinstance(choice, dict) else None
 
 
 def _cost(value: Any) -> str | None:
