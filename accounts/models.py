@@ -155,6 +155,23 @@ class Invitation(models.Model):
         ]
 
 
+class TagDeclaration(models.Model):
+    """The tags by whose values an organization's usage is summed, from `declared_at` until the next declaration. Never changed."""
+
+    LONGEST_KEY = 64
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+", db_index=False)
+    keys = ArrayField(models.CharField(max_length=LONGEST_KEY))
+    declared_at = models.DateTimeField()
+    declared_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+
+    objects = TenantQuerySet["TagDeclaration"].as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["organization", "-id"], name="tags_by_organization")]
+        constraints = [models.CheckConstraint(condition=models.Q(keys__len__lte=3), name="three_tags_at_most")]
+
+
 class TaxTreatment(models.TextChoices):
     """How VAT applies to what an organization buys (reference: Korean VAT act; standard unless evidence is kept)."""
 

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import api as accounts_api
-from accounts import organization_api
+from accounts import organization_api, tags_api
 from accounts.api_views import ApiView, PublicAPIView
 from billing import api as billing_api
 from billing import evidence_api, invoices_api, payments_api, what_if_api
@@ -84,6 +84,7 @@ version_1 = [
     path("invoices/<uuid:invoice_id>/pay", payments_api.PayInvoice.as_view(), name="api-pay-invoice"),
     path("payments", payments_api.PaymentList.as_view(), name="api-payments"),
     path("organization", organization_api.OrganizationDetail.as_view(), name="api-organization"),
+    path("organization/tags", tags_api.OrganizationTags.as_view(), name="api-organization-tags"),
     path("api-keys", accounts_api.ApiKeyList.as_view(), name="api-keys"),
     path("api-keys/<str:key_id>", accounts_api.ApiKeyDetail.as_view(), name="api-key"),
     path("schema/", Schema.as_view(), name="api-schema"),

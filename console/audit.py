@@ -22,6 +22,7 @@ ACTIONS = {
     "api_key.overlap_ended": _("Overlap of a rotated API key ended"),
     "billing_profile.changed": _("Billing profile changed"),
     "organization.changed": _("Organization changed"),
+    "tags.declared": _("Tags declared"),
     "payment.succeeded": _("Payment succeeded"),
     "payment.failed": _("Payment failed"),
     "payment.canceled": _("Payment canceled"),

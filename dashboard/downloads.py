@@ -13,7 +13,7 @@ from billing import evidence, invoice_queries
 from catalog.models import LanguageModel
 from dashboard.access import organization_page
 from dashboard.invoice_page import invoice_or_404
-from dashboard.requests import asked_key
+from dashboard.requests import asked_key, asked_tag
 from dashboard.time_ranges import asked_range
 from metering.event_filters import EventFilter
 from metering.export_formats import FORMATS
@@ -24,12 +24,18 @@ from pricing import verify_receipts
 @organization_page()
 @require_safe
 def usage_export(request: HttpRequest) -> HttpResponseBase:
-    """The requests of a range, of one model or key if the address names it, as the page of requests shows them."""
+    """The requests of a range, of one model, key or tag if the address names it, as the page of requests shows them."""
     organization = request.organization
     span = asked_range(request.GET, zone=ZoneInfo(organization.zone), now=timezone.now())
     model = LanguageModel.objects.filter(slug=request.GET.get("model", "")).first()
     key = asked_key(request)
-    wanted = EventFilter(start=span.start, end=span.end, model_id=model and model.pk, api_key_id=key and key.pk)
+    wanted = EventFilter(
+        start=span.start,
+        end=span.end,
+        model_id=model and model.pk,
+        api_key_id=key and key.pk,
+        tags=asked_tag(request),
+    )
     return usage_file(organization=organization, wanted=wanted, format_name=asked_format(request))
 
 

@@ -31,25 +31,35 @@ def request_list(request: HttpRequest) -> HttpResponse:
     span = asked_range(request.GET, zone=ZoneInfo(organization.zone), now=timezone.now())
     model = LanguageModel.objects.filter(slug=request.GET.get("model", "")).first()
     key = asked_key(request)
+    tag = asked_tag(request)
     before = asked_cursor(request)
     found = events_of(
         organization=organization,
-        wanted=EventFilter(start=span.start, end=span.end, model_id=model and model.pk, api_key_id=key and key.pk),
+        wanted=EventFilter(
+            start=span.start, end=span.end, model_id=model and model.pk, api_key_id=key and key.pk, tags=tag
+        ),
         limit=PAGE_SIZE + 1,
         before=before,
     )
     shown, more = found[:PAGE_SIZE], len(found) > PAGE_SIZE
-    here = {**span.parameters, "model": model.slug if model else "", "key": str(key.pk) if key else ""}
+    asked = {
+        "model": model.slug if model else "",
+        "key": str(key.pk) if key else "",
+        "tag": request.GET["tag"] if tag else "",
+    }
+    here = {**span.parameters, **asked}
     context = {
         "section": "usage",
         "span": span,
         "model": model,
         "key": key,
+        "tag": tag,
         "rows": rows_of(organization, shown),
-        "ranges": [(name, label, address(model=here["model"], key=here["key"], range=name)) for name, label in CHOICES],
-        "kept": [("model", here["model"]), ("key", here["key"])],
+        "ranges": [(name, label, address(**asked, range=name)) for name, label in CHOICES],
+        "kept": list(asked.items()),
         "without_model_url": address(**here | {"model": ""}),
         "without_key_url": address(**here | {"key": ""}),
+        "without_tag_url": address(**here | {"tag": ""}),
         "downloads": download_links("usage_export", organization.slug, **here),
         "newest_url": address(**here) if before else "",
         "older_url": address(**here, before=str(shown[-1].id)) if more else "",
@@ -62,6 +72,12 @@ def asked_key(request: HttpRequest) -> ApiKey | None:
     if not text.isascii() or not text.isdigit() or len(text) > 18:
         return None
     return ApiKey.objects.for_organization(request.organization).filter(pk=int(text)).first()
+
+
+def asked_tag(request: HttpRequest) -> dict[str, str]:
+    """The tag and its value that the address names as `tag=team=search`; empty if it names none."""
+    name, separator, value = request.GET.get("tag", "").partition("=")
+    return {name: value} if separator else {}
 
 
 def asked_cursor(request: HttpRequest) -> UUID | None:

@@ -6,6 +6,7 @@ from django.views.generic import RedirectView
 from dashboard import (
     billing_details,
     compare,
+    declared_tags,
     downloads,
     home,
     inviting,
@@ -79,6 +80,7 @@ urlpatterns = [
     path("o/<slug:slug>/invitations/<int:invitation_id>/cancel", inviting.cancel, name="cancel_invitation"),
     path("o/<slug:slug>/settings", preferences.organization_settings, name="settings"),
     path("o/<slug:slug>/settings/billing", billing_details.billing_details, name="billing_details"),
+    path("o/<slug:slug>/settings/tags", declared_tags.tags, name="tags"),
     path("o/<slug:slug>/settings/limit", spend_limits.organization_limit, name="limit"),
     path("o/<slug:slug>/settings/profile", preferences.own_settings, name="profile"),
 ]

@@ -1,4 +1,4 @@
-"""Usage of a range: drawn over time, added up by day, hour, model, key or member, each row leading to its requests."""
+"""Usage of a range: drawn over time, added up by day, hour, model, key, member or declared tag, rows lead to their requests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,16 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
+from accounts.models import Organization
+from accounts.tag_declarations import declared_tags
 from dashboard.access import organization_page
 from dashboard.charts import Point
 from dashboard.download_links import download_links
 from dashboard.pages import page_links, page_of
 from dashboard.templatetags.figures import prose_date, table_date
 from dashboard.time_ranges import CHOICES, TimeRange, address, asked_range
+from metering.rollup_tags import TagKind
+from metering.tag_sums import TooManyValues, usage_by_tag
 from metering.usage_queries import UsageRow, UsageSum, UsageTable, usage_by
 
 GROUPS = (
@@ -28,6 +32,13 @@ GROUPS = (
     ("api_key", gettext_lazy("API key")),
     ("member", gettext_lazy("Member")),
 )
+TAG = "tag:"
+"""Before the name of a tag, in addresses."""
+TAG_KINDS = {
+    TagKind.NONE: gettext_lazy("Without this tag"),
+    TagKind.OTHER: gettext_lazy("Other values"),
+    TagKind.UNDECLARED: gettext_lazy("Recorded before the tag was declared"),
+}
 MEASURES = (
     ("amount", gettext_lazy("Amount")),
     ("tokens", gettext_lazy("Tokens")),
@@ -55,12 +66,11 @@ def usage(request: HttpRequest) -> HttpResponse:
     organization, now = request.organization, timezone.now()
     zone = ZoneInfo(organization.zone)
     span = asked_range(request.GET, zone=zone, now=now)
-    group_by = chosen(request, "group", GROUPS)
+    declared = [(f"{TAG}{key}", key) for key in declared_tags(organization)]
+    group_by = chosen(request, "group", (*GROUPS, *declared))
     measure = chosen(request, "show", MEASURES)
     over_time = "hour" if span.days <= HOURS_ARE_DRAWN_FOR else "day"
-    tables: dict[str, UsageTable] = {}
-    for grouping in {group_by, over_time}:
-        tables[grouping] = usage_by(organization=organization, start=span.start, end=span.end, group_by=grouping)
+    tables = {grouping: table_of(organization, span, grouping) for grouping in {group_by, over_time}}
     table = tables[group_by]
     newest_first = list(reversed(table.rows)) if group_by in ("day", "hour") else list(table.rows)
     page = page_of(request, newest_first, size=PAGE_SIZE)
@@ -86,11 +96,23 @@ def usage(request: HttpRequest) -> HttpResponse:
         "kept": [("group", here["group"]), ("show", here["show"])],
         "requests_query": address(**span.parameters),
         "downloads": download_links("usage_export", organization.slug, **span.parameters),
-        "groupings": [(name, label, address(**here | {"group": name})) for name, label in GROUPS],
+        "groupings": [(name, label, address(**here | {"group": name})) for name, label in (*GROUPS, *declared)],
+        "tag": group_by.removeprefix(TAG) if group_by.startswith(TAG) else "",
         "measures": [(name, label, address(**here | {"show": name})) for name, label in MEASURES],
         **page_links(request, page),
     }
     return render(request, "dashboard/usage.html", context)
+
+
+def table_of(organization: Organization, span: TimeRange, grouping: str) -> UsageTable:
+    """The sums of a range by one of GROUPS, or by a declared tag: without rows if that has more values than anybody reads."""
+    asked: dict[str, Any] = {"organization": organization, "start": span.start, "end": span.end}
+    if not grouping.startswith(TAG):
+        return usage_by(**asked, group_by=grouping)
+    try:
+        return usage_by_tag(**asked, tag=grouping.removeprefix(TAG)).table
+    except TooManyValues:
+        return UsageTable(rows=[], total=usage_by(**asked, group_by="none").total)
 
 
 def chosen(request: HttpRequest, name: str, choices: Sequence[tuple[str, Any]]) -> str:
@@ -103,6 +125,8 @@ def group_of(row: UsageRow, group_by: str, span: TimeRange, zone: ZoneInfo) -> G
     if row.model is not None:
         url = address(**span.parameters, model=row.model.slug)
         return Group(row.model.name, row.model.slug, f"requests{url}", row.total, row)
+    if row.tag_kind is not None:
+        return tag_group(row, group_by.removeprefix(TAG), span)
     if group_by == "member":
         return Group(row.member.get_full_name() if row.member else _("Nobody’s key"), "", "", row.total, row)
     if row.start is None:
@@ -116,6 +140,13 @@ def group_of(row: UsageRow, group_by: str, span: TimeRange, zone: ZoneInfo) -> G
         )
     day = local.date().isoformat()
     return Group(table_date(local), "", f"requests{address(**{'from': day, 'to': day})}", row.total, row)
+
+
+def tag_group(row: UsageRow, key: str, span: TimeRange) -> Group:
+    if row.tag is None:
+        return Group(str(TAG_KINDS[row.tag_kind]), "", "", row.total, row)
+    url = f"requests{address(**span.parameters, tag=f'{key}={row.tag}')}"
+    return Group(row.tag or _("(empty)"), "", url, row.total, row)
 
 
 def points(rows: Sequence[UsageRow], span: TimeRange, over_time: str, measure: str, zone: ZoneInfo) -> list[Point]:

@@ -1,6 +1,6 @@
 """REST: push usage in (`POST usage/events`), read sums (`GET usage`), events and the receipt of one (`GET usage/events…`)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -23,8 +23,8 @@ from metering.formats.selection import format_of
 from metering.models import UsageEvent
 from metering.push_api import PushView, receive, verdicts
 from metering.ranges import MOST_DAYS, context_of, month_or, require_full_hours
-from metering.usage_answers import event_json, receipt_json, row_json, sum_json, waiting_json
-from metering.usage_queries import UsageTable
+from metering.usage_answers import event_json, receipt_json, row_json, sum_json, tag_json, waiting_json
+from metering.usage_queries import Grouping, UsageTable
 from metering.usage_shapes import (
     EventPage,
     EventQuery,
@@ -36,8 +36,8 @@ from metering.usage_shapes import (
     WaitingAnswer,
 )
 
-LONGEST = {"hour": 400, "tag": tag_sums.MOST_DAYS}
-"""Days that may be asked for at once, by grouping; all others may span years."""
+LONGEST = {"hour": 400}
+"""Days that may be asked for at once, by grouping; others may span years, tags that were never declared a month."""
 
 
 class Usage(OrganizationAPIView):
@@ -59,7 +59,8 @@ class Usage(OrganizationAPIView):
             most_days=LONGEST.get(asked["group_by"], MOST_DAYS),
         )
         require_full_hours(start, end, organization=self.organization)
-        table = self._table(start, end, asked)
+        by_tag = self._by_tag(start, end, asked["tag"]) if asked["group_by"] == "tag" else None
+        table = by_tag.table if by_tag else self._table(start, end, asked["group_by"])
         zone = ZoneInfo(self.organization.zone)
         offset = _offset(asked.get("cursor"), most=len(table.rows))
         rows = list(enumerate(table.rows))[offset : offset + asked["limit"] + 1]
@@ -69,6 +70,7 @@ class Usage(OrganizationAPIView):
             "zone": self.organization.zone,
             "group_by": asked["group_by"],
             "currency": self.organization.billing_currency,
+            **({"tag": tag_json(asked["tag"], by_tag)} if by_tag else {}),
             "totals": sum_json(table.total),
             "waiting_for_price": usage_queries.waiting_events(organization=self.organization),
         }
@@ -80,14 +82,16 @@ class Usage(OrganizationAPIView):
         )
         return Response(answer | rendered)
 
-    def _table(self, start: datetime, end: datetime, asked: Mapping[str, Any]) -> UsageTable:
-        organization, group_by = self.organization, asked["group_by"]
-        if group_by != "tag":
-            return usage_queries.usage_by(organization=organization, start=start, end=end, group_by=group_by)
+    def _table(self, start: datetime, end: datetime, group_by: Grouping) -> UsageTable:
+        return usage_queries.usage_by(organization=self.organization, start=start, end=end, group_by=group_by)
+
+    def _by_tag(self, start: datetime, end: datetime, tag: str) -> tag_sums.TagSums:
         try:
-            return tag_sums.usage_by_tag(organization=organization, start=start, end=end, tag=asked["tag"])
+            return tag_sums.usage_by_tag(organization=self.organization, start=start, end=end, tag=tag)
         except tag_sums.TooManyValues as error:
             raise serializers.ValidationError({"tag": f"{error}: ask for an export"}) from None
+        except tag_sums.RangeTooLong as error:
+            raise serializers.ValidationError({"to": str(error)}) from None
 
 
 class UsageEvents(PushView):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
 
@@ -11,10 +11,14 @@ from django.db import connections
 from catalog import price_book
 from ledger.event_ids import new_id
 from metering.reports import UsageReport
+from metering.rollup_tags import NOTHING_DECLARED, texts_of
+from metering.tag_room import Texts
 from pricing.rating import AmountTooLarge, MissingUnitPrice, rate
 
 TERMS_QUERY = """
-SELECT organization.id, organization.billing_currency, organization.exchange_policy, organization.zone, balance.tax_rate
+SELECT organization.id, organization.billing_currency, organization.exchange_policy, organization.zone, balance.tax_rate,
+    (SELECT declaration.keys FROM accounts_tagdeclaration AS declaration
+        WHERE declaration.organization_id = organization.id ORDER BY declaration.id DESC LIMIT 1)
 FROM accounts_organization AS organization JOIN ledger_balance AS balance ON balance.organization_id = organization.id
 WHERE organization.id = ANY(%s)
 """
@@ -22,10 +26,11 @@ WHERE organization.id = ANY(%s)
 
 @dataclass(frozen=True, slots=True)
 class ChargeTerms:
-    """How an organization is charged."""
+    """How an organization is charged, and the tags by which it wants its usage summed."""
 
     pricing: price_book.Terms
     tax_rate: Decimal
+    declared_tags: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ class Charge:
     cost: Decimal
     amount: Decimal
     currency: str
+    rollup_tags: Texts = NOTHING_DECLARED
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +71,9 @@ def terms_of(organization_ids: Iterable[int]) -> dict[int, ChargeTerms]:
                     organization_id=organization_id, currency=currency, exchange_policy=exchange_policy, zone=zone
                 ),
                 tax_rate,
+                declared_tags or (),
             )
-            for organization_id, currency, exchange_policy, zone, tax_rate in cursor.fetchall()
+            for organization_id, currency, exchange_policy, zone, tax_rate, declared_tags in cursor.fetchall()
         }
 
 
@@ -85,17 +92,17 @@ def price(
     priced: list[Charge | Waiting] = []
     for report, event_id in zip(reports, ids, strict=True):
         try:
-            priced.append(_charge(report, event_id, terms[report.organization_id].pricing, now=now))
+            priced.append(_charge(report, event_id, terms[report.organization_id], now=now))
         except (price_book.NoRate, MissingUnitPrice, AmountTooLarge) as missing:
             digests = (report.key_digest(), report.payload_digest())
             priced.append(Waiting(report, event_id, *digests, reason=str(missing)))
     return priced
 
 
-def _charge(report: UsageReport, event_id: UUID, terms: price_book.Terms, *, now: datetime) -> Charge:
+def _charge(report: UsageReport, event_id: UUID, terms: ChargeTerms, *, now: datetime) -> Charge:
     model = price_book.find_model(report.model)
     applied = price_book.quote(
-        terms=terms, model=model, prompt_tokens=report.usage.prompt_tokens, at=report.occurred_at
+        terms=terms.pricing, model=model, prompt_tokens=report.usage.prompt_tokens, at=report.occurred_at
     )
     requested = model if report.requested_model is None else price_book.current().models.get(report.requested_model)
     return Charge(
@@ -109,4 +116,5 @@ def _charge(report: UsageReport, event_id: UUID, terms: price_book.Terms, *, now
         cost=rate(report.usage, applied.unit_costs),
         amount=rate(report.usage, applied.unit_prices),
         currency=applied.currency,
+        rollup_tags=texts_of(report.organization_id, report.tags, terms.declared_tags, day=now.astimezone(UTC).date()),
     )

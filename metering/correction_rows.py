@@ -16,7 +16,7 @@ from django.db import connections
 from ledger.event_ids import derived_id
 from metering import rollups
 from metering.charges import Charge
-from metering.event_rows import EVENT_COLUMNS, NAMES, columns_of, digest_of
+from metering.event_rows import ARRAYS, NAMES, columns_of, digest_of
 from metering.models import EventKind
 
 KEPT = (
@@ -39,6 +39,7 @@ KEPT = (
     "finish_reason",
     "end_user",
     "tags",
+    *rollups.TAGS,
 )
 """What a correction has in common with the event that it corrects."""
 NEGATED = (*rollups.COUNTS, "applied_rate_id", "cost", "amount", "reported_cost")
@@ -71,12 +72,12 @@ ADD_AMENDED = f"""
 INSERT INTO metering_usageevent ({", ".join(NAMES)}, kind, received_at, actor_id, replaces_id, period_id, reason)
 SELECT {", ".join("tags::jsonb" if name == "tags" else name for name in NAMES)}, {EventKind.USAGE.value}, %s, %s,
     replaces_id, period_id, reason
-FROM unnest({", ".join(f"%s::{kind}[]" for _name, kind, _read in EVENT_COLUMNS)}, %s::uuid[], %s::bigint[], %s::text[])
+FROM unnest({ARRAYS}, %s::uuid[], %s::bigint[], %s::text[])
     AS t ({", ".join(NAMES)}, replaces_id, period_id, reason)
 """
 ADDED = f"""(
     SELECT event.organization_id, event.period_id, t.hour, coalesce(event.api_key_id, 0) AS api_key_id, event.model_id,
-        event.applied_rate_id, '' AS tag_1, '' AS tag_2, '' AS tag_3, t.digest,
+        event.applied_rate_id, {", ".join(f"coalesce(event.{name}, '') AS {name}" for name in rollups.TAGS)}, t.digest,
         {", ".join(f"event.{name}" for name in rollups.SUMMED)}
     FROM unnest(%s::bigint[], %s::uuid[], %s::timestamptz[], %s::bigint[]) AS t (organization_id, id, hour, digest)
     JOIN metering_usageevent AS event ON event.organization_id = t.organization_id AND event.id = t.id

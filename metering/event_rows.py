@@ -17,6 +17,7 @@ from ledger.periods import OpenPeriod
 from metering import rollups
 from metering.charges import Charge, Waiting
 from metering.models import EventKind
+from metering.rollup_tags import NOTHING_DECLARED
 
 CLAIM = """
 INSERT INTO metering_eventkey (organization_id, key_digest, event_id, payload_digest)
@@ -69,12 +70,15 @@ EVENT_COLUMNS: tuple[tuple[str, str, Read], ...] = (
     ("end_user", "text", _reported("end_user")),
     ("tags", "text", lambda charge: _json(charge.report.tags) if charge.report.tags else None),
 )
-NAMES = tuple(name for name, _type, _read in EVENT_COLUMNS)
+NAMES = (*(name for name, _type, _read in EVENT_COLUMNS), *rollups.TAGS)
+ARRAYS = ", ".join(
+    (*(f"%s::{kind}[]" for _name, kind, _read in EVENT_COLUMNS), *("%s::text[]" for _name in rollups.TAGS))
+)
+"""What `columns_of` fills, one array for each of NAMES."""
 
 ADD_EVENTS = f"""
 WITH incoming AS MATERIALIZED (
-    SELECT * FROM unnest({", ".join(f"%s::{kind}[]" for _name, kind, _read in EVENT_COLUMNS)},
-        %s::bigint[], %s::timestamptz[], %s::bigint[])
+    SELECT * FROM unnest({ARRAYS}, %s::bigint[], %s::timestamptz[], %s::bigint[])
     AS t ({", ".join(NAMES)}, period_id, hour, digest)
 ), event AS (
     INSERT INTO metering_usageevent ({", ".join(NAMES)}, period_id, received_at, kind)
@@ -82,7 +86,7 @@ WITH incoming AS MATERIALIZED (
     FROM incoming RETURNING id
 ), charged AS (  -- joined with what was inserted, so that hot rollup rows are locked only after all events are in
     SELECT organization_id, period_id, hour, coalesce(api_key_id, 0) AS api_key_id, model_id, applied_rate_id,
-        '' AS tag_1, '' AS tag_2, '' AS tag_3, {", ".join(rollups.SUMMED)}, digest
+        {", ".join(f"coalesce({name}, '') AS {name}" for name in rollups.TAGS)}, {", ".join(rollups.SUMMED)}, digest
     FROM incoming JOIN event USING (id)
 )
 {rollups.upsert("charged")}
@@ -144,8 +148,17 @@ def add_events(
 
 
 def columns_of(charges: Sequence[Charge]) -> list[str]:
-    """The EVENT_COLUMNS of these charges, an array literal each."""
-    return [ARRAY_OF.get(kind, _array)(map(read, charges)) for _name, kind, read in EVENT_COLUMNS]
+    """What NAMES say of these charges, an array literal each."""
+    columns = [ARRAY_OF.get(kind, _array)(map(read, charges)) for _name, kind, read in EVENT_COLUMNS]
+    return columns + _tag_columns(charges)
+
+
+def _tag_columns(charges: Sequence[Charge]) -> list[str]:
+    """The rollups.TAGS; where nobody has declared any, empty arrays, which `unnest` fills up with NULL."""
+    texts = [charge.rollup_tags for charge in charges]
+    if all(text is NOTHING_DECLARED for text in texts):
+        return ["{}"] * len(rollups.TAGS)
+    return [_text_array(column) for column in zip(*texts, strict=True)]
 
 
 def add_waiting(waiting: Sequence[Waiting], *, now: datetime) -> None:

@@ -4,7 +4,7 @@ from django.utils import timezone
 
 from accounts.invariants import by_sql
 from metering.key_expiry import oldest_kept_id
-from metering.rollups import COUNTS, SUMMED
+from metering.rollups import COUNTS, SUMMED, TAGS
 from pricing.tokens import FIELD_OF, TokenClass
 
 QUANTITIES = {token_class.value: FIELD_OF[token_class] for token_class in TokenClass} | {
@@ -26,7 +26,7 @@ def _call(event: str) -> str:
 
 def _same(event: str) -> str:
     """What an event and its corrections have in common."""
-    names = ("api_key_id", "model_id", "request_id", "end_user", "tags")
+    names = ("api_key_id", "model_id", "request_id", "end_user", "tags", *TAGS)
     return ", ".join((_call(event), *(f"{event}.{name}" for name in names)))
 
 
@@ -136,18 +136,19 @@ INVARIANTS = (
         f"""
         WITH rebuilt AS (
             SELECT organization_id, period_id, coalesce(api_key_id, 0) AS api_key_id, model_id, applied_rate_id,
+                {", ".join(f"coalesce({name}, '') AS {name}" for name in TAGS)},
                 count(*) AS event_count, bit_xor(('x' || right(replace(id::text, '-', ''), 16))::bit(64)::bigint) AS event_digest,
                 {", ".join(f"coalesce(sum({name}), 0) AS {name}" for name in SUMMED)}
-            FROM metering_usageevent GROUP BY 1, 2, 3, 4, 5
+            FROM metering_usageevent GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
         ), kept AS (
-            SELECT organization_id, period_id, api_key_id, model_id, applied_rate_id,
+            SELECT organization_id, period_id, api_key_id, model_id, applied_rate_id, {", ".join(TAGS)},
                 sum(event_count) AS event_count, bit_xor(event_digest) AS event_digest,
                 {", ".join(f"sum({name}) AS {name}" for name in SUMMED)}
-            FROM metering_usagerollup GROUP BY 1, 2, 3, 4, 5
+            FROM metering_usagerollup GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
         )
         SELECT coalesce(kept.organization_id, rebuilt.organization_id) AS organization_id,
             coalesce(kept.period_id, rebuilt.period_id) AS period_id, kept.event_count AS kept, rebuilt.event_count AS rebuilt
-        FROM kept FULL JOIN rebuilt USING (organization_id, period_id, api_key_id, model_id, applied_rate_id)
+        FROM kept FULL JOIN rebuilt USING (organization_id, period_id, api_key_id, model_id, applied_rate_id, {", ".join(TAGS)})
         WHERE (kept.event_count, kept.event_digest, {", ".join(f"kept.{name}" for name in SUMMED)})
             IS DISTINCT FROM (rebuilt.event_count, rebuilt.event_digest, {", ".join(f"rebuilt.{name}" for name in SUMMED)})
         """,

@@ -89,6 +89,10 @@ class UsageEvent(TokenCounts):
     end_user = models.TextField(null=True)
     reason = models.TextField(null=True)
     tags = models.JSONField(null=True)
+    tag_1 = models.TextField(null=True)
+    tag_2 = models.TextField(null=True)
+    tag_3 = models.TextField(null=True)
+    """Under which declared tags it is summed (`rollup_tags`): what its rollup says, NULL where that has ''."""
 
     objects = TenantQuerySet["UsageEvent"].as_manager()
 

@@ -10,13 +10,13 @@ from typing import Any
 from django.db import connections
 
 from ledger.event_ids import first_id_at
-from metering.rollups import KEY, SUMMED
+from metering.rollups import KEY, SUMMED, TAGS
 
 DIGEST = "bit_xor(('x' || right(replace(id::text, '-', ''), 16))::bit(64)::bigint)"
 """What recording adds up in Python as `event_rows.digest_of`."""
 PROVEN = ("event_count", "event_digest", *SUMMED)
 _HOUR = "date_trunc('hour', occurred_at, %(zone)s)"
-_OF_EVENTS = {"hour": _HOUR, "api_key_id": "coalesce(api_key_id, 0)"} | dict.fromkeys(("tag_1", "tag_2", "tag_3"), "''")
+_OF_EVENTS = {"hour": _HOUR, "api_key_id": "coalesce(api_key_id, 0)"} | {name: f"coalesce({name}, '')" for name in TAGS}
 _SUMS = ", ".join(f"coalesce(sum({name}), 0) AS {name}" for name in SUMMED)
 
 REBUILT = f"""

@@ -7,7 +7,9 @@ from pricing.tokens import FIELD_OF, TokenClass
 
 COUNTS = tuple(FIELD_OF[token_class] for token_class in TokenClass)
 """Names of the count columns, the same in TokenUsage, events and rollups."""
-KEY = ("organization_id", "period_id", "hour", "api_key_id", "model_id", "applied_rate_id", "tag_1", "tag_2", "tag_3")
+TAGS = ("tag_1", "tag_2", "tag_3")
+"""The columns for declared tags, see `rollup_tags`."""
+KEY = ("organization_id", "period_id", "hour", "api_key_id", "model_id", "applied_rate_id", *TAGS)
 SUMMED = (*COUNTS, "cost", "amount")
 
 

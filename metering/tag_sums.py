@@ -1,31 +1,91 @@
-"""Sums by the value of a tag. Rollups do not know tags, so they are added up from the events themselves, over a month at most.
+"""Sums by the value of a tag: of a declared one from the rollups, over any range; of any other from events, over a month at most.
 
-Any tag will do, none has to be declared; the sums are those of the rollups, because both are of the same events.
+Events tell everything. Rollups know a tag only of what was recorded while it was declared; the rest has a row of its own, so that
+the total is that of every other sum. Where both could answer, rollups do if nothing of the range can be missing in them.
 """
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
 
 from django.db.models import F, Func, TextField, Value
 
 from accounts.models import Organization
+from accounts.tag_declarations import Declared, history_of_tags
 from metering.event_filters import EventFilter, matching
+from metering.models import UsageRollup
+from metering.rollup_tags import TagKind, read, text_about
 from metering.usage_queries import SUMS, UsageRow, UsageTable, add_up, sum_of
 
 MOST_DAYS = 31
+"""Days over which events are added up."""
 MOST_VALUES = 10_000
+SETTLED = timedelta(minutes=10)
+"""After this time nobody records without a new declaration any more; reporters' clocks may be 5 minutes ahead."""
 
 
 class TooManyValues(ValueError):
     """The tag has more values than anybody reads: it names single things. An export has them."""
 
 
-def usage_by_tag(*, organization: Organization, start: datetime, end: datetime, tag: str) -> UsageTable:
-    """Usage of [start, end) by the value of `tag`, the highest amount first. Needs the tenant's scope. Raises TooManyValues."""
+class RangeTooLong(ValueError):
+    """Nothing was ever summed by this tag, and the range has more events than can be added up on demand."""
+
+
+@dataclass(frozen=True, slots=True)
+class TagSums:
+    """The groups of a range, highest amount first, and what they were read from; since when the tag is declared, if it is now."""
+
+    table: UsageTable
+    read_from: Literal["rollups", "events"]
+    declared_since: datetime | None
+
+
+def usage_by_tag(*, organization: Organization, start: datetime, end: datetime, tag: str) -> TagSums:
+    """Usage of the full hours [start, end) by the value of `tag`. Needs the tenant's scope. Raises TooManyValues, RangeTooLong."""
+    times = [one for one in history_of_tags(organization) if one.key == tag]
+    declared_since = _declared_since(times)
+    complete = declared_since is not None and declared_since + SETTLED <= start
+    short = end - start <= timedelta(days=MOST_DAYS)
+    if not times and not short:
+        raise RangeTooLong(f"a range has at most {MOST_DAYS} days for a tag that was never declared")
+    if complete or not short:
+        return TagSums(_of_rollups(organization, start, end, tag), "rollups", declared_since)
+    return TagSums(_of_events(organization, start, end, tag), "events", declared_since)
+
+
+def _declared_since(times: list[Declared]) -> datetime | None:
+    return next((one.since for one in times if one.until is None), None)
+
+
+def _of_rollups(organization: Organization, start: datetime, end: datetime, tag: str) -> UsageTable:
+    rollups = UsageRollup.objects.for_organization(organization).filter(hour__gte=start, hour__lt=end)
+    found = rollups.annotate(text=text_about(tag)).values("text").annotate(**SUMS).order_by("text")[: MOST_VALUES + 1]
+    rows = []
+    for row in found:
+        kind, value = read(row["text"], tag)
+        rows.append(UsageRow(tag=value, tag_kind=kind, total=sum_of(row)))
+    return _table(rows)
+
+
+def _of_events(organization: Organization, start: datetime, end: datetime, tag: str) -> UsageTable:
     value = Func(F("tags"), Value(tag), function="jsonb_extract_path_text", output_field=TextField())
     events = matching(organization, EventFilter(start=start, end=end))
-    found = list(events.annotate(value=value).values("value").annotate(**SUMS).order_by("value")[: MOST_VALUES + 1])
-    if len(found) > MOST_VALUES:
+    found = events.annotate(value=value).values("value").annotate(**SUMS).order_by("value")[: MOST_VALUES + 1]
+    return _table(
+        [
+            UsageRow(
+                tag=row["value"],
+                tag_kind=TagKind.NONE if row["value"] is None else TagKind.VALUE,
+                total=sum_of(row),
+            )
+            for row in found
+        ]
+    )
+
+
+def _table(rows: list[UsageRow]) -> UsageTable:
+    if len(rows) > MOST_VALUES:
         raise TooManyValues(f"more than {MOST_VALUES} values")
-    rows = [UsageRow(tag=row["value"], total=sum_of(row)) for row in found]
-    rows.sort(key=lambda row: (-row.total.amount, row.tag or ""))
+    rows.sort(key=lambda row: (-row.total.amount, row.tag or "", row.tag_kind or ""))
     return UsageTable(rows=rows, total=add_up(row.total for row in rows))

@@ -10,6 +10,7 @@ from catalog.rate_answers import rate_json
 from metering.models import EventKind, Evidence, UnratedUsage, UsageEvent
 from metering.receipts import Receipt
 from metering.rollups import COUNTS
+from metering.tag_sums import TagSums
 from metering.usage_queries import UsageRow, UsageSum
 from pricing.plain_text import plain
 
@@ -32,8 +33,13 @@ def row_json(row: UsageRow, group_by: str, zone: ZoneInfo) -> dict[str, Any]:
     elif group_by == "member":
         group["member"] = row.member and {"id": str(row.member.pk), "name": row.member.get_full_name()}
     elif group_by == "tag":
-        group["tag"] = row.tag
+        group |= {"tag": row.tag, "tag_kind": row.tag_kind}
     return group | sum_json(row.total)
+
+
+def tag_json(name: str, sums: TagSums) -> dict[str, Any]:
+    """What was summed by a tag, as TagAnswer."""
+    return {"name": name, "read_from": sums.read_from, "declared_since": sums.declared_since}
 
 
 def key_name(key: ApiKey | None) -> dict[str, str] | None:

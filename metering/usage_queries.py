@@ -17,12 +17,13 @@ from django.db.models.functions import TruncDay
 from accounts.models import ApiKey, Organization, User
 from catalog.models import LanguageModel
 from metering.models import UnratedUsage, UsageRollup
+from metering.rollup_tags import TagKind
 from metering.rollups import COUNTS
 from pricing.exact import ZERO, exact_sum
 
 Grouping = Literal["hour", "day", "model", "api_key", "member", "tag", "none"]
 GROUPINGS: tuple[Grouping, ...] = ("hour", "day", "model", "api_key", "member", "tag", "none")
-"""Sums by tag are read from events, see `tag_sums`."""
+"""Sums by tag are those of `tag_sums`."""
 
 _KEYS: Mapping[str, Any] = {
     "hour": F("hour"),
@@ -70,13 +71,14 @@ COMPLETION_COUNTS = ("output_tokens", "audio_output_tokens", "image_output_token
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageRow:
     """One group: its start (hour, day), its model, its key (None: no key was named), the member who made the keys (None: no key,
-    or nobody's), or the value of a tag (None: not tagged so)."""
+    or nobody's), or the value of a tag (None: what else `tag_kind` says)."""
 
     start: datetime | None = None
     model: LanguageModel | None = None
     api_key: ApiKey | None = None
     member: User | None = None
     tag: str | None = None
+    tag_kind: TagKind | None = None
     total: UsageSum
 
 

@@ -10,6 +10,7 @@ from metering.export_formats import FORMATS
 from metering.models import EventKind, Evidence
 from metering.ranges import MomentField
 from metering.reports import Status
+from metering.rollup_tags import TagKind
 from metering.rollups import COUNTS
 from metering.usage_queries import GROUPINGS
 
@@ -26,8 +27,16 @@ class RangeQuery(serializers.Serializer[Any]):
 
 
 class UsageQuery(RangeQuery, PageQuery):
-    group_by = serializers.ChoiceField(choices=GROUPINGS, default="day")
+    group_by = serializers.ChoiceField(
+        choices=GROUPINGS, default="day", help_text="`tag:team` is short for `tag`, `tag=team`."
+    )
     tag = serializers.CharField(required=False, max_length=64, help_text="The name of the tag to group by.")
+
+    def to_internal_value(self, data: Any) -> Any:
+        grouping, colon, tag = str(data.get("group_by", "")).partition(":")
+        if grouping == "tag" and colon and "tag" not in data:
+            data = {**data.dict(), "group_by": grouping, "tag": tag}
+        return super().to_internal_value(data)
 
     def validate(self, asked: dict[str, Any]) -> dict[str, Any]:
         if (asked["group_by"] == "tag") != ("tag" in asked):
@@ -97,7 +106,7 @@ class SumAnswer(CountsAnswer):
 
 class UsageRowAnswer(SumAnswer):
     """One group and its sums: `hour` or `day` or `model`, `api_key` (null: no key was named), `member` who made the keys (null: no
-    key, or nobody's) or the value of the `tag` (null: not tagged so)."""
+    key, or nobody's) or the value of the `tag` (null: not tagged so, or what else `tag_kind` says)."""
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         groups: dict[str, serializers.Field[Any, Any, Any, Any]] = {
@@ -107,6 +116,12 @@ class UsageRowAnswer(SumAnswer):
             "api_key": KeyName(required=False, allow_null=True),
             "member": MemberName(required=False, allow_null=True),
             "tag": serializers.CharField(required=False, allow_null=True),
+            "tag_kind": serializers.ChoiceField(
+                choices=[kind.value for kind in TagKind],
+                required=False,
+                help_text="A `value`; `none`: calls without this tag; `other`: values that are too many or too long for sums of"
+                " their own; `undeclared`: what was recorded while the tag was not declared.",
+            ),
         }
         return groups | super().get_fields()
 
@@ -187,12 +202,21 @@ class EventPage(serializers.Serializer[Any]):
     next_cursor = serializers.CharField(allow_null=True)
 
 
+class TagAnswer(serializers.Serializer[Any]):
+    """Which tag was summed by. Rollups know it of what was recorded while it was declared, events always."""
+
+    name = serializers.CharField()
+    read_from = serializers.ChoiceField(choices=["rollups", "events"])
+    declared_since = serializers.DateTimeField(allow_null=True, help_text="null: it is not declared now.")
+
+
 class UsageAnswer(serializers.Serializer[Any]):
     """Groups of a range. `totals` is the sum of all its rows."""
 
     zone = serializers.CharField()
     group_by = serializers.ChoiceField(choices=GROUPINGS)
     currency = serializers.CharField()
+    tag = TagAnswer(required=False, help_text="With group_by=tag.")
     totals = SumAnswer()
     waiting_for_price = serializers.IntegerField(help_text="Events of this organization that have no price yet.")
     data = UsageRowAnswer(many=True)  # type: ignore[assignment]

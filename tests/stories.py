@@ -25,7 +25,7 @@ from catalog.publishing import publish_cost_price
 from ledger import partitions
 from ledger.models import BillingPeriod
 from ledger.periods import lock_periods_for_charges
-from metering import reporters
+from metering import reporters, tag_room
 from metering.correction_rows import Recharge, replacement_id, reversal_id
 from metering.models import UsageEvent
 from metering.recording import record
@@ -245,6 +245,7 @@ def forget_what_processes_remember() -> None:
     price_book.forget()
     partitions.forget()
     reporters.forget()
+    tag_room.forget()
 
 
 def correct_usage(organization: Organization, *, now: datetime, recharge: bool = True) -> tuple[UUID, UUID, UUID]:

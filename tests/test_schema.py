@@ -136,6 +136,7 @@ def test_what_was_charged_cannot_be_changed_even_by_us(db: None, table: str, whi
         "ledger_creditgrant",
         "accounts_auditentry",
         "accounts_consent",
+        "accounts_tagdeclaration",
     ],
 )
 def test_cold_history_refuses_changes(db: None, table: str) -> None:

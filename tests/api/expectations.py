@@ -119,6 +119,7 @@ EXPECTATIONS: Mapping[str, Expectation] = {
     "o/<slug:slug>/invitations/<int:invitation_id>/cancel": action(ADMINISTRATORS),
     "o/<slug:slug>/settings": page(post=ADMINISTRATORS),
     "o/<slug:slug>/settings/billing": page(post=PROFILE_EDITORS),
+    "o/<slug:slug>/settings/tags": page(post=ADMINISTRATORS),
     "o/<slug:slug>/settings/limit": page(post=ADMINISTRATORS),
     "o/<slug:slug>/settings/profile": page(post=EVERYBODY),
     # REST
@@ -146,6 +147,7 @@ EXPECTATIONS: Mapping[str, Expectation] = {
     "api/v1/invoices/<uuid:invoice_id>/pay": api(POST=PAYERS),
     "api/v1/payments": api(GET=EVERYBODY),
     "api/v1/organization": api(GET=EVERYBODY, PATCH=PROFILE_EDITORS),
+    "api/v1/organization/tags": api(GET=EVERYBODY, PUT=ADMINISTRATORS),
     "api/v1/api-keys": api(GET=MANAGERS, POST=MANAGERS),
     "api/v1/api-keys/<str:key_id>": api(GET=MANAGERS, DELETE=MANAGERS),
     "api/v1/schema/": public(),

@@ -27,6 +27,7 @@ from ledger.models import BillingPeriod
 from pricing.tokens import TokenUsage
 from tests import stories
 from tests.api.expectations import (
+    ADMINISTRATORS,
     EXPECTATIONS,
     METHODS,
     PAYERS,
@@ -310,7 +311,7 @@ def _api(sweep: Sweep, expected: Expectation, method: str, name: str, pattern: s
     )
     with_id = "<" in pattern
     own: Any = {405} if roles is None else {404} if with_id else None
-    people_only = {PAYERS, PROFILE_EDITORS}
+    people_only = {PAYERS, PROFILE_EDITORS, ADMINISTRATORS}
     of_key = {403} if roles in people_only else own
     if roles is None and people_only & set(expected.methods.values()):
         of_key = {403, 405}  # whichever is looked at first

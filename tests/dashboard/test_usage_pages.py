@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 
+from accounts.tag_declarations import declare_tags
 from pricing.tokens import TokenUsage
 from tests import stories
 from tests.dashboard.conftest import Browse, text_of
@@ -171,3 +172,32 @@ def test_what_a_page_shows_is_to_be_had_as_a_file(owner: Client, cast: stories.C
         body = b"".join(owner.get(links["NDJSON"]))
         assert len(body.splitlines()) == expected, page
     assert "verify_receipts.py" in text_of(owner.get("/o/acme/usage"))
+
+
+def test_usage_is_added_up_by_a_declared_tag(owner: Client, cast: stories.Cast) -> None:
+    assert owner.get("/o/acme/usage?group=tag:team").context["group_by"] == "day", "not declared"
+    acme, before = cast.acme.organization, stories.NOON - timedelta(days=60)
+    declare_tags(organization=acme, keys=["team"], actor=None, now=before)
+    for value in ("search", "<b>"):
+        stories.use(acme, at=stories.NOON, tags={"team": value})
+    page = owner.get("/o/acme/usage?group=tag:team")
+    named = {group.name: group for group in page.context["groups"]}
+    assert {name: group.total.requests for name, group in named.items()} == {
+        "search": 1,
+        "<b>": 1,
+        "Recorded before the tag was declared": page.context["total"].requests - 2,
+    }
+    assert "<b>" not in page.content.decode() and "&lt;b&gt;" in page.content.decode()
+    requests = owner.get(f"/o/acme/{named['search'].url}")
+    assert len(requests.context["rows"]) == 1 and "Tag: team=search" in text_of(requests)
+    link = dict(requests.context["downloads"])["NDJSON"]
+    assert len(b"".join(owner.get(link)).splitlines()) == 1
+
+
+def test_a_declared_tag_of_countless_values_is_not_listed(
+    owner: Client, cast: stories.Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare_tags(organization=cast.acme.organization, keys=["id"], actor=None, now=stories.NOON)
+    monkeypatch.setattr("metering.tag_sums.MOST_VALUES", 0)
+    page = owner.get("/o/acme/usage?group=tag:id")
+    assert "too many different values" in text_of(page) and page.context["total"].requests > 0
