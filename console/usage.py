@@ -135,7 +135,6 @@ def with_names(rows: list[UsageEvent]) -> list[dict[str, Any]]:
             "model": models[row.model_id],
             "key": keys.get(row.api_key_id or 0),
             "is_reversal": row.kind == EventKind.REVERSAL,
-            "is_evident": row.evidence == Evidence.REPORTED,
         }
         for row in rows
     ]

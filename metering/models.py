@@ -100,6 +100,11 @@ class UsageEvent(TokenCounts):
         managed = False
         db_table = "metering_usageevent"
 
+    @property
+    def is_reported(self) -> bool:
+        """Whether the counts came with the answer; any other evidence is named wherever the event is shown."""
+        return self.evidence == Evidence.REPORTED
+
 
 class EventKey(models.Model):
     """The unique row that is the deduplication, written in the transaction of its event. Not partitioned: one id counts once

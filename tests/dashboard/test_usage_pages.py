@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 
 from accounts.tag_declarations import declare_tags
+from metering.models import Evidence
 from pricing.tokens import TokenUsage
 from tests import stories
 from tests.dashboard.conftest import Browse, text_of
@@ -201,3 +202,12 @@ def test_a_declared_tag_of_countless_values_is_not_listed(
     monkeypatch.setattr("metering.tag_sums.MOST_VALUES", 0)
     page = owner.get("/o/acme/usage?group=tag:id")
     assert "too many different values" in text_of(page) and page.context["total"].requests > 0
+
+
+def test_counts_that_did_not_come_with_an_answer_say_how_they_are_known(
+    owner: Client, cast: stories.Cast, browse: Browse
+) -> None:
+    stories.use(cast.acme.organization, at=stories.NOON, evidence=Evidence.ESTIMATED)
+    page = text_of(owner.get("/o/acme/requests?from=2026-11-22&to=2026-11-22"))
+    assert page.count("Estimated") == 1
+    assert "Reported" not in page
