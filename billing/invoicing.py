@@ -6,7 +6,6 @@ Estimates come through the same `usage_lines` and `invoice_totals`, so on the sa
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
@@ -25,7 +24,8 @@ from billing.sellers import current_seller, snapshot
 from billing.settlement import return_payments
 from billing.usage_lines import UsageLine, usage_lines
 from ledger import settling
-from ledger.models import Balance, BillingPeriod
+from ledger.credits import grant_credit
+from ledger.models import Account, Balance, BillingPeriod, CreditGrant
 from ledger.retrying import with_retries
 from metering.models import UsageRollup
 from metering.rollup_comparison import differs_in_period
@@ -98,8 +98,7 @@ def _close_period(organization_id: int, period_id: int, now: datetime) -> Invoic
         lines, totals = _lines_and_totals(organization, period, balance)
         if not lines:
             return None
-        charged = exact_sum(line.amount for line in lines)
-        return _finalize(organization, period, balance, lines, totals, charged=charged, now=now)
+        return _finalize(organization, period, balance, lines, totals, again=False, now=now)
 
 
 def reissue_invoice(*, organization_id: int, period_id: int, now: datetime, actor: User | None) -> Invoice:
@@ -114,7 +113,7 @@ def reissue_invoice(*, organization_id: int, period_id: int, now: datetime, acto
             raise StillLive("void the period's invoice before issuing another")
         balance = settling.lock_balance(organization_id)
         lines, totals = _lines_and_totals(organization, period, balance)
-        invoice = _finalize(organization, period, balance, lines, totals, charged=ZERO, now=now)
+        invoice = _finalize(organization, period, balance, lines, totals, again=True, now=now)
         write_audit_entry(
             action="invoice.reissued", target=invoice.number, organization=organization, actor=actor, now=now
         )
@@ -126,7 +125,8 @@ def void_invoice(*, organization_id: int, invoice_id: UUID, reason: str, now: da
     """Cancel an open invoice: its claim and the credit it used are taken back, what was paid of it becomes credit, its number and
     rows stay.
 
-    Raises NotOpen for any other status, PaymentInProgress while an attempt to pay it is undecided.
+    Raises NotOpen for any other status, PaymentInProgress while an attempt to pay it is undecided, CreditSpent if it gave credit
+    that was used since.
     """
     with tenant_scope([organization_id]):
         invoice = Invoice.objects.select_for_update().for_organization(organization_id).get(pk=invoice_id)
@@ -138,12 +138,14 @@ def void_invoice(*, organization_id: int, invoice_id: UUID, reason: str, now: da
         invoice.status, invoice.voided_at, invoice.void_reason = Invoice.Status.VOID, now, reason
         invoice.save(update_fields=["status", "voided_at", "void_reason"])
         settling.lock_balance(organization_id)
-        returned = return_payments(invoice=invoice, now=now)
-        settling.cancel_receivable(
-            organization_id=organization_id,
-            invoice_id=invoice.pk,
-            due=invoice.amount_due - returned,
+        return_payments(invoice=invoice, now=now)
+        settling.cancel_claim(
+            organization=invoice.organization,
+            claim=settling.Claim(
+                invoice_id=invoice.pk, exact=invoice.exact_subtotal, subtotal=invoice.subtotal, tax=invoice.tax
+            ),
             credit=invoice.credit_applied,
+            number=invoice.number,
             now=now,
         )
         write_audit_entry(
@@ -212,7 +214,7 @@ def _finalize(
     lines: Sequence[UsageLine],
     totals: Totals,
     *,
-    charged: Decimal,
+    again: bool,
     now: datetime,
 ) -> Invoice:
     zone = ZoneInfo(period.zone)
@@ -220,8 +222,13 @@ def _finalize(
     seller = current_seller(now=now)
     profile = BillingProfile.objects.for_organization(organization).first() or BillingProfile(organization=organization)
     invoice_id = uuid4()
+    exact = exact_sum(line.amount for line in lines)
     credit = settling.invoice_usage(
-        balance=balance, invoice_id=invoice_id, charged=charged, total=totals.total, now=now
+        balance=balance,
+        claim=settling.Claim(invoice_id=invoice_id, exact=exact, subtotal=totals.subtotal, tax=totals.tax),
+        again=again,
+        period_end=period.ends_at,
+        now=now,
     )
     paid_by_credit = credit == totals.total
     series = InvoiceSeries.objects.order_by("pk").first()
@@ -245,7 +252,7 @@ def _finalize(
         total=totals.total,
         credit_applied=credit,
         amount_due=totals.total - credit,
-        exact_subtotal=exact_sum(line.amount for line in lines),
+        exact_subtotal=exact,
         issued_on=issued_on,
         written_on=(period.ends_at.astimezone(zone) - timedelta(days=1)).date(),
         due_on=issued_on + timedelta(days=seller.payment_days),
@@ -255,6 +262,8 @@ def _finalize(
         finalized_at=now,
     )
     InvoiceLine.objects.bulk_create(_lines_of(invoice, lines, totals))
+    if credit < ZERO:
+        _give_as_credit(invoice, now)
     mails.enqueue(
         kind=OutboxMail.Kind.INVOICE,
         key=f"invoice:{invoice.pk}",
@@ -265,6 +274,20 @@ def _finalize(
         now=now,
     )
     return invoice
+
+
+def _give_as_credit(invoice: Invoice, now: datetime) -> None:
+    """More was taken back than used: what the customer gets back pays for later usage."""
+    grant_credit(
+        organization=invoice.organization,
+        amount=-invoice.total,
+        currency=invoice.currency,
+        kind=CreditGrant.Kind.PAID,
+        reason=f"Credit, {invoice.number}",
+        key=settling.given_key(invoice.pk),
+        now=now,
+        source=Account.RECEIVABLE,
+    )
 
 
 def _buyer(organization: Organization, profile: BillingProfile) -> dict[str, str]:

@@ -117,7 +117,10 @@ class Invoice(models.Model):
                 condition=Q(amount_due=models.F("total") - models.F("credit_applied")),
                 name="invoice_due_is_total_less_credit",
             ),
-            models.CheckConstraint(condition=Q(credit_applied__gte=0), name="invoice_credit_not_negative"),
+            models.CheckConstraint(
+                condition=Q(credit_applied__gte=0) | Q(credit_applied=models.F("total")),
+                name="invoice_credit_used_or_all_given",
+            ),
         ]
         indexes = [models.Index(fields=["organization", "-finalized_at"], name="invoice_by_organization")]
 

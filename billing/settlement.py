@@ -21,10 +21,11 @@ from accounts.models import User
 from accounts.tenancy import tenant_scope
 from billing import mails
 from billing.models import Invoice, OutboxMail, Payment
+from billing.processors import bank_transfer
 from billing.processors.interface import Answer, Status
 from ledger import settling
 from ledger.credits import grant_credit
-from ledger.models import CreditGrant
+from ledger.models import Account, CreditGrant
 from ledger.retrying import with_retries
 from pricing.exact import ZERO
 from pricing.plain_text import plain
@@ -121,8 +122,13 @@ def settle(*, invoice: Invoice, payment: Payment, now: datetime, actor: User | N
     payment.action_url = payment.failure = ""
     payment.save()
     settling.lock_balance(payment.organization_id)
-    if applied:
-        settling.receive_payment(organization_id=payment.organization_id, amount=applied)
+    settling.receive_payment(
+        organization_id=payment.organization_id,
+        payment_id=payment.pk,
+        amount=payment.amount,
+        account=Account.BANK if payment.processor == bank_transfer.NAME else Account.CLEARING,
+        now=now,
+    )
     if applied and applied == due:
         invoice.status, invoice.paid_at = Invoice.Status.PAID, now
         invoice.save(update_fields=["status", "paid_at"])
@@ -145,13 +151,10 @@ def settle(*, invoice: Invoice, payment: Payment, now: datetime, actor: User | N
     return payment
 
 
-def return_payments(*, invoice: Invoice, now: datetime) -> Decimal:
-    """An open invoice is being voided: what was paid of it becomes credit, which the next one uses. Returns how much that was."""
-    returned = ZERO
+def return_payments(*, invoice: Invoice, now: datetime) -> None:
+    """An open invoice is being voided: what was paid of it becomes credit, which the next one uses."""
     for payment in invoice.payments.filter(status=Payment.Status.SUCCEEDED):
         _keep_as_credit(invoice, payment, payment.amount, now)
-        returned += payment.amount
-    return returned
 
 
 def _succeed(invoice: Invoice, payment: Payment, answer: Answer, now: datetime) -> Payment:
@@ -214,6 +217,7 @@ def _keep_as_credit(invoice: Invoice, payment: Payment, excess: Decimal, now: da
         reason=f"Overpayment, {invoice.number}",
         key=overpayment_key(payment),
         now=now,
+        source=Account.RECEIVABLE,
     )
 
 

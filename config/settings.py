@@ -159,6 +159,7 @@ CELERY_BEAT_SCHEDULE = {
     "create-partitions": sweep("metering.tasks.create_partitions", every=3600),
     "rate-unrated-usage": sweep("metering.tasks.rate_unrated_usage", every=30),
     "question-expired-holds": sweep("ledger.tasks.question_expired_holds", every=15),
+    "expire-credits": sweep("ledger.tasks.expire_credits", every=60),
     "close-due-periods": sweep("billing.tasks.close_due_periods", every=60),
     "sweep-processor-events": sweep("billing.tasks.sweep_processor_events", every=15),
     "resolve-unknown-payments": sweep("billing.tasks.resolve_unknown_payments", every=15),

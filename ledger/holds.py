@@ -15,6 +15,7 @@ from django.db import connections
 
 from accounts.tenancy import tenant_scope
 from ledger.balances import available
+from ledger.credit_expiry import expire, is_due
 from ledger.limits import LimitReached, Movement, count, count_movements, lock_limits, reached, store_limits
 from ledger.models import Balance
 from ledger.partitions import ensure_partitions, month_of
@@ -88,11 +89,15 @@ def _reserve(requests: Sequence[HoldRequest]) -> list[Refusal | None]:
     with tenant_scope(organization_ids):
         rows = Balance.objects.filter(organization_id__in=organization_ids).order_by("organization_id")
         balances = {balance.pk: balance for balance in rows.select_for_update()}
+        now = max(request.created_at for request in requests)
+        for balance in balances.values():
+            if is_due(balance, now=now):
+                expire(balance, now=now)
         left = {organization_id: available(balance) for organization_id, balance in balances.items()}
         limits = lock_limits(
             [organization_id for organization_id, balance in balances.items() if balance.limited],
             (request.api_key_id for request in requests),
-            now=max(request.created_at for request in requests),
+            now=now,
         )
         for request in requests:
             remaining = EXACT.subtract(left.get(request.organization_id, ZERO), request.amount)

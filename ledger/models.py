@@ -57,6 +57,7 @@ class Balance(models.Model):
     """What an organization has and owes: one row, changed only by conditional or locked updates.
 
     available = prepaid + credit_line − unbilled × (1 + tax_rate) − receivable − held
+    `prepaid`, `unbilled` and `receivable` are what their accounts in the journal add up to (`CACHED`), counted along.
     """
 
     organization = models.OneToOneField(
@@ -71,6 +72,8 @@ class Balance(models.Model):
     held = money_field(default=0)
     limited = models.BooleanField(default=False)
     """Whether there are spend limits: read off this row, which is locked anyway, so that those without pay no query for them."""
+    credit_expires_at = models.DateTimeField(null=True)
+    """When the next of its credits with something left expires, or did: whoever holds this row then looks (`credit_expiry.py`)."""
 
     objects = TenantQuerySet["Balance"].as_manager()
 
@@ -150,15 +153,20 @@ class CreditGrant(models.Model):
         verbose_name_plural = _("credits")
         constraints = [
             models.CheckConstraint(condition=Q(amount__gt=0), name="credit_positive"),
+            models.UniqueConstraint(fields=["organization", "id"], name="credit_of_organization"),
             models.UniqueConstraint(fields=["organization", "key"], name="one_credit_per_key"),
         ]
 
 
 class CreditUse(models.Model):
-    """Prepaid money that an invoice took (above zero) or, when it was voided, gave back (below). Never changed."""
+    """What went out of a credit: an invoice took it (above zero) or, voided, gave it back (below); without an invoice it expired.
+
+    Never changed.
+    """
 
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="credit_uses")
-    invoice_id = models.UUIDField()
+    grant = models.ForeignKey(CreditGrant, on_delete=models.PROTECT, related_name="uses")
+    invoice_id = models.UUIDField(null=True)
     amount = money_field()
     at = models.DateTimeField()
 
@@ -167,7 +175,93 @@ class CreditUse(models.Model):
     class Meta:
         verbose_name = _("credit use")
         verbose_name_plural = _("credit uses")
-        constraints = [models.CheckConstraint(condition=~Q(amount=0), name="credit_use_not_zero")]
+        constraints = [
+            models.CheckConstraint(condition=~Q(amount=0), name="credit_use_not_zero"),
+            models.CheckConstraint(condition=Q(amount__gt=0) | Q(invoice_id__isnull=False), name="expiry_takes_credit"),
+            models.UniqueConstraint(
+                fields=["invoice_id", "grant"], condition=Q(amount__gt=0), name="one_use_per_invoice_and_credit"
+            ),
+            models.UniqueConstraint(
+                fields=["invoice_id", "grant"], condition=Q(amount__lt=0), name="one_return_per_invoice_and_credit"
+            ),
+        ]
+
+
+class Account(models.TextChoices):
+    """The accounts of an organization's books. Debits are above zero; which movement posts what: README."""
+
+    UNBILLED = "unbilled", _("Usage not invoiced")
+    RECEIVABLE = "receivable", _("Receivable")
+    PREPAID = "prepaid", _("Credit")
+    REVENUE = "revenue", _("Revenue")
+    TAX_PAYABLE = "tax_payable", _("Tax payable")
+    ROUNDING = "rounding", _("Rounding")
+    WITHDRAWN = "withdrawn", _("Usage of void invoices")
+    CLEARING = "clearing", _("Payment processor")
+    BANK = "bank", _("Bank account")
+    PROMOTION = "promotion", _("Promotions")
+    BREAKAGE = "breakage", _("Expired credit")
+    OPENING = "opening", _("Opening balance")
+
+
+CACHED = {Account.UNBILLED: 1, Account.RECEIVABLE: 1, Account.PREPAID: -1}
+"""The accounts whose sums are on the balance, under the account's name; with this sign, for what we owe counts as credit."""
+
+
+class TransactionKind(models.TextChoices):
+    """What a ledger transaction is the posting of, and so what its key is the name of."""
+
+    USAGE = "usage", _("Usage")
+    CORRECTION = "correction", _("Correction of usage")
+    INVOICE = "invoice", _("Invoice")
+    VOID = "void", _("Invoice voided")
+    CREDIT_APPLIED = "credit_applied", _("Credit used")
+    CREDIT_RETURNED = "credit_returned", _("Credit returned")
+    CREDIT_GRANTED = "credit_granted", _("Credit given")
+    CREDIT_EXPIRED = "credit_expired", _("Credit expired")
+    PAYMENT = "payment", _("Payment")
+    OPENING = "opening", _("Opening balance")
+
+
+class LedgerTransaction(models.Model):
+    """One movement of money of one organization: entries that add up to zero, checked when its transaction commits.
+
+    `key` names what it posts – the first event of a batch, the invoice, the payment, the credit – and is posted once. `id` is a
+    UUIDv7 of `at`. `entry_count` is part of what entries refer to, so that none can be added later. Made by SQL (migration 0005).
+    """
+
+    pk = models.CompositePrimaryKey("organization_id", "id")
+    organization_id = models.BigIntegerField()
+    id = models.UUIDField()
+    at = models.DateTimeField()
+    entry_count = models.SmallIntegerField()
+    kind = models.TextField(choices=TransactionKind.choices)
+    key = models.TextField()
+    currency = models.TextField(choices=Currency.choices)
+
+    objects = TenantQuerySet["LedgerTransaction"].as_manager()
+
+    class Meta:
+        managed = False
+        db_table = "ledger_ledgertransaction"
+
+
+class LedgerEntry(models.Model):
+    """What a transaction does to one account: `amount` above zero is a debit. Exact, in the transaction's currency."""
+
+    pk = models.CompositePrimaryKey("organization_id", "transaction_id", "position")
+    organization_id = models.BigIntegerField()
+    transaction_id = models.UUIDField()
+    position = models.SmallIntegerField()
+    entry_count = models.SmallIntegerField()
+    account = models.TextField(choices=Account.choices)
+    amount = money_field()
+
+    objects = TenantQuerySet["LedgerEntry"].as_manager()
+
+    class Meta:
+        managed = False
+        db_table = "ledger_ledgerentry"
 
 
 class HoldStatus(models.IntegerChoices):

@@ -1,14 +1,51 @@
-"""Move money on a balance when a period is invoiced, an invoice is paid or voided. Each runs inside the caller's transaction."""
+"""Move money when a period is invoiced, an invoice is paid or voided: postings, and the balance by them.
 
-from datetime import datetime
+Each runs inside the caller's transaction, which holds the balance's row.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 from uuid import UUID
 
-from django.db.models import F
-
-from ledger.models import Balance, CreditUse
-from pricing.exact import EXACT, ZERO
+from accounts.models import Organization
+from ledger.credit_expiry import expire, note_next_expiry
+from ledger.credit_order import CreditLeft, credits_left, is_expired, share_out
+from ledger.credits import grant_credit
+from ledger.journal import Posting, post
+from ledger.models import Account, Balance, CreditUse, TransactionKind
+from pricing.exact import EXACT, ZERO, exact_sum
 from pricing.totals import MINOR_UNITS
+
+RETURNED_DAYS = 30
+"""How long credit that a voided invoice gives back lasts, where its own time is over: time enough to issue the invoice anew."""
+
+
+class CreditSpent(Exception):
+    """The invoice gave credit, and that was used since, so it cannot be taken back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What an invoice claims: the exact charges it stands for, and what they were rounded to, with tax."""
+
+    invoice_id: UUID
+    exact: Decimal
+    subtotal: Decimal
+    tax: Decimal
+
+    @property
+    def total(self) -> Decimal:
+        return EXACT.add(self.subtotal, self.tax)
+
+    def entries(self, source: Account) -> dict[Account, Decimal]:
+        """The claim takes the place of the usage on `source`."""
+        return {
+            source: EXACT.minus(self.exact),
+            Account.RECEIVABLE: self.total,
+            Account.TAX_PAYABLE: EXACT.minus(self.tax),
+            Account.ROUNDING: EXACT.subtract(self.exact, self.subtotal),
+        }
 
 
 def lock_balance(organization_id: int) -> Balance:
@@ -16,37 +53,103 @@ def lock_balance(organization_id: int) -> Balance:
     return Balance.objects.select_for_update().for_organization(organization_id).get()
 
 
-def invoice_usage(*, balance: Balance, invoice_id: UUID, charged: Decimal, total: Decimal, now: datetime) -> Decimal:
-    """Turn unbilled charges (exact, before tax) into a receivable (rounded, with tax), prepaid credit first.
+def invoice_usage(*, balance: Balance, claim: Claim, again: bool, period_end: datetime, now: datetime) -> Decimal:
+    """Turn unbilled charges into a receivable, prepaid credit first; `again` if a voided invoice had claimed them before.
 
-    Returns the credit that was used, in whole minor units and at most `total`.
+    Returns the credit that was used, in whole minor units and at most the total. Of a total below zero it is the total: the
+    receivable is below zero by that until the caller gives it as credit.
     """
-    credit = min(_whole_units(balance.prepaid, balance.currency), max(total, ZERO))
-    Balance.objects.for_organization(balance.pk).update(
-        unbilled=F("unbilled") - charged,
-        receivable=F("receivable") + EXACT.subtract(total, credit),
-        prepaid=F("prepaid") - credit,
+    expire(balance, now=now)
+    grants = credits_left(balance.pk)
+    most = _whole_units(exact_sum(left for _grant, left in grants), balance.currency)
+    parts = share_out(grants, min(most, max(claim.total, ZERO)))
+    credit = exact_sum(part for _grant, part in parts)
+    key = str(claim.invoice_id)
+    postings = [
+        Posting(TransactionKind.INVOICE, key, claim.entries(Account.WITHDRAWN if again else Account.UNBILLED)),
+        Posting(
+            TransactionKind.CREDIT_APPLIED, key, {Account.PREPAID: credit, Account.RECEIVABLE: EXACT.minus(credit)}
+        ),
+    ]
+    post(organization_id=balance.pk, postings=postings, now=now)
+    _note_uses(balance.pk, claim.invoice_id, parts, now)
+    expire(lock_balance(balance.pk), now=now, invoiced_until=period_end)
+    return min(claim.total, ZERO) or credit
+
+
+def cancel_claim(*, organization: Organization, claim: Claim, credit: Decimal, number: str, now: datetime) -> None:
+    """Take back what an invoice claimed, and give back the credit that it used, to the credits that it was of.
+
+    Where one has expired since, as a new one that lasts RETURNED_DAYS. Credit below zero was given by the invoice and is taken
+    back; raises CreditSpent if it is not there any more.
+    """
+    balance = lock_balance(organization.pk)
+    key = str(claim.invoice_id)
+    cancelled = {account: EXACT.minus(amount) for account, amount in claim.entries(Account.WITHDRAWN).items()}
+    postings = [Posting(TransactionKind.VOID, key, cancelled)]
+    parts = (
+        _given(organization.pk, claim.invoice_id, credit) if credit < ZERO else _used(organization.pk, claim.invoice_id)
     )
-    _note_use(balance.pk, invoice_id, credit, now)
-    return credit
-
-
-def cancel_receivable(*, organization_id: int, invoice_id: UUID, due: Decimal, credit: Decimal, now: datetime) -> None:
-    """Take back what an invoice claimed, and give back the credit that it used."""
-    Balance.objects.for_organization(organization_id).update(
-        receivable=F("receivable") - due, prepaid=F("prepaid") + credit
+    back = [(grant, part) for grant, part in parts if credit < ZERO or not is_expired(grant, now=now)]
+    returned = exact_sum(EXACT.minus(part) for _grant, part in back)
+    postings.append(
+        Posting(
+            TransactionKind.CREDIT_RETURNED, key, {Account.RECEIVABLE: returned, Account.PREPAID: EXACT.minus(returned)}
+        )
     )
-    _note_use(organization_id, invoice_id, -credit, now)
+    post(organization_id=organization.pk, postings=postings, now=now)
+    _note_uses(organization.pk, claim.invoice_id, back, now)
+    note_next_expiry(balance)
+    for grant, part in parts:
+        if (grant, part) not in back:
+            grant_credit(
+                organization=organization,
+                amount=EXACT.minus(part),
+                currency=grant.currency,
+                kind=grant.kind,
+                reason=f"Credit returned, {number}",
+                key=f"returned:{claim.invoice_id}:{grant.pk}",
+                now=now,
+                expires_at=now + timedelta(days=RETURNED_DAYS),
+                priority=grant.priority,
+                source=Account.RECEIVABLE,
+            )
 
 
-def receive_payment(*, organization_id: int, amount: Decimal) -> None:
-    """Money for an invoice came in."""
-    Balance.objects.for_organization(organization_id).update(receivable=F("receivable") - amount)
+def given_key(invoice_id: UUID) -> str:
+    """The key of the credit that an invoice with a total below zero became."""
+    return f"invoice:{invoice_id}"
 
 
-def _note_use(organization_id: int, invoice_id: UUID, amount: Decimal, now: datetime) -> None:
-    if amount:
-        CreditUse.objects.create(organization_id=organization_id, invoice_id=invoice_id, amount=amount, at=now)
+def receive_payment(
+    *, organization_id: int, payment_id: UUID, amount: Decimal, account: Account, now: datetime
+) -> None:
+    """Money came in, all of it for what is receivable; what is too much is the caller's to give as credit from there."""
+    entries = {account: amount, Account.RECEIVABLE: EXACT.minus(amount)}
+    post(
+        organization_id=organization_id, postings=[Posting(TransactionKind.PAYMENT, str(payment_id), entries)], now=now
+    )
+
+
+def _used(organization_id: int, invoice_id: UUID) -> list[CreditLeft]:
+    """What an invoice used of each credit, to be given back: below zero."""
+    uses = CreditUse.objects.for_organization(organization_id).filter(invoice_id=invoice_id).select_related("grant")
+    return [(use.grant, EXACT.minus(use.amount)) for use in uses.order_by("pk")]
+
+
+def _given(organization_id: int, invoice_id: UUID, credit: Decimal) -> list[CreditLeft]:
+    """The credit that an invoice became, all of which is to be taken. Raises CreditSpent."""
+    for grant, left in credits_left(organization_id):
+        if grant.key == given_key(invoice_id) and left == EXACT.minus(credit):
+            return [(grant, left)]
+    raise CreditSpent(f"credit of {EXACT.minus(credit)} that the invoice gave was used since")
+
+
+def _note_uses(organization_id: int, invoice_id: UUID, parts: list[CreditLeft], now: datetime) -> None:
+    CreditUse.objects.bulk_create(
+        CreditUse(organization_id=organization_id, grant=grant, invoice_id=invoice_id, amount=part, at=now)
+        for grant, part in parts
+    )
 
 
 def _whole_units(amount: Decimal, currency: str) -> Decimal:

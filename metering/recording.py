@@ -71,6 +71,8 @@ def add(items: Sequence[Charge | Waiting], terms: Mapping[int, ChargeTerms], *, 
     limited = balances.accrue(
         {organization_id: exact_sum(amounts) for organization_id, amounts in charged.items()},
         released=holds.sums_of((hold.organization_id, -hold.held) for hold in settled),
+        keys={charge.report.organization_id: charge.event_id for charge in charges},
+        now=now,
     )
     if limited:
         moved = [*settled, *(_movement(charge) for charge in charges)]

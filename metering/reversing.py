@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from accounts.models import User
 from ledger import balances, limits
+from ledger.models import TransactionKind
 from ledger.periods import lock_if_open, lock_periods_for_charges
 from metering import correction_rows, rollups
 from metering.charges import Charge, terms_of
@@ -126,7 +127,13 @@ def _accrue(corrections: Sequence[Correction], *, now: datetime) -> None:
     changes: dict[int, list[Decimal]] = {}
     for correction in corrections:
         changes.setdefault(correction.event.organization_id, []).append(correction.change)
-    limited = balances.accrue({number: exact_sum(amounts) for number, amounts in changes.items()}, released={})
+    limited = balances.accrue(
+        {number: exact_sum(amounts) for number, amounts in changes.items()},
+        released={},
+        keys={correction.event.organization_id: reversal_id(correction.event.id) for correction in corrections},
+        now=now,
+        kind=TransactionKind.CORRECTION,
+    )
     movements = [
         limits.Movement(
             organization_id=correction.event.organization_id,

@@ -114,6 +114,10 @@ def test_a_hot_table_can_be_distributed_by_organization(db: None, table: str) ->
         ("metering_usagecorrection", "system", "SELECT INSERT"),
         ("metering_usagerollup", "app", "SELECT INSERT UPDATE"),
         ("ledger_hold", "app", "SELECT INSERT UPDATE"),
+        ("ledger_ledgertransaction", "app", "SELECT INSERT"),
+        ("ledger_ledgertransaction", "system", "SELECT INSERT"),
+        ("ledger_ledgerentry", "app", "SELECT INSERT"),
+        ("ledger_ledgerentry", "system", "SELECT INSERT"),
     ],
 )
 def test_what_was_charged_cannot_be_changed_even_by_us(db: None, table: str, which: str, kept: str) -> None:
@@ -134,6 +138,9 @@ def test_what_was_charged_cannot_be_changed_even_by_us(db: None, table: str, whi
         "catalog_exchangerate",
         "catalog_appliedrate",
         "ledger_creditgrant",
+        "ledger_credituse",
+        "ledger_ledgertransaction",
+        "ledger_ledgerentry",
         "accounts_auditentry",
         "accounts_consent",
         "accounts_tagdeclaration",

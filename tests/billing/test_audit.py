@@ -24,7 +24,12 @@ PAYMENTS = """
     SELECT gen_random_uuid(), organization_id, id, 'stripe', 1, currency, '{}', gen_random_uuid(), '', '', '', '', now()
     FROM billing_invoice, generate_series(1, {})"""
 BREAKAGES = {
-    "3": "UPDATE ledger_balance SET prepaid = prepaid + 1",
+    "1": "DELETE FROM ledger_ledgerentry WHERE position = 2",
+    "2": "DELETE FROM ledger_ledgertransaction",
+    "3": "UPDATE ledger_balance SET unbilled = unbilled + 1",
+    "3b": "UPDATE ledger_balance SET prepaid = prepaid + 1",
+    "3c": """INSERT INTO ledger_credituse (organization_id, grant_id, invoice_id, amount, at)
+             SELECT organization_id, id, gen_random_uuid(), amount + 1, now() FROM ledger_creditgrant""",
     "5": "UPDATE ledger_hold SET status = 3, resolved_at = now()",
     "6": "UPDATE ledger_hold SET status = 2, resolved_at = now(), captured = amount + 1",
     "8a": "DELETE FROM metering_eventkey",

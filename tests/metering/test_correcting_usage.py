@@ -121,7 +121,7 @@ def test_corrected_books_are_those_of_what_should_have_been_told(
 
 
 def test_a_month_of_reversals_only_is_an_invoice_in_the_customers_favour(cast: stories.Cast) -> None:
-    """The invoice that is out stays; what it was too much stands against the customer's account as an open, negative invoice."""
+    """The invoice that is out stays; what it was too much the customer gets as credit of the invoice that says so."""
     _start, end = month_bounds(NOON, zone="Asia/Seoul")
     tell(cast, cast.acme, "one", read=10_000_000)
     set_seller(now=NOON, **stories.SELLER)
@@ -131,10 +131,12 @@ def test_a_month_of_reversals_only_is_an_invoice_in_the_customers_favour(cast: s
     december = close(cast.acme, end)
     assert (november.subtotal, november.tax) == (660, 66)
     assert (december.subtotal, december.tax) == (-660, -66)
-    assert (december.amount_due, december.status) == (-726, Invoice.Status.OPEN)
+    assert (december.total, december.credit_applied, december.amount_due) == (-726, -726, 0)
+    assert december.status == Invoice.Status.PAID
     with tenant_scope([cast.acme.organization.pk]):
         assert Invoice.objects.get(pk=november.pk).total == 726
-        assert Balance.objects.get().receivable == november.amount_due - 726
+        balance = Balance.objects.get()
+    assert (balance.receivable, balance.prepaid) == (november.amount_due, 5000 - november.credit_applied + 726)
     call_command("audit")
 
 
