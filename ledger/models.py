@@ -219,7 +219,7 @@ class TransactionKind(models.TextChoices):
     CREDIT_RETURNED = "credit_returned", _("Credit returned")
     CREDIT_GRANTED = "credit_granted", _("Credit given")
     CREDIT_EXPIRED = "credit_expired", _("Credit expired")
-    PAYMENT = "payment", _("Payment")
+    PAYMENT = "payment", _("Payment received")
     OPENING = "opening", _("Opening balance")
 
 
