@@ -1,6 +1,6 @@
 """What figures written by hand would end silently: conditional prices, fees and classes that they do not name."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from catalog.hypothetical_prices import Implausible
@@ -12,7 +12,19 @@ A_MOMENT = timedelta(microseconds=1)
 
 
 class DropsTheRest(Implausible):
-    """The figures leave something out that the price in force has. The message says what."""
+    """The figures leave something out that the price in force has: prices of `classes`, or other prices under `overrides`.
+
+    The message says so to whoever types commands.
+    """
+
+    def __init__(self, slug: str, classes: Sequence[TokenClass], overrides: Sequence[Override]) -> None:
+        self.slug, self.classes, self.overrides = slug, classes, overrides
+        parts = [f"a price for {kind.value}" for kind in classes]
+        parts += dict.fromkeys(f"other prices {_condition(override)}" for override in overrides)
+        super().__init__(
+            f"{slug}: the price in force also has {', '.join(parts)}, which these figures would end. Write the whole price "
+            "in a list, or say --drop-the-rest if that is meant"
+        )
 
 
 def check_nothing_is_dropped(
@@ -20,12 +32,9 @@ def check_nothing_is_dropped(
 ) -> None:
     """That `written` says all that the model's prices say which held in [since, until), or at `since`. Raises DropsTheRest."""
     for sheet in _held(slug, book, since, max(until, since + A_MOMENT)):
-        dropped = list(dict.fromkeys(_dropped(sheet, written)))
-        if dropped:
-            raise DropsTheRest(
-                f"{slug}: the price in force also has {', '.join(dropped)}, which these figures would end. Write the whole price "
-                "in a list, or say --drop-the-rest if that is meant"
-            )
+        dropped = list(_dropped(sheet, written))
+        if dropped or sheet.overrides:
+            raise DropsTheRest(slug, dropped, sheet.overrides)
 
 
 def _held(slug: str, book: PriceSnapshot, since: datetime, until: datetime) -> Iterator[PriceSheet]:
@@ -38,14 +47,12 @@ def _held(slug: str, book: PriceSnapshot, since: datetime, until: datetime) -> I
             yield price.value
 
 
-def _dropped(held: PriceSheet, written: PriceSheet) -> Iterator[str]:
-    """A class that costs what it would cost unlisted is no loss."""
+def _dropped(held: PriceSheet, written: PriceSheet) -> Iterator[TokenClass]:
+    """The classes without a price any more. A class that costs what it would cost unlisted is no loss."""
     unlisted = complete({kind: cost for kind, cost in held.base.items() if kind in written.base})
     for kind in TokenClass:
         if kind in held.base and kind not in written.base and unlisted.get(kind) != held.base[kind]:
-            yield f"a price for {kind.value}"
-    for override in held.overrides:
-        yield f"other prices {_condition(override)}"
+            yield kind
 
 
 def _condition(override: Override) -> str:

@@ -14,24 +14,27 @@ from django.shortcuts import render
 from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.translation import gettext
+from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from accounts.models import Organization
 from billing import cycle
 from billing.cycle import DuePeriod
+from billing.line_notes import conditions_text
 from billing.replaying import NotPriced
 from billing.simulation import Simulation, simulate_period
 from catalog import price_book
+from catalog.dropped_prices import DropsTheRest, check_nothing_is_dropped
 from catalog.hypothetical_prices import Hypothesis, Implausible
 from catalog.price_snapshot import Target
 from catalog.supposed_prices import parse_price
 from console.deeds import DeedForm
 from console.markups import fraction
-from console.months import last_months
+from console.months import last_months, month_named
 from console.site import site
 from metering.token_labels import TOKEN_CLASSES
+from pricing.band_conditions import conditions_of_override
 from pricing.exact import EXACT
 
 SALT = "console.simulation"
@@ -65,6 +68,11 @@ class SimulationForm(DeedForm):
         max_length=300,
         help_text=_("model=input:output in USD per 1M tokens, such as mistralai/devstral-small=0.05:0.06"),
     )
+    drop_the_rest = forms.BooleanField(
+        label=_("Leave out the model’s other prices"),
+        required=False,
+        help_text=_("Conditions and fees that the two figures do not name."),
+    )
     exchange_rate = forms.DecimalField(
         label=_("Won for 1 USD"),
         required=False,
@@ -88,6 +96,9 @@ class SimulationForm(DeedForm):
             return values
         try:
             values["hypothesis"] = hypothesis_of(values)
+        except DropsTheRest as fault:
+            self.add_error("price", _what_is_dropped(fault))
+            return values
         except Implausible as fault:
             self.add_error(None, str(fault))
             return values
@@ -97,19 +108,35 @@ class SimulationForm(DeedForm):
 
 
 def hypothesis_of(values: dict[str, Any]) -> Hypothesis:
-    """What the form supposes. Raises Implausible."""
-    known = price_book.current().models
+    """What the form supposes. Raises Implausible, and DropsTheRest unless that is meant."""
+    book = price_book.current()
+    known = book.models
     prices = dict([parse_price(values["price"])]) if values["price"].strip() else {}
     markups: dict[Target, Decimal] = {}
     named = values["model"].strip()
     for slug in (*prices, *([named] if named else ())):
         if slug not in known:
             raise Implausible(gettext("No model has this ID.") + f" {slug}")
+    if not values["drop_the_rest"]:
+        month = month_named(values["month"], now=timezone.now())
+        for slug, sheet in prices.items():
+            check_nothing_is_dropped(slug, sheet, book=book, since=month.start, until=month.end)
     markup = fraction(values["percent"])
     if markup is not None:
         organization, model = values["organization"], known.get(named)
         markups[organization.pk if organization else None, model.id if model else None, ""] = markup
     return Hypothesis(prices=prices, markups=markups, exchange_rate=values["exchange_rate"])
+
+
+def _what_is_dropped(fault: DropsTheRest) -> str:
+    """What the price in force has besides the figures, in the operator's words."""
+    names = [str(TOKEN_CLASSES[kind]) for kind in fault.classes]
+    names += dict.fromkeys(
+        conditions_text(conditions_of_override(override), get_language() or "") for override in fault.overrides
+    )
+    return gettext(
+        "The price of this month also has: %(dropped)s. These figures would leave that out; tick the box below if that is meant."
+    ) % {"dropped": "; ".join(names)}
 
 
 def periods_of(values: dict[str, Any]) -> list[DuePeriod]:

@@ -47,15 +47,20 @@ def conditions_of(sheet: PriceSheet, band: str) -> BandConditions:
     return BandConditions(
         above=max(lower, default=None),
         up_to=min(upper, default=None),
-        windows=tuple(
-            Window(
-                utc_start=override.utc_start,
-                utc_end=override.utc_end,
-                utc_days=None if override.utc_days is None else tuple(sorted(override.utc_days)),
-            )
-            for override in met
-            if _is_timed(override)
-        ),
+        windows=tuple(_window(override) for override in met if _is_timed(override)),
+    )
+
+
+def conditions_of_override(override: Override) -> BandConditions:
+    """When an override holds, whatever else its sheet has."""
+    return BandConditions(above=override.min_prompt_tokens, windows=(_window(override),) if _is_timed(override) else ())
+
+
+def _window(override: Override) -> Window:
+    return Window(
+        utc_start=override.utc_start,
+        utc_end=override.utc_end,
+        utc_days=None if override.utc_days is None else tuple(sorted(override.utc_days)),
     )
 
 

@@ -74,6 +74,26 @@ def test_what_cannot_be_supposed_is_said(operator: Client, month: str, query: di
     assert operator.get("/simulation/part/", {"month": month, "percent": "5", "at": "forged"}).status_code == 400
 
 
+def test_figures_that_would_end_other_prices_are_asked_about(operator: Client, month: str, now: datetime) -> None:
+    rich = {
+        "prompt": "0.000001",
+        "completion": "0.000002",
+        "web_search": "0.01",
+        "overrides": [{"prompt": "0.000002", "completion": "0.000004", "min_prompt_tokens": 200_000}],
+    }
+    slug = stories.make_model("acme-labs/rich", now=now, pricing=rich).slug
+    query = {"month": month, "price": f"{slug}=1:2"}
+    for language, words in {
+        "en": ("also has: Web searches; prompts over 200,000 tokens", "tick the box"),
+        "ko": ("웹 검색; 프롬프트 200,000 토큰 초과", "아래 상자를 선택해 주십시오"),
+    }.items():
+        operator.cookies["invoicedream_language"] = language
+        page = operator.get("/simulation/", query)
+        assert page.status_code == 422
+        assert all(word in page.content.decode() for word in words), language
+    assert len(watch(operator, query | {"drop_the_rest": "on"})) == 3
+
+
 def test_a_month_without_usage_says_so(operator: Client, now: datetime) -> None:
     month = month_of(month_of(now).start - timedelta(days=1)).name
     [page] = watch(operator, {"month": month, "percent": "5"})
