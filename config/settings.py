@@ -158,6 +158,7 @@ def sweep(task: str, *, every: float) -> dict[str, Any]:
 CELERY_BEAT_SCHEDULE = {
     "create-partitions": sweep("metering.tasks.create_partitions", every=3600),
     "rate-unrated-usage": sweep("metering.tasks.rate_unrated_usage", every=30),
+    "stop-runaway-keys": sweep("metering.tasks.stop_runaway_keys", every=10),
     "question-expired-holds": sweep("ledger.tasks.question_expired_holds", every=15),
     "expire-credits": sweep("ledger.tasks.expire_credits", every=60),
     "close-due-periods": sweep("billing.tasks.close_due_periods", every=60),
@@ -391,6 +392,20 @@ PRICE_FEED_MOST_MISSING = Decimal(env("PRICE_FEED_MOST_MISSING", default="0.25")
 # -- the gateway ------------------------------------------------------------------------------------------------------
 HOLD_SECONDS = env.int("HOLD_SECONDS", default=900)
 """How long a running call may keep its hold before the sweeper asks what became of it."""
+VELOCITY_SECONDS = env.int("VELOCITY_SECONDS", default=600)
+"""How short a time the breaker that stops runaway keys looks at."""
+VELOCITY_CAP = {
+    "KRW": Decimal(env("VELOCITY_CAP_KRW", default="500000")),
+    "USD": Decimal(env("VELOCITY_CAP_USD", default="350")),
+}
+"""What a key may spend in that time, tax included, where nobody set a cap; a key's own busiest hour is always allowed."""
+VELOCITY_TIMES = Decimal(env("VELOCITY_TIMES", default="3"))
+"""A key that spends so many times its busiest hour in that time is stopped, too, …"""
+VELOCITY_FLOOR = {
+    "KRW": Decimal(env("VELOCITY_FLOOR_KRW", default="50000")),
+    "USD": Decimal(env("VELOCITY_FLOOR_USD", default="35")),
+}
+"""… but never for less than this."""
 GATEWAY_MAX_BODY_BYTES = env.int("GATEWAY_MAX_BODY_BYTES", default=10 * 1024 * 1024)
 GATEWAY_MAX_ANSWER_BYTES = env.int("GATEWAY_MAX_ANSWER_BYTES", default=64 * 1024 * 1024)
 GATEWAY_DEFAULT_MAX_OUTPUT = env.int("GATEWAY_DEFAULT_MAX_OUTPUT", default=16_384)

@@ -16,8 +16,9 @@ from accounts.models import ApiKey
 from accounts.profiles import ROLES_THAT_ADMINISTER
 from dashboard.access import may, organization_page
 from dashboard.keys import KeyRow, state_of, use_of_keys
-from dashboard.spend_limits import standing
-from ledger.limit_setting import limit_of
+from dashboard.limit_standing import standing
+from ledger.limit_setting import limits_at
+from ledger.velocity import open_stops
 
 OVERLAPS = {
     "24": (timedelta(hours=24), gettext_lazy("in 24 hours")),
@@ -47,7 +48,11 @@ def key_page(request: HttpRequest, key_id: int) -> HttpResponse:
         "key": key,
         "row": KeyRow(key, *use, state_of(key, now=now)),
         "overlapping": bool(key.previous_until and key.previous_until > now and not key.revoked_at),
-        "standing": standing(limit_of(request.organization, api_key_id=key.pk, now=now)),
+        "key_text": str(key.pk),
+        "standings": [
+            standing(limit) for limit in limits_at(request.organization, now=now) if limit.api_key_id == key.pk
+        ],
+        "stop": next((stop for stop in open_stops(request.organization) if stop.api_key_id == key.pk), None),
         "may_manage": may(request, ROLES_THAT_MANAGE_KEYS),
         "may_limit": may(request, ROLES_THAT_ADMINISTER),
     }

@@ -17,7 +17,7 @@ from accounts.models import ApiKey, Organization, Scope
 from dashboard.access import may, organization_page
 from dashboard.key_forms import NewKeyForm
 from dashboard.pages import page_links, page_of
-from ledger.models import SpendLimit
+from ledger.models import LimitWindow, SpendLimit
 from ledger.periods import month_bounds
 from metering.models import UsageRollup
 
@@ -27,7 +27,8 @@ USE_IS_SHOWN_FOR = timedelta(days=90)
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """A key; the hour of its last use, if that is less than 90 days ago; its spend this month, before tax; its spend limit."""
+    """A key; the hour of its last use, if that is less than 90 days ago; its spend this month, before tax; its monthly limit, the
+    hard one if there are two."""
 
     key: ApiKey
     last_used: datetime | None
@@ -47,8 +48,10 @@ def key_list(request: HttpRequest) -> HttpResponse:
     keys = ApiKey.objects.for_organization(request.organization).select_related("created_by")
     page = page_of(request, keys.order_by(F("revoked_at").desc(nulls_first=True), "-created_at", "-pk"))
     used = use_of_keys(request.organization, [key.pk for key in page], now=now)
-    rows = SpendLimit.objects.for_organization(request.organization).filter(api_key_id__in=[key.pk for key in page])
-    limits = {limit.api_key_id: limit for limit in rows}
+    rows = SpendLimit.objects.for_organization(request.organization).filter(
+        api_key_id__in=[key.pk for key in page], window=LimitWindow.MONTH
+    )
+    limits = {limit.api_key_id: limit for limit in rows.order_by("hard")}
     context = {
         "section": "keys",
         "rows": [

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import DatabaseError
@@ -22,9 +20,10 @@ from catalog.price_snapshot import ModelEntry
 from gateway.asks import Ask
 from gateway.calls import Call
 from gateway.dialects.base import Dialect
-from gateway.errors import ModelNotFound, NotPermitted, QuotaExceeded, Unauthenticated, Unavailable
+from gateway.errors import ModelNotFound, NotPermitted, Unauthenticated, Unavailable
 from gateway.keys import Caller, KeyCache
 from gateway.receipts import asks_for_cost
+from gateway.refused_holds import refused
 from gateway.request_bodies import decode_body, read_body
 from gateway.reserving import output_cap, worst_case
 from gateway.sold import find_sold
@@ -34,7 +33,6 @@ from gateway.writers import Release, Writers
 from ledger.event_ids import new_id
 from ledger.group_commit import WriterStopped
 from ledger.holds import HoldRequest, Refusal
-from ledger.limits import LimitReached
 
 logger = logging.getLogger(__name__)
 SECONDS_TO_RESERVE = 10.0
@@ -97,7 +95,7 @@ async def admit(
     )
     refusal = await reserve(hold, writers=writers)
     if refusal is not None:
-        raise _quota_exceeded(refusal, amount, caller=caller, prompt_bytes=len(raw), cap=cap * ask.answers)
+        raise refused(refusal, amount, caller=caller, prompt_bytes=len(raw), cap=cap * ask.answers, now=now)
     return _call(request_id, hold, began, caller, ask, models[0], candidates, body=body, cap=cap, dialect=dialect)
 
 
@@ -151,28 +149,3 @@ def _call(
         candidates=candidates,
         candidate=candidates[0],
     )
-
-
-def _quota_exceeded(refusal: Refusal, amount: Decimal, *, caller: Caller, prompt_bytes: int, cap: int) -> QuotaExceeded:
-    """What stands in the way – credit or a spend limit – and where that can be changed."""
-    identity = caller.identity
-    pages = f"{settings.SITE_URL}/o/{identity.organization_slug}/"
-    call = (
-        f"this call, which may cost up to {_shown(amount, identity.currency)} with tax ({prompt_bytes} bytes of prompt, up to "
-        f"{cap} output tokens). Lower 'max_tokens', or"
-    )
-    if not isinstance(refusal, LimitReached):
-        asking = f"ask {settings.SELLER['email']}" if settings.SELLER["email"] else "ask us"
-        return QuotaExceeded(f"Your remaining credit does not cover {call} {asking} for more. Your balance: {pages}.")
-    whose, page = "your organization", "settings/limit"
-    if refusal.api_key_id is not None:
-        whose, page = "this API key", f"keys/{refusal.api_key_id}/limit"
-    resets_at = refusal.resets_at.astimezone(ZoneInfo(identity.zone))
-    return QuotaExceeded(
-        f"The {refusal.window}ly spend limit of {whose} ({_shown(refusal.amount, identity.currency)} with tax) does not leave room "
-        f"for {call} have an owner or admin raise the limit at {pages}{page}. It begins anew on {resets_at:%Y-%m-%d}."
-    )
-
-
-def _shown(amount: Decimal, currency: str) -> str:
-    return f"₩{amount:,.0f}" if currency == "KRW" and (amount >= 1 or not amount) else f"{amount:.4f} {currency}"

@@ -1,8 +1,8 @@
 """Reserve the worst case of a call before it is made, and resolve the hold once (DESIGN §4.12).
 
 `reserve` is one of the two writes of the hot path: it takes a batch, locks the balances in the order of their ids and then what
-spend limits there are, admits each request while it fits, and writes the holds – one transaction, sent through the process's
-group commit.
+spend limits there are, looks which keys are stopped (whether there are any of both stands on the balance), admits each request
+while it fits, and writes the holds – one transaction, sent through the process's group commit.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +20,7 @@ from ledger.limits import LimitReached, Movement, count, count_movements, lock_l
 from ledger.models import Balance
 from ledger.partitions import ensure_partitions, month_of
 from ledger.retrying import with_retries
+from ledger.velocity import KeyIsStopped, find_stops
 from pricing.exact import EXACT, ZERO, exact_sum
 
 ADD_HOLDS = """
@@ -49,7 +50,7 @@ class InsufficientFunds(Exception):
     """The worst case of a call does not fit what the organization may still spend."""
 
 
-Refusal = InsufficientFunds | LimitReached
+Refusal = InsufficientFunds | LimitReached | KeyIsStopped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,9 +100,12 @@ def _reserve(requests: Sequence[HoldRequest]) -> list[Refusal | None]:
             (request.api_key_id for request in requests),
             now=now,
         )
+        stops = find_stops([organization_id for organization_id, balance in balances.items() if balance.stopped])
         for request in requests:
             remaining = EXACT.subtract(left.get(request.organization_id, ZERO), request.amount)
-            refusal = InsufficientFunds() if remaining < ZERO else reached(limits, request.movement)
+            refusal = stops.get(request.api_key_id) or (
+                InsufficientFunds() if remaining < ZERO else reached(limits, request.movement)
+            )
             results.append(refusal)
             if refusal is None:
                 left[request.organization_id] = remaining
@@ -110,6 +114,7 @@ def _reserve(requests: Sequence[HoldRequest]) -> list[Refusal | None]:
         if admitted:
             repeated = _write(admitted)
             count(limits, [replace(request.movement, held=-request.amount) for request in repeated])
+        if admitted or any(isinstance(refusal, LimitReached) and refusal.first for refusal in results):
             store_limits(limits)
     return results
 

@@ -97,15 +97,20 @@ INVARIANTS = (
         LEFT JOIN ledger_hold AS hold ON hold.organization_id = spend_limit.organization_id AND hold.status IN (1, 4)
             AND hold.created_at >= spend_limit.window_start AND hold.created_at < spend_limit.window_end
             AND (spend_limit.api_key_id IS NULL OR spend_limit.api_key_id = hold.api_key_id)
+            AND (spend_limit.member_id IS NULL OR EXISTS (SELECT FROM accounts_apikey AS api_key
+                WHERE api_key.id = hold.api_key_id AND api_key.created_by_id = spend_limit.member_id))
         GROUP BY spend_limit.id HAVING spend_limit.held <> coalesce(sum(hold.amount), 0)
         """,
     ),
     by_sql(
         "35",
-        "a balance says that it is limited where there are spend limits, and nowhere else",
+        "a balance says that it is limited where there are spend limits, and stopped where keys are, and nowhere else",
         """
-        SELECT balance.organization_id, balance.limited FROM ledger_balance AS balance WHERE balance.limited <> EXISTS (
-            SELECT 1 FROM ledger_spendlimit AS spend_limit WHERE spend_limit.organization_id = balance.organization_id)
+        SELECT balance.organization_id, balance.limited, balance.stopped FROM ledger_balance AS balance
+        WHERE balance.limited <> EXISTS (
+            SELECT FROM ledger_spendlimit AS spend_limit WHERE spend_limit.organization_id = balance.organization_id)
+        OR balance.stopped <> EXISTS (SELECT FROM ledger_keystop AS stop
+            WHERE stop.organization_id = balance.organization_id AND stop.lifted_at IS NULL)
         """,
     ),
 )

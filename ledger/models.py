@@ -74,6 +74,8 @@ class Balance(models.Model):
     """Whether there are spend limits: read off this row, which is locked anyway, so that those without pay no query for them."""
     credit_expires_at = models.DateTimeField(null=True)
     """When the next of its credits with something left expires, or did: whoever holds this row then looks (`credit_expiry.py`)."""
+    stopped = models.BooleanField(default=False)
+    """Whether the velocity breaker stopped a key and nobody has lifted that yet; read like `limited`."""
 
     objects = TenantQuerySet["Balance"].as_manager()
 
@@ -90,19 +92,23 @@ class Balance(models.Model):
 class LimitWindow(models.TextChoices):
     """How long a spend limit counts before it begins anew."""
 
+    DAY = "day", _("Day")
     MONTH = "month", _("Month")
 
 
 class SpendLimit(models.Model):
-    """What an organization, or one of its keys, may spend in a window [window_start, window_end) of the organization's zone.
+    """What an organization, a member or a key may spend in a window [window_start, window_end) of the organization's zone.
 
-    `hard` refuses calls that might pass it; a soft one only shows. `amount` and `held` count tax in; `spent` is before tax, as
-    `Balance.unbilled` is, because that is what charges are. `spent_ahead` is usage of the window to come, reported before it began.
-    The counters are exact sums of rollups and unresolved holds of the window, changed only by those who hold the balance's lock.
+    A member's limit counts all keys that the member made. `hard` refuses calls that might pass it; a soft one only warns; there
+    may be one of each. `refused_at` is when a hard one refused a call for the first time in the window. `amount` and `held` count
+    tax in; `spent` is before tax, as `Balance.unbilled` is, because that is what charges are. `spent_ahead` is usage of the window
+    to come, reported before it began. The counters are exact sums of rollups and unresolved holds of the window, changed only by
+    those who hold the balance's lock.
     """
 
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="spend_limits")
     api_key = models.ForeignKey(ApiKey, on_delete=models.PROTECT, null=True, blank=True, related_name="spend_limits")
+    member = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     window = models.CharField(max_length=10, choices=LimitWindow.choices, default=LimitWindow.MONTH)
     amount = money_field()
     hard = models.BooleanField(default=True)
@@ -111,7 +117,11 @@ class SpendLimit(models.Model):
     spent = money_field(default=0)
     spent_ahead = money_field(default=0)
     held = money_field(default=0)
+    refused_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField()
+
+    keys_of_member: frozenset[int] = frozenset()
+    """Of a member's limit: those of the batch's keys that the member made (`limits.lock_limits`). Not stored."""
 
     objects = TenantQuerySet["SpendLimit"].as_manager()
 
@@ -120,11 +130,68 @@ class SpendLimit(models.Model):
         verbose_name_plural = _("spend limits")
         constraints = [
             models.UniqueConstraint(
-                fields=["organization", "api_key", "window"], nulls_distinct=False, name="one_limit_per_window"
+                fields=["organization", "api_key", "member", "window", "hard"],
+                nulls_distinct=False,
+                name="one_limit_per_window",
+            ),
+            models.CheckConstraint(
+                condition=Q(api_key=None) | Q(member=None), name="limit_of_a_key_or_a_member_or_the_whole"
             ),
             models.CheckConstraint(condition=Q(amount__gte=0), name="limit_not_negative"),
             models.CheckConstraint(condition=Q(held__gte=0), name="limit_held_not_negative"),
             models.CheckConstraint(condition=Q(window_start__lt=F("window_end")), name="limit_window_not_empty"),
+        ]
+
+
+class VelocityCap(models.Model):
+    """What a key may spend within VELOCITY_SECONDS before it is stopped, tax included: set for one key, or for all keys.
+
+    Without a row the default holds; an `amount` of NULL switches the breaker off.
+    """
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
+    api_key = models.ForeignKey(ApiKey, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    amount = money_field(null=True, blank=True)
+
+    objects = TenantQuerySet["VelocityCap"].as_manager()
+
+    class Meta:
+        verbose_name = _("velocity cap")
+        verbose_name_plural = _("velocity caps")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "api_key"], nulls_distinct=False, name="one_velocity_cap_per_key"
+            ),
+            models.CheckConstraint(condition=Q(amount__gt=0), name="velocity_cap_positive"),
+        ]
+
+
+class KeyStop(models.Model):
+    """That the velocity breaker stopped a key, on what grounds, and who lifted it. Amounts count tax in."""
+
+    class Cause(models.TextChoices):
+        CAP = "cap", _("Above its cap")
+        UNUSUAL = "unusual", _("Far above its usual spend")
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
+    api_key = models.ForeignKey(ApiKey, on_delete=models.PROTECT, related_name="+")
+    cause = models.CharField(max_length=10, choices=Cause.choices)
+    seconds = models.PositiveIntegerField()
+    spent = money_field()
+    allowed = money_field()
+    stopped_at = models.DateTimeField()
+    lifted_at = models.DateTimeField(null=True, blank=True)
+    lifted_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+
+    objects = TenantQuerySet["KeyStop"].as_manager()
+
+    class Meta:
+        verbose_name = _("stopped key")
+        verbose_name_plural = _("stopped keys")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "api_key"], condition=Q(lifted_at=None), name="one_open_stop_per_key"
+            ),
         ]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.db import connections
@@ -37,6 +37,15 @@ def month_bounds(at: datetime, *, zone: str) -> tuple[datetime, datetime]:
     start = local.replace(day=1, hour=0, minute=0, second=0, microsecond=0, fold=0)
     year, month = (start.year + 1, 1) if start.month == 12 else (start.year, start.month + 1)
     return start.astimezone(UTC), start.replace(year=year, month=month).astimezone(UTC)
+
+
+def day_bounds(at: datetime, *, zone: str) -> tuple[datetime, datetime]:
+    """The half-open day [start, end) of `at` in `zone`, as UTC instants; of 23 to 25 hours where clocks change.
+
+    A midnight that clocks skip is the moment of the change, one that they repeat is the first of the two.
+    """
+    start = at.astimezone(ZoneInfo(zone)).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    return start.astimezone(UTC), (start + timedelta(days=1)).astimezone(UTC)
 
 
 def lock_periods_for_charges(

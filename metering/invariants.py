@@ -187,6 +187,8 @@ INVARIANTS = (
         LEFT JOIN metering_usagerollup AS rollup ON rollup.organization_id = spend_limit.organization_id
             AND rollup.hour >= spend_limit.window_start
             AND (spend_limit.api_key_id IS NULL OR spend_limit.api_key_id = rollup.api_key_id)
+            AND (spend_limit.member_id IS NULL OR EXISTS (SELECT FROM accounts_apikey AS api_key
+                WHERE api_key.id = rollup.api_key_id AND api_key.created_by_id = spend_limit.member_id))
         GROUP BY spend_limit.id
         HAVING spend_limit.spent <> coalesce(sum(rollup.amount) FILTER (WHERE rollup.hour < spend_limit.window_end), 0)
             OR spend_limit.spent_ahead <> coalesce(sum(rollup.amount) FILTER (WHERE rollup.hour >= spend_limit.window_end), 0)

@@ -4,7 +4,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from ledger.partitions import make_ahead
-from metering import key_expiry, unrated
+from metering import key_expiry, runaway_keys, unrated
 
 
 @shared_task
@@ -17,6 +17,12 @@ def create_partitions() -> None:
 def rate_unrated_usage() -> None:
     """Charge waiting events whose price has arrived."""
     unrated.rate_waiting(now=timezone.now())
+
+
+@shared_task
+def stop_runaway_keys() -> None:
+    """Stop keys that spend far too fast."""
+    runaway_keys.stop_runaway_keys(now=timezone.now())
 
 
 @shared_task

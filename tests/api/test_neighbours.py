@@ -6,6 +6,7 @@ as a stranger, the neighbour, members of several roles, API keys and a service k
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from billing.models import Invoice
 from billing.sellers import set_seller
 from config.launch.ports import free_port
 from ledger.models import BillingPeriod
+from metering.limiting import set_limit
 from pricing.tokens import TokenUsage
 from tests import stories
 from tests.api.expectations import (
@@ -94,6 +96,7 @@ class Sweep:
             "key_id": str(target.pk),
             "invoice_id": str(invoice.pk),
             "position": "1",
+            "limit_id": str(self._limit()),
             **self._colleagues(),
         }
         self.markers = [
@@ -125,6 +128,11 @@ class Sweep:
                 now=now,
             )
             return {"member_id": str(places.get(user=user).pk), "invitation_id": str(invitation.pk)}
+
+    def _limit(self) -> int:
+        """Acme's own, which refuses nothing."""
+        acme, amount = self.cast.acme.organization, Decimal(987_654_321)
+        return set_limit(organization=acme, amount=amount, actor=None, now=stories.NOON).pk
 
     def _invoice(self) -> Invoice:
         """Acme's, for last month; nothing is paid yet."""

@@ -14,6 +14,7 @@ from billing import cycle, documents, invoicing
 from billing.sellers import set_seller
 from ledger import holds
 from ledger.event_ids import new_id
+from ledger.models import LimitWindow
 from metering.limiting import set_limit
 from tests import environment, stories
 from tests.stories import NOON, SELLER, use
@@ -129,6 +130,32 @@ def test_a_violation_is_found_and_named(books: stories.Cast, number: str, capsys
         if line.split("  ")[0].strip() == number or line.strip().startswith(f"{number}  ")
     ]
     assert "violation" in line
+
+
+@pytest.mark.parametrize(
+    ("number", "statements"),
+    [
+        ("33", "UPDATE ledger_spendlimit SET held = held + 1 WHERE \"window\" = 'day'"),
+        ("34", "UPDATE ledger_spendlimit SET spent = spent + 1 WHERE member_id IS NOT NULL"),
+        ("34", "UPDATE accounts_apikey SET created_by_id = NULL"),
+        ("35", "UPDATE ledger_balance SET stopped = true"),
+    ],
+    ids=["held of a day", "spent of a member", "whose key it was", "stopped without a stop"],
+)
+def test_counters_of_days_and_members_are_compared(
+    books: stories.Cast, number: str, statements: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    acme = books.acme
+    key, _secret = stories.make_key(acme.organization, now=NOON, created_by=acme.owner)
+    use(acme.organization, at=NOON, api_key_id=key.pk)
+    for chosen in ({"window": LimitWindow.DAY}, {"member": acme.owner}):
+        set_limit(organization=acme.organization, amount=Decimal(1000), actor=None, now=NOON, **chosen)  # type: ignore[arg-type]
+    call_command("audit")
+    break_books(statements)
+    with pytest.raises(CommandError, match="violated"):
+        call_command("audit")
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.strip().startswith(f"{number}  ")]
+    assert "violation" in lines[-1]
 
 
 @pytest.mark.parametrize(

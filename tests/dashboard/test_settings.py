@@ -1,8 +1,7 @@
-"""A customer changes what invoices print, invites a colleague who joins, rotates a key, and caps what may be spent."""
+"""A customer changes what invoices print, invites a colleague who joins and rotates a key."""
 
 import re
 from datetime import timedelta
-from decimal import Decimal
 
 import pytest
 import time_machine
@@ -13,7 +12,6 @@ from django.test import Client
 from accounts.api_keys import identify_api_key
 from accounts.models import ApiKey, BillingProfile, Consent, Invitation, Membership, Organization, Role
 from billing.delivery import deliver_waiting
-from ledger.models import Balance, SpendLimit
 from pricing.tokens import TokenUsage
 from tests import stories
 from tests.dashboard.conftest import Browse, text_of
@@ -79,7 +77,7 @@ def test_billing_managers_change_details_and_nothing_else(cast: stories.Cast, br
     manager = member(cast, browse, Role.BILLING)
     assert manager.post("/o/acme/settings/billing", DETAILS).status_code == 302
     assert manager.post("/o/acme/settings", {"name": "Mine"}).status_code == 403
-    assert manager.post("/o/acme/settings/limit", {"amount": "1", "hard": "hard"}).status_code == 403
+    assert manager.post("/o/acme/limits/new", {"amount": "1"}).status_code == 403
     developer = member(cast, browse, Role.DEVELOPER)
     assert "Owners, admins and billing managers can change this." in text_of(developer.get("/o/acme/settings/billing"))
     assert developer.post("/o/acme/settings/billing", DETAILS).status_code == 403
@@ -234,47 +232,6 @@ def test_a_key_is_rotated_with_an_overlap(cast: stories.Cast, owner: Client) -> 
     owner.post(f"{page}/end-previous")
     assert "Two secrets" not in text_of(owner.get(page))
     assert ApiKey.objects.using("system").get(pk=cast.acme.key.pk).previous_digest is None
-
-
-# -- spend limits ----------------------------------------------------------------------------------------------------
-
-
-def test_a_limit_is_set_seen_changed_and_lifted(cast: stories.Cast, owner: Client) -> None:
-    stories.use(cast.acme.organization, at=stories.NOON, usage=MILLION, api_key_id=cast.acme.key.pk)
-    assert (
-        owner.post("/o/acme/settings/limit", {"amount": "10,000", "hard": "hard"})["Location"]
-        == "/o/acme/settings/limit"
-    )
-    page = text_of(owner.get("/o/acme/settings/limit"))
-    assert "Spent ₩72 Held ₩0 Left ₩9,928 Limit ₩10,000" in page, "₩66 and ₩6 of tax, as an invoice cuts it"
-    assert "VAT (10%) ₩6 Total ₩72" in text_of(owner.get("/o/acme/invoices"))
-    assert "Begins anew on" in page
-    owner.post("/o/acme/settings/limit", {"amount": "₩70", "hard": "soft"})
-    limit = SpendLimit.objects.using("system").get()
-    assert (limit.amount, limit.hard, limit.spent) == (70, False, 66)
-    assert "refuses nothing" in text_of(owner.get("/o/acme/settings/limit"))
-    owner.post("/o/acme/settings/limit", {"action": "remove"})
-    assert not SpendLimit.objects.using("system").exists()
-    assert Balance.objects.using("system").get(organization__slug="acme").limited is False
-
-
-@pytest.mark.parametrize("amount", ["", "-1", "many", "NaN", "1e999", "0.5", "99999999999999"])
-def test_an_amount_that_is_none_is_refused(owner: Client, amount: str) -> None:
-    assert owner.post("/o/acme/settings/limit", {"amount": amount, "hard": "hard"}).status_code == 422
-    assert not SpendLimit.objects.using("system").exists()
-
-
-def test_a_key_has_a_limit_of_its_own(cast: stories.Cast, owner: Client, browse: Browse) -> None:
-    page = f"/o/acme/keys/{cast.acme.key.pk}"
-    assert "No limit of its own" in text_of(owner.get(page))
-    assert owner.post(f"{page}/limit", {"amount": "500", "hard": "hard"})["Location"] == page
-    assert "Limit ₩500" in text_of(owner.get(page))
-    assert "limit ₩500" in text_of(owner.get("/o/acme/keys"))
-    assert SpendLimit.objects.using("system").get().amount == Decimal(500)
-    developer = member(cast, browse, Role.DEVELOPER)
-    assert "Limit ₩500" in text_of(developer.get(page))
-    assert "Owners and admins can change this." in text_of(developer.get(f"{page}/limit"))
-    assert developer.post(f"{page}/limit", {"amount": "5000000", "hard": "hard"}).status_code == 403
 
 
 # -- the REST API ----------------------------------------------------------------------------------------------------

@@ -117,13 +117,13 @@ def test_spend_limits_say_whose_they_are_and_where_to_change_them(house: House) 
     set_limit(organization=capped.organization, amount=Decimal(1), actor=None, now=timezone.now())
     status, error = refused(house, body, secret=capped.secret)
     assert (status, error["type"], error["code"]) == (402, "insufficient_quota", "insufficient_quota")
-    assert "monthly spend limit of your organization (₩1 with tax)" in error["message"]
-    assert "/o/capped/settings/limit" in error["message"]
+    assert "monthly spend limit of your organization (₩1 with tax, of which ₩1 is left)" in error["message"]
+    assert "/o/capped/limits." in error["message"]
     set_limit(organization=capped.organization, api_key=capped.key, amount=Decimal(0), actor=None, now=timezone.now())
     set_limit(organization=capped.organization, amount=Decimal(1000), actor=None, now=timezone.now())
     status, error = refused(house, body | {"stream": True}, secret=capped.secret)
     assert (status, error["code"]) == (402, "insufficient_quota")
-    assert f"/o/capped/keys/{capped.key.pk}/limit" in error["message"]
+    assert "monthly spend limit of this API key (₩0 with tax, of which ₩0 is left)" in error["message"]
     with pytest.raises(openai.APIStatusError) as refusal:
         house.gateway.client(capped.secret).chat.completions.create(model=stories.DEVSTRAL, messages=HELLO)
     assert refusal.value.status_code == 402
