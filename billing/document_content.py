@@ -158,7 +158,7 @@ def _totals(invoice: Invoice) -> Rows:
         (word("total", language), invoice.total),
     ]
     if invoice.credit_applied:
-        rows.append((word("credit", language), -invoice.credit_applied))
+        rows.append((credit_word(invoice, language), -invoice.credit_applied))
     return [[label, texts.money(amount, invoice.currency)] for label, amount in rows]
 
 
@@ -166,8 +166,20 @@ def _payment(invoice: Invoice) -> dict[str, Any]:
     """Where the money goes, or that none is due."""
     language = invoice.language
     if invoice.amount_due <= 0:
-        return {"title": "", "rows": [word("nothing_due", language)], "note": ""}
+        return {"title": "", "rows": [nothing_due_words(invoice, language)], "note": ""}
     return bank_account(invoice.seller, language)
+
+
+def credit_word(invoice: Invoice, language: str) -> str:
+    """What the credit of an invoice is called: used, or given where the total is below zero."""
+    return word("credit" if invoice.credit_applied > 0 else "credit_given", language)
+
+
+def nothing_due_words(invoice: Invoice, language: str) -> str:
+    """Why nothing is to be paid: credit paid it, nothing was charged, or more was taken back than charged."""
+    if invoice.total > 0:
+        return word("nothing_due", language)
+    return word("nothing_due_given" if invoice.total < 0 else "nothing_due_zero", language)
 
 
 def bank_account(seller: Mapping[str, str], language: str) -> dict[str, Any]:

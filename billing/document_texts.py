@@ -53,6 +53,7 @@ WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "tax_out_of_scope": ("부가세 (과세 대상 아님)", "VAT (out of scope)"),
         "total": ("합계금액", "Total"),
         "credit": ("크레딧 사용", "Credit used"),
+        "credit_given": ("크레딧으로 적립", "Kept as credit"),
         "amount_due": ("청구 금액", "Amount due"),
         "bank": ("입금 계좌", "Bank transfer"),
         "bank_holder": ("예금주: {holder}", "Account holder: {holder}"),
@@ -63,6 +64,14 @@ WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "nothing_due": (
             "크레딧으로 모두 결제되어 납부하실 금액이 없습니다.",
             "Paid in full with your credit. There is nothing left to pay.",
+        ),
+        "nothing_due_zero": (
+            "합계금액이 0이므로 납부하실 금액이 없습니다.",
+            "The total is zero. There is nothing to pay.",
+        ),
+        "nothing_due_given": (
+            "정정으로 돌려드릴 금액을 크레딧으로 적립하였으며, 납부하실 금액이 없습니다.",
+            "What corrections give back to you is kept as credit. There is nothing to pay.",
         ),
         "exchange": ("적용 환율: {rates}", "Exchange rate applied: {rates}"),
         "exchange_rate": (

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from accounts.invitations import token_of
 from accounts.models import Invitation
 from billing import document_texts as texts
-from billing.document_content import service_days
+from billing.document_content import credit_word, nothing_due_words, service_days
 from billing.models import Invoice, OutboxMail, Payment
 from billing.payment_states import FAILURES
 from billing.site_addresses import invoice_page
@@ -96,7 +96,7 @@ def _invoice(mail: OutboxMail) -> _Wording:
         (_label(mail, "total"), invoice.total),
     ]
     if invoice.credit_applied:
-        amounts.append((_label(mail, "credit"), -invoice.credit_applied))
+        amounts.append((credit_word(invoice, mail.language), -invoice.credit_applied))
     return _Wording(
         subject=_("%(month)s invoice (%(number)s)") % {"month": month, "number": invoice.number},
         lead=_("Here is your invoice for %(month)s. The PDF is attached.") % {"month": month},
@@ -219,7 +219,7 @@ def _account(mail: OutboxMail, invoice: Invoice) -> list[tuple[str, str]]:
 
 def _how_to_pay(mail: OutboxMail, invoice: Invoice) -> list[str]:
     if invoice.amount_due <= 0:
-        return [_("Your credit paid it in full. There is nothing left to pay.")]
+        return [nothing_due_words(invoice, mail.language)]
     return [_label(mail, "bank_note")]
 
 

@@ -23,6 +23,7 @@ from console.one_invoice import InvoiceDeed
 from console.payment_deeds import attempt_in_the_way
 from console.site import site
 from console.standing import ReasonForm
+from ledger.settling import CreditSpent
 from pricing.exact import EXACT, ZERO
 from pricing.plain_text import plain
 
@@ -68,6 +69,10 @@ class Void(InvoiceDeed):
             raise Refused(gettext("Only an open invoice can be voided.")) from None
         except PaymentInProgress:
             raise Refused(gettext("The invoice is being paid right now.")) from None
+        except CreditSpent:
+            raise Refused(
+                gettext("The credit that this invoice gave has been used since, so it cannot be taken back.")
+            ) from None
         return gettext("Invoice %(number)s is void.") % {"number": invoice.number}
 
 

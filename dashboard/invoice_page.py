@@ -116,6 +116,7 @@ def invoice(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
             for rate in found.exchange_rates
         ],
         "outstanding": left,
+        "credit_given": max(-found.credit_applied, ZERO),
         "settled": max(found.amount_due - left, ZERO),
         "may_pay": may(request, ROLES_THAT_PAY),
         "payments": [

@@ -48,10 +48,17 @@ RATE = {"base": "USD", "quote": "KRW", "rate": "1393.5000", "source": "koreaexim
 CLASSES = ("input", "cache_read", "output", "searches")
 
 
-def paper(*, lines: int = 3, late: int = 0, buyer: Mapping[str, str] | None = None, **fields: Any) -> Invoice:
-    """An invoice that was never saved, its lines in `.drawn_lines`; the last `late` ones are adjustments for September."""
+def paper(
+    *, lines: int = 3, late: int = 0, buyer: Mapping[str, str] | None = None, sign: int = 1, **fields: Any
+) -> Invoice:
+    """An invoice that was never saved, its lines in `.drawn_lines`; the last `late` ones are adjustments for September.
+
+    With a `sign` of -1 a month in which everything was taken back, with 0 one in which it was all for nothing.
+    """
     currency = fields.get("currency", "KRW")
     drawn = [_line(number, currency=currency, late=number > lines - late) for number in range(1, lines + 1)]
+    for line in drawn:
+        line.quantity, line.exact_amount = line.quantity * sign, line.exact_amount * sign
     tax_rate = Decimal("0.1000") if fields.get("tax_treatment", "standard") == "standard" else Decimal(0)
     totals = invoice_totals([line.exact_amount for line in drawn], currency=currency, tax_rate=tax_rate)
     for line, amount in zip(drawn, totals.lines, strict=True):

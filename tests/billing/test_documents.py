@@ -157,6 +157,19 @@ def test_nothing_due_asks_for_nothing() -> None:
     assert "한빛은행" not in "".join(pages(pdf_of(paper(credit_applied=10**9))))
 
 
+@pytest.mark.parametrize("language", ["ko", "en"])
+def test_an_invoice_of_reversals_says_that_its_total_became_credit(language: str) -> None:
+    content = content_of(paper(sign=-1, language=language))
+    amounts = [amount for _label, amount in content["totals"]]
+    assert amounts[-1] == amounts[-2].lstrip("-−")
+    [words] = content["payment"]["rows"]
+    assert {"ko": "크레딧으로 적립", "en": "kept as credit"}[language] in words
+
+
+def test_an_invoice_of_nothing_does_not_say_that_credit_paid_it() -> None:
+    assert content_of(paper(sign=0))["payment"]["rows"] == ["합계금액이 0이므로 납부하실 금액이 없습니다."]
+
+
 def test_other_zones_are_named() -> None:
     invoice = paper()
     invoice.period.zone = "Asia/Kolkata"

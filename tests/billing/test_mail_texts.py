@@ -84,6 +84,21 @@ def test_an_invoice_paid_by_credit_asks_for_nothing() -> None:
     assert "납부 기한" not in said.text
 
 
+def test_an_invoice_of_reversals_says_that_its_total_became_credit() -> None:
+    invoice = paper(lines=20, sign=-1, credit_applied=0)
+    given = f"{-invoice.total:,.0f}"
+    said = letter(OutboxMail.Kind.INVOICE, invoice=invoice)
+    assert f"합계금액: -₩{given}\n크레딧으로 적립: ₩{given}\n" in said.text.replace("−", "-")
+    assert "크레딧으로 적립하였으며, 납부하실 금액이 없습니다." in said.text
+    assert "모두 결제" not in said.text and "입금 계좌" not in said.text
+
+
+def test_an_invoice_of_nothing_does_not_say_that_credit_paid_it() -> None:
+    said = letter(OutboxMail.Kind.INVOICE, invoice=paper(sign=0), language="en")
+    assert "The total is zero. There is nothing to pay." in said.text
+    assert "credit" not in said.text.lower()
+
+
 def test_dollars_and_zero_rating(db: None) -> None:
     said = letter(
         OutboxMail.Kind.INVOICE, invoice=paper(lines=20, currency="USD", tax_treatment="zero_rated"), language="en"
