@@ -90,6 +90,7 @@ def note_call(call: Call, generation_id: str, gateway: "Gateway", *, questioned:
         organization_id=call.organization_id,
         hold_id=call.hold_id,
         upstream=call.candidate.upstream.name,
+        model_id=call.candidate.model.id,
         generation_id=generation_id,
         questioned=questioned,
     )

@@ -16,10 +16,10 @@ from ledger.models import HoldStatus
 
 NOTE = """
 UPDATE ledger_hold AS hold SET generation_id = coalesce(nullif(t.generation_id, ''), hold.generation_id),
-    upstream = t.upstream, status = CASE WHEN t.questioned THEN 4 ELSE hold.status END
-FROM (SELECT organization_id, id, u.generation_id, u.upstream, u.questioned
-    FROM unnest(%s::bigint[], %s::uuid[], %s::text[], %s::text[], %s::boolean[])
-        AS u (organization_id, id, generation_id, upstream, questioned)
+    upstream = t.upstream, model_id = t.model_id, status = CASE WHEN t.questioned THEN 4 ELSE hold.status END
+FROM (SELECT organization_id, id, u.generation_id, u.upstream, u.model_id, u.questioned
+    FROM unnest(%s::bigint[], %s::uuid[], %s::text[], %s::text[], %s::int[], %s::boolean[])
+        AS u (organization_id, id, generation_id, upstream, model_id, questioned)
     JOIN ledger_hold AS running USING (organization_id, id)
     WHERE running.status IN (1, 4) FOR UPDATE OF running SKIP LOCKED) AS t
 WHERE hold.organization_id = t.organization_id AND hold.id = t.id
@@ -39,11 +39,12 @@ RETURNING hold.organization_id, hold.id, hold.created_at, hold.amount, hold.api_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldNote:
-    """What is known of a running call: which upstream has it, its id there ("" if not known), and whether it ended unseen."""
+    """What is known of a running call: who has it for which model, its id there ("" if not known), and whether it ended unseen."""
 
     organization_id: int
     hold_id: UUID
     upstream: str
+    model_id: int
     generation_id: str
     questioned: bool
 
@@ -87,6 +88,7 @@ def note(notes: Iterable[HoldNote]) -> None:
                 [row.hold_id for row in rows],
                 [row.generation_id for row in rows],
                 [row.upstream for row in rows],
+                [row.model_id for row in rows],
                 [row.questioned for row in rows],
             ],
         )
@@ -97,6 +99,7 @@ def _together(before: HoldNote, after: HoldNote) -> HoldNote:
         organization_id=after.organization_id,
         hold_id=after.hold_id,
         upstream=after.upstream,
+        model_id=after.model_id,
         generation_id=after.generation_id or before.generation_id,
         questioned=before.questioned or after.questioned,
     )

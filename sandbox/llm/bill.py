@@ -125,6 +125,18 @@ class Bill:
             "total_cost": format(self.total_cost().normalize(), "f"),
         }
 
+    def activity(self, *, day: str) -> list[dict[str, Any]]:
+        """What each model cost on each UTC day, or on `day` only, in OpenRouter's shape."""
+        costs: dict[tuple[str, str], list[Decimal]] = {}
+        for generation in self._generations.values():
+            date = datetime.fromtimestamp(generation.created, UTC).date().isoformat()
+            if day in ("", date):
+                costs.setdefault((date, generation.model), []).append(generation.cost)
+        return [
+            {"date": date, "model": model, "usage": sum(amounts, Decimal(0)), "requests": len(amounts)}
+            for (date, model), amounts in costs.items()
+        ]
+
     def clear(self) -> None:
         self._generations.clear()
         self._forgotten = 0

@@ -11,7 +11,7 @@ from sandbox.llm.connection import Request
 from sandbox.llm.planning import Choice, Plan
 from sandbox.llm.rendering import DONE, PROCESSING, Events
 
-STATUSES = (400, 401, 402, 403, 408, 429, 500, 502, 503)
+STATUSES = (400, 401, 402, 403, 404, 408, 429, 500, 502, 503)
 NAMES = (
     *(f"status-{status}" for status in STATUSES),
     "garbage",

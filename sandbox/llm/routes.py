@@ -35,6 +35,7 @@ class Routes:
             "/v1/models": {"GET": self._models},
             "/v1/generation": {"GET": _plain(self._generation)},
             "/v1/credits": {"GET": _plain(self._credits)},
+            "/v1/activity": {"GET": _plain(self._activity)},
             "/sandbox/faults": {
                 "GET": _plain(self._list_faults),
                 "POST": _plain(self._order_faults),
@@ -94,7 +95,7 @@ class Routes:
     def _generation(self, request: Request) -> bytes:
         def look_up() -> bytes:
             generation = self._bill.find(request.query.get("id", ""))
-            if generation is None:
+            if generation is None or generation.state == "running":
                 return response(rendering.error(404, "Generation not found"), status=404)
             return response(_encode({"data": generation.as_lookup()}))
 
@@ -103,6 +104,10 @@ class Routes:
     def _credits(self, request: Request) -> bytes:
         data = {"total_credits": CREDITS_USD, "total_usage": self._bill.total_cost()}
         return self._or_fault(request, lambda: response(_encode({"data": data})))
+
+    def _activity(self, request: Request) -> bytes:
+        rows = self._bill.activity(day=request.query.get("date", ""))
+        return self._or_fault(request, lambda: response(_encode({"data": rows})))
 
     def _or_fault(self, request: Request, answer: Callable[[], bytes]) -> bytes:
         """A look-up fails only when a waiting fault names its path: the others are meant for generations."""

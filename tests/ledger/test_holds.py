@@ -111,6 +111,7 @@ def test_the_generation_is_noted_while_the_call_runs(acme: stories.Company) -> N
                 organization_id=acme.organization.pk,
                 hold_id=hold_id,
                 upstream="openrouter",
+                model_id=1,
                 generation_id="gen-1",
                 questioned=False,
             )
