@@ -15,7 +15,8 @@ from accounts.authentication import Caller
 from accounts.models import Organization, Role, Scope
 from accounts.tenancy import tenant_scope
 from billing import estimates
-from billing.estimate_answers import CurrentEstimateAnswer, EstimateAnswer, period_json, what_if_json
+from billing.estimate_answers import CurrentEstimateAnswer, EstimateAnswer, estimate_json, period_json
+from billing.what_if import estimate_counts
 from metering.usage_queries import waiting_events
 from pricing.tokens import FIELD_OF, MAX_COUNT
 
@@ -55,14 +56,14 @@ class Estimates(PublicAPIView):
         query = EstimateRequest(data=request.data)
         query.is_valid(raise_exception=True)
         asked = query.validated_data
-        estimate = estimates.what_if(
+        estimate = estimate_counts(
             model=asked["model"],
             counts={token_class: asked[name] for token_class, name in FIELD_OF.items()},
             buyer=buyer_of_caller(self.caller),
             at=timezone.now(),
             prompt_tokens_per_request=asked["prompt_tokens_per_request"],
         )
-        return Response(what_if_json(estimate))
+        return Response(estimate_json(estimate))
 
 
 def buyer_of_caller(caller: Caller | None) -> estimates.Buyer:

@@ -5,8 +5,9 @@ from zoneinfo import ZoneInfo
 
 from rest_framework import serializers
 
-from billing.estimates import PeriodEstimate, WhatIf
+from billing.estimates import PeriodEstimate
 from billing.usage_lines import UsageLine, notes_of_usage
+from billing.what_if import Estimate
 from catalog.rate_answers import AppliedRateAnswer, rate_json
 from pricing.plain_text import plain
 from pricing.totals import Totals
@@ -73,7 +74,7 @@ class CurrentEstimateAnswer(serializers.Serializer[Any]):
     earlier = PeriodAnswer(many=True)
 
 
-def what_if_json(estimate: WhatIf) -> dict[str, Any]:
+def estimate_json(estimate: Estimate) -> dict[str, Any]:
     """`estimate` as EstimateAnswer."""
     rate = estimate.rate
     return totals_json(estimate.totals) | {

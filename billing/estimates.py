@@ -1,9 +1,9 @@
-"""What will it cost? The open period so far with a forecast, and what-if volumes. The same pipeline as the invoice's.
+"""What will it cost? The open period so far with a forecast. The same pipeline as the invoice's; volumes are `what_if`'s.
 
 Lines come from `usage_lines`, totals from `pricing.totals.invoice_totals`; so on the same usage an estimate equals the invoice.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
@@ -11,14 +11,11 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from django.conf import settings
 
 from accounts.models import Organization
-from billing.usage_lines import UsageLine, billable_quantities, priced, usage_lines
+from billing.usage_lines import UsageLine, usage_lines
 from catalog import price_book
-from catalog.rate_details import RateDetails, details_of_quote
 from ledger.models import Balance, BillingPeriod
 from ledger.periods import month_bounds
-from pricing.exact import exact_product, exact_sum
-from pricing.rating import RatedLine
-from pricing.tokens import TokenClass
+from pricing.exact import exact_sum
 from pricing.totals import Totals, invoice_totals
 
 LEAST_ELAPSED = timedelta(days=1)
@@ -32,21 +29,6 @@ class Buyer:
 
     terms: price_book.Terms
     tax_rate: Decimal
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WhatIf:
-    """The price of a volume at today's rate. `cost_usd` is the upstream's, `totals` in the billing currency as on an invoice."""
-
-    rate: RateDetails
-    lines: Sequence[RatedLine]
-    cost_usd: Decimal
-    totals: Totals
-
-    @property
-    def formula(self) -> str:
-        """The exact sum before rounding and tax."""
-        return self.rate.formula((line.token_class, line.quantity) for line in self.lines)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,31 +52,6 @@ def buyer_of(organization: Organization) -> Buyer:
     """The organization's own terms. Needs its tenant scope."""
     balance = Balance.objects.for_organization(organization).get()
     return Buyer(terms=price_book.terms_of(organization), tax_rate=balance.tax_rate)
-
-
-def what_if(
-    *,
-    model: str,
-    counts: Mapping[TokenClass, int],
-    buyer: Buyer,
-    at: datetime,
-    prompt_tokens_per_request: int = 0,
-) -> WhatIf:
-    """What `counts` (reasoning inside output) would cost at `at`; raises `price_book.NoRate`.
-
-    A volume is made of many calls, so the rate is that of short prompts unless the length of one is given.
-    """
-    quoted = price_book.quote(
-        terms=buyer.terms, model=price_book.find_model(model), prompt_tokens=prompt_tokens_per_request, at=at
-    )
-    rate = details_of_quote(quoted)
-    lines = priced(billable_quantities(counts), rate.unit_prices)
-    return WhatIf(
-        rate=rate,
-        lines=lines,
-        cost_usd=exact_sum(exact_product(line.quantity, rate.unit_costs[line.token_class]) for line in lines),
-        totals=invoice_totals([line.amount for line in lines], currency=rate.currency, tax_rate=buyer.tax_rate),
-    )
 
 
 def open_periods(*, organization: Organization, now: datetime) -> list[PeriodEstimate]:

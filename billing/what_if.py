@@ -15,6 +15,7 @@ from billing.usage_lines import billable_quantities, priced
 from catalog import price_book
 from catalog.models import LanguageModel
 from catalog.models_in_memory import matching
+from catalog.rate_details import RateDetails, details_of_quote
 from pricing.exact import ZERO, exact_product, exact_sum
 from pricing.rating import RatedLine
 from pricing.tokens import TokenClass
@@ -75,6 +76,21 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What counted usage costs at one rate. `cost_usd` is the upstream's, `totals` in the billing currency as on an invoice."""
+
+    rate: RateDetails
+    lines: Sequence[RatedLine]
+    cost_usd: Decimal
+    totals: Totals
+
+    @property
+    def formula(self) -> str:
+        """The exact sum before rounding and tax."""
+        return self.rate.formula((line.token_class, line.quantity) for line in self.lines)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What the volume costs with `model`: upstream cost in dollars, totals in the buyer's currency as on an invoice.
 
@@ -120,6 +136,26 @@ def _taken(total: int, first: int, *, of: int) -> int:
     return first * each + min(first, remainder)
 
 
+def estimate_counts(
+    *,
+    model: str,
+    counts: Mapping[TokenClass, int],
+    buyer: Buyer,
+    at: datetime,
+    prompt_tokens_per_request: int = 0,
+) -> Estimate:
+    """What `counts` (reasoning inside output) would cost at `at`; raises `price_book.NoRate`.
+
+    A volume is made of many calls, so the rate is that of short prompts unless the length of one is given.
+    """
+    rate = price_book.quote(
+        terms=buyer.terms, model=price_book.find_model(model), prompt_tokens=prompt_tokens_per_request, at=at
+    )
+    part = _part(rate, Portion(0, prompt_tokens_per_request, counts))
+    cost_usd, totals = _sums([part], buyer)
+    return Estimate(rate=details_of_quote(rate), lines=part.lines, cost_usd=cost_usd, totals=totals)
+
+
 def what_if(*, model: LanguageModel, volume: Volume, buyer: Buyer, at: datetime) -> Answer:
     """What `volume` would cost with `model` at the rates of `at`."""
     return _answer(model, portions_of(volume), volume, buyer, at)
@@ -159,17 +195,8 @@ def _answer(model: LanguageModel, portions: Sequence[Portion], volume: Volume, b
     if lack is not None:
         return Answer(model=model, lack=lack)
     parts = _parts(rates, portions)
-    lines = [(part, line) for part in parts for line in part.lines]
-    return Answer(
-        model=model,
-        parts=parts,
-        cost_usd=exact_sum(
-            exact_product(line.quantity, part.rate.unit_costs[line.token_class]) for part, line in lines
-        ),
-        totals=invoice_totals(
-            [line.amount for _part, line in lines], currency=buyer.terms.currency, tax_rate=buyer.tax_rate
-        ),
-    )
+    cost_usd, totals = _sums(parts, buyer)
+    return Answer(model=model, parts=parts, cost_usd=cost_usd, totals=totals)
 
 
 def _parts(rates: Sequence[price_book.Rate], portions: Sequence[Portion]) -> list[Part]:
@@ -178,10 +205,19 @@ def _parts(rates: Sequence[price_book.Rate], portions: Sequence[Portion]) -> lis
         first, second = portions
         together = {token_class: count + second.counts[token_class] for token_class, count in first.counts.items()}
         portions = [Portion(first.requests + second.requests, first.prompt_tokens, together)]
-    return [
-        Part(rate, portion.requests, priced(billable_quantities(portion.counts), rate.unit_prices))
-        for rate, portion in zip(rates, portions, strict=False)
-    ]
+    return [_part(rate, portion) for rate, portion in zip(rates, portions, strict=False)]
+
+
+def _part(rate: price_book.Rate, portion: Portion) -> Part:
+    return Part(rate, portion.requests, priced(billable_quantities(portion.counts), rate.unit_prices))
+
+
+def _sums(parts: Sequence[Part], buyer: Buyer) -> tuple[Decimal, Totals]:
+    """The upstream's cost in dollars, and the totals as an invoice has them."""
+    lines = [(part, line) for part in parts for line in part.lines]
+    cost_usd = exact_sum(exact_product(line.quantity, part.rate.unit_costs[line.token_class]) for part, line in lines)
+    amounts = [line.amount for _part, line in lines]
+    return cost_usd, invoice_totals(amounts, currency=buyer.terms.currency, tax_rate=buyer.tax_rate)
 
 
 def _lack(model: LanguageModel, rate: price_book.Rate, longest: Portion, volume: Volume) -> Lack | None:

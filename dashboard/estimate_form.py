@@ -1,6 +1,6 @@
 """The what-if estimate on public pages, answered without scripts: `?input_tokens=500,000&output_tokens=0.5M`.
 
-With scripts, static/js/estimate.js asks POST /api/v1/estimates instead; both are `billing.estimates.what_if` for the same buyer.
+With scripts, static/js/estimate.js asks POST /api/v1/estimates instead: the same `what_if.estimate_counts` for the same buyer.
 """
 
 from datetime import datetime
@@ -11,7 +11,8 @@ from django.http import HttpRequest
 from accounts.models import User
 from accounts.organizations import memberships_of
 from accounts.tenancy import tenant_scope
-from billing.estimates import Buyer, buyer_of, public_buyer, what_if
+from billing.estimates import Buyer, buyer_of, public_buyer
+from billing.what_if import estimate_counts
 from catalog import price_book
 from catalog.models import LanguageModel
 from dashboard.formulas import formula_lines
@@ -60,7 +61,7 @@ def estimate_of(
     """What components/estimate.html shows, and the lines of components/formula.html; None without a price."""
     counts = {TokenClass.INPUT: input_tokens, TokenClass.OUTPUT: output_tokens}
     try:
-        answer = what_if(model=model.slug, counts=counts, buyer=buyer, at=at)
+        answer = estimate_counts(model=model.slug, counts=counts, buyer=buyer, at=at)
     except price_book.NoRate:
         return None
     exchange = answer.rate.exchange

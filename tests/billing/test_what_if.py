@@ -217,6 +217,6 @@ def test_a_new_name_is_seen_and_prices_are_ones_own(catalog: None) -> None:
 
 def test_the_same_volume_costs_the_same_in_every_estimate(catalog: None) -> None:
     counts = {TokenClass.INPUT: 123_457, TokenClass.CACHE_READ: 123_456, TokenClass.OUTPUT: 76_543}
-    one = estimates.what_if(model="long/model", counts=counts, buyer=estimates.public_buyer(), at=NOW)
+    one = what_if.estimate_counts(model="long/model", counts=counts, buyer=estimates.public_buyer(), at=NOW)
     other = ask(Volume(input_tokens=246_913, output_tokens=76_543, cached_share=Decimal("0.499999")))
     assert (one.totals, one.cost_usd) == (other.totals, other.cost_usd)
