@@ -5,7 +5,7 @@ PYTHON ?= $(firstword $(foreach name,$(NAMES),$(shell command -v $(name) 2>/dev/
 LAUNCH := $(PYTHON) config/launch/bootstrap.py
 VENV := .venv/bin
 
-.PHONY: help run test lint format lock reset bench-record bench-pricing
+.PHONY: help run test lint format lock reset bench-record bench-pricing bench-gateway
 
 help:
 	@echo "make run           the whole system on this machine, with demo data; Ctrl-C stops it"
@@ -16,6 +16,7 @@ help:
 	@echo "make lock          lock the dependencies anew after a change of requirements*.in (ARGS=--upgrade for newer ones)"
 	@echo "make bench-record  measure the recording transaction"
 	@echo "make bench-pricing measure rating, comparing and importing prices"
+	@echo "make bench-gateway measure the gateway beside other gateways"
 
 run:
 	@$(LAUNCH) run
@@ -41,3 +42,6 @@ bench-record:
 
 bench-pricing:
 	@$(LAUNCH) bench-pricing $(ARGS)
+
+bench-gateway:
+	@$(LAUNCH) bench-gateway $(ARGS)

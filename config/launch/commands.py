@@ -90,6 +90,11 @@ def bench_pricing(arguments: list[str]) -> int:
     return _python("-m", "bench.pricing", *arguments)
 
 
+def bench_gateway(arguments: list[str]) -> int:
+    installation.install(development=True)
+    return _python("-m", "bench.gateway", *arguments)
+
+
 def _python(*arguments: str) -> int:
     return _run(str(installation.PYTHON), *arguments)
 
@@ -111,4 +116,5 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "lock": lock_dependencies,
     "bench-record": bench_record,
     "bench-pricing": bench_pricing,
+    "bench-gateway": bench_gateway,
 }

@@ -41,14 +41,19 @@ def stand_ins(*, needs: Needs, chosen: Mapping[str, int], secrets: Mapping[str, 
 
 def web_services(*, chosen: Mapping[str, int]) -> list[Service]:
     """What people and programs wait for. One worker each: this is one machine with two cores, and a browser beside it."""
-    site, gateway, console = (chosen[f"{name}_PORT"] for name in ("SITE", "GATEWAY", "CONSOLE"))
+    site, console = chosen["SITE_PORT"], chosen["CONSOLE_PORT"]
     wsgi = ["--interface", "wsgi", "--blocking-threads", "4"]
     admin = "config.console_settings"
     return [
         _granian("site", [*wsgi, "config.wsgi:application"], port=site),
-        _granian("gateway", ["--interface", "asgi", "config.gateway_asgi:app"], port=gateway, patience=20),
+        gateway(port=chosen["GATEWAY_PORT"]),
         _granian("console", [*wsgi, "config.console_wsgi:application"], port=console, settings=admin),
     ]
+
+
+def gateway(*, port: int) -> Service:
+    """The gateway, which the tests and the benchmark start in the same way."""
+    return _granian("gateway", ["--interface", "asgi", "config.gateway_asgi:app"], port=port, patience=20)
 
 
 def background_services() -> list[Service]:
