@@ -164,6 +164,7 @@ CELERY_BEAT_SCHEDULE = {
     "answer-questions": sweep("gateway.tasks.answer_questions", every=15),
     "watch-upstream-credit": sweep("gateway.tasks.watch_upstream_credit", every=600),
     "compare-upstream-bills": sweep("gateway.tasks.compare_upstream_bills", every=6 * 3600),
+    "forget-call-keys": sweep("ledger.tasks.forget_call_keys", every=3600),
     "close-due-periods": sweep("billing.tasks.close_due_periods", every=60),
     "sweep-processor-events": sweep("billing.tasks.sweep_processor_events", every=15),
     "resolve-unknown-payments": sweep("billing.tasks.resolve_unknown_payments", every=15),

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,12 +24,14 @@ from gateway.errors import ModelNotFound, NotPermitted, Unauthenticated, Unavail
 from gateway.keys import Caller, KeyCache
 from gateway.receipts import asks_for_cost
 from gateway.refused_holds import refused
+from gateway.repetitions import call_key, repeated_call
 from gateway.request_bodies import decode_body, read_body
 from gateway.reserving import output_cap, worst_case
 from gateway.sold import find_sold
 from gateway.upstreams.base import UpstreamRequest
 from gateway.upstreams.selection import Candidate, Upstreams
 from gateway.writers import Release, Writers
+from ledger.call_keys import RepeatedCall
 from ledger.event_ids import new_id
 from ledger.group_commit import WriterStopped
 from ledger.holds import HoldRequest, Refusal
@@ -66,6 +68,7 @@ async def admit(
     keys: KeyCache,
     writers: Writers,
     upstreams: Upstreams,
+    threads: ThreadPoolExecutor,
 ) -> Call:
     """A call that may be made: its worst case is reserved, by a committed row. Raises GatewayError, CallerLeft."""
     began, now = time.monotonic(), timezone.now()
@@ -92,8 +95,11 @@ async def admit(
         request_id=request_id,
         upstream=candidates[0].upstream.name,
         end_user=ask.end_user,
+        call_key=call_key(headers),
     )
     refusal = await reserve(hold, writers=writers)
+    if isinstance(refusal, RepeatedCall):
+        raise await repeated_call(refusal.hold_id, caller=caller, threads=threads)
     if refusal is not None:
         raise refused(refusal, amount, caller=caller, prompt_bytes=len(raw), cap=cap * ask.answers, now=now)
     return _call(request_id, hold, began, caller, ask, models[0], candidates, body=body, cap=cap, dialect=dialect)

@@ -41,6 +41,7 @@ class Generation:
                 keys=gateway.keys,
                 writers=gateway.writers,
                 upstreams=gateway.upstreams,
+                threads=gateway.threads,
             )
         except CallerLeft:
             return

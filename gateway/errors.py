@@ -18,13 +18,20 @@ class GatewayError(Exception):
     code: ClassVar[str] = "internal_error"
 
     def __init__(
-        self, message: str, *, param: str | None = None, code: str = "", headers: Mapping[str, str] | None = None
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str = "",
+        headers: Mapping[str, str] | None = None,
+        details: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
         self.code_text = code or self.code
         self.headers = dict(headers or {})
+        self.details = dict(details or {})
 
     @property
     def http_status(self) -> int:
@@ -80,6 +87,12 @@ class MethodNotAllowed(GatewayError):
     status, type, code = 405, "invalid_request_error", "method_not_allowed"
 
 
+class IdempotencyConflict(GatewayError):
+    """A call of this name was made before; `details` hold its receipt."""
+
+    status, type, code = 409, "idempotency_error", "idempotency_key_reused"
+
+
 class BodyTooLarge(GatewayError):
     status, type, code = 413, "invalid_request_error", "request_too_large"
 
@@ -121,7 +134,13 @@ class Unavailable(GatewayError):
 
 def error_object(error: GatewayError) -> dict[str, Any]:
     """The object under `error`."""
-    return {"message": error.message, "type": error.type, "param": error.param, "code": error.code_text}
+    return {
+        "message": error.message,
+        "type": error.type,
+        "param": error.param,
+        "code": error.code_text,
+        **error.details,
+    }
 
 
 def error_body(error: GatewayError) -> bytes:

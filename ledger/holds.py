@@ -15,6 +15,7 @@ from django.db import connections
 
 from accounts.tenancy import tenant_scope
 from ledger.balances import available
+from ledger.call_keys import RepeatedCall, claim, find_claimed, note_claimed, repeated
 from ledger.credit_expiry import expire, is_due
 from ledger.limits import LimitReached, Movement, count, count_movements, lock_limits, reached, store_limits
 from ledger.models import Balance
@@ -50,7 +51,7 @@ class InsufficientFunds(Exception):
     """The worst case of a call does not fit what the organization may still spend."""
 
 
-Refusal = InsufficientFunds | LimitReached | KeyIsStopped
+Refusal = InsufficientFunds | LimitReached | KeyIsStopped | RepeatedCall
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +69,8 @@ class HoldRequest:
     upstream: str
     attempt: int = 1
     end_user: str | None = None
+    call_key: UUID | None = None
+    """Stands for the caller's own name of the call (`call_keys.digest_of`)."""
 
     @property
     def movement(self) -> Movement:
@@ -101,19 +104,22 @@ def _reserve(requests: Sequence[HoldRequest]) -> list[Refusal | None]:
             now=now,
         )
         stops = find_stops([organization_id for organization_id, balance in balances.items() if balance.stopped])
+        names = find_claimed(requests, now=now)
         for request in requests:
             remaining = EXACT.subtract(left.get(request.organization_id, ZERO), request.amount)
-            refusal = stops.get(request.api_key_id) or (
-                InsufficientFunds() if remaining < ZERO else reached(limits, request.movement)
-            )
+            refusal: Refusal | None = stops.get(request.api_key_id) or repeated(request, names)
+            if refusal is None:
+                refusal = InsufficientFunds() if remaining < ZERO else reached(limits, request.movement)
             results.append(refusal)
             if refusal is None:
                 left[request.organization_id] = remaining
                 count(limits, [request.movement])
+                note_claimed(request, names)
                 admitted.append(request)
         if admitted:
-            repeated = _write(admitted)
-            count(limits, [replace(request.movement, held=-request.amount) for request in repeated])
+            known = _write(admitted)
+            count(limits, [replace(request.movement, held=-request.amount) for request in known])
+            claim(admitted)
         if admitted or any(isinstance(refusal, LimitReached) and refusal.first for refusal in results):
             store_limits(limits)
     return results

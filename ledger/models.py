@@ -373,3 +373,19 @@ class Hold(models.Model):
     class Meta:
         managed = False
         db_table = "ledger_hold"
+
+
+class CallKey(models.Model):
+    """A caller's own name for a call (`Idempotency-Key`), as a digest, for a day. Made by SQL (migration 0008)."""
+
+    pk = models.CompositePrimaryKey("organization_id", "digest")
+    organization_id = models.BigIntegerField()
+    created_at = models.DateTimeField()
+    digest = models.UUIDField()
+    hold_id = models.UUIDField()
+
+    objects = TenantQuerySet["CallKey"].as_manager()
+
+    class Meta:
+        managed = False
+        db_table = "ledger_callkey"

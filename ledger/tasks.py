@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from ledger import credit_expiry, questions
+from ledger import call_keys, credit_expiry, questions
 
 
 @shared_task
@@ -16,3 +16,9 @@ def question_expired_holds() -> None:
 def expire_credits() -> None:
     """Post what is left of credits whose time is over."""
     credit_expiry.expire_due(now=timezone.now())
+
+
+@shared_task
+def forget_call_keys() -> None:
+    """Let go of callers' names for calls of more than a day ago."""
+    call_keys.forget_old(now=timezone.now())

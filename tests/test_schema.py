@@ -20,6 +20,7 @@ LAYERS = (
 )
 HOT = (
     "ledger_hold",
+    "ledger_callkey",
     "metering_usageevent",
     "metering_eventkey",
     "metering_unratedusage",
@@ -118,6 +119,8 @@ def test_a_hot_table_can_be_distributed_by_organization(db: None, table: str) ->
         ("ledger_ledgertransaction", "system", "SELECT INSERT"),
         ("ledger_ledgerentry", "app", "SELECT INSERT"),
         ("ledger_ledgerentry", "system", "SELECT INSERT"),
+        ("ledger_callkey", "app", "SELECT INSERT UPDATE"),
+        ("ledger_callkey", "system", "SELECT INSERT UPDATE DELETE"),
     ],
 )
 def test_what_was_charged_cannot_be_changed_even_by_us(db: None, table: str, which: str, kept: str) -> None:
