@@ -5,7 +5,7 @@ PYTHON ?= $(firstword $(foreach name,$(NAMES),$(shell command -v $(name) 2>/dev/
 LAUNCH := $(PYTHON) config/launch/bootstrap.py
 VENV := .venv/bin
 
-.PHONY: help run test lint format lock reset bench-record bench-pricing bench-gateway
+.PHONY: help run test lint format lock reset bench-record bench-pricing bench-gateway bench-ingest bench-data
 
 help:
 	@echo "make run           the whole system on this machine, with demo data; Ctrl-C stops it"
@@ -17,6 +17,8 @@ help:
 	@echo "make bench-record  measure the recording transaction"
 	@echo "make bench-pricing measure rating, comparing and importing prices"
 	@echo "make bench-gateway measure the gateway beside other gateways"
+	@echo "make bench-ingest  measure pushed usage, from HTTP to commit"
+	@echo "make bench-data    build the ten million events that some benchmarks read, once"
 
 run:
 	@$(LAUNCH) run
@@ -45,3 +47,9 @@ bench-pricing:
 
 bench-gateway:
 	@$(LAUNCH) bench-gateway $(ARGS)
+
+bench-ingest:
+	@$(LAUNCH) bench-ingest $(ARGS)
+
+bench-data:
+	@$(LAUNCH) bench-data $(ARGS)

@@ -1,6 +1,6 @@
-"""A PostgreSQL and a Valkey for one benchmark run, with commits that reach the disk, thrown away afterwards.
+"""A PostgreSQL and a Valkey for one benchmark run, with commits that reach the disk.
 
-`settings_for` must run before Django is set up: it puts the addresses into the environment.
+Enter `system` or `servers_in` before Django is set up: they put the addresses into the environment.
 """
 
 import os
@@ -23,18 +23,37 @@ ROOMY = servers.MODEST | {"shared_buffers": "1GB", "max_wal_size": "8GB", "check
 
 @contextmanager
 def system() -> Iterator[None]:
-    """Servers, roles and a migrated database, named in `os.environ` while the block runs."""
+    """Servers, roles and a migrated database, named in `os.environ` while the block runs; thrown away afterwards."""
     home = places.temporary_home()
-    children: list[subprocess.Popen[bytes]] = []
-    log = Path(home) / "servers.log"
-    postgres = servers.Postgres(
-        home=home, port=ports.free_port(), password=secrets.token_urlsafe(16), log=log, tuning=ROOMY
+    try:
+        with servers_in(home, secret=secrets.token_hex(16)) as postgres:
+            use_database(postgres.url("bench"))
+            yield
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def use_database(url: str) -> None:
+    """Name this database in the environment, and make or mend it: roles, rights, migrations."""
+    os.environ["DATABASE_URL"] = url
+    subprocess.run(
+        [sys.executable, "manage.py", "setup_database"], cwd=places.CHECKOUT, check=True, stdout=subprocess.DEVNULL
     )
-    valkey = servers.Valkey(port=ports.free_port(), password=secrets.token_urlsafe(16), log=log)
+
+
+@contextmanager
+def servers_in(home: Path, *, secret: str) -> Iterator[servers.Postgres]:
+    """The servers with their data in `home`, and the environment of our processes except DATABASE_URL.
+
+    Passwords follow from `secret`, so that a cluster that is kept can be entered again.
+    """
+    children: list[subprocess.Popen[bytes]] = []
+    log = home / "servers.log"
+    postgres = servers.Postgres(home=home, port=ports.free_port(), password=secret, log=log, tuning=ROOMY)
+    valkey = servers.Valkey(port=ports.free_port(), password=secret, log=log)
     os.environ.update(
-        DATABASE_URL=postgres.url("bench"),
         REDIS_URL=valkey.url(),
-        SECRET_KEY=secrets.token_hex(16),
+        SECRET_KEY=secret,
         DATABASE_ROLE_PREFIX="bench",
         DJANGO_SETTINGS_MODULE="config.settings",
         DEMO="1",
@@ -48,15 +67,11 @@ def system() -> Iterator[None]:
         children.append(valkey.start())
         _wait_until(postgres.is_ready)
         _wait_until(lambda: ports.answers(valkey.port))
-        subprocess.run(
-            [sys.executable, "manage.py", "setup_database"], cwd=places.CHECKOUT, check=True, stdout=subprocess.DEVNULL
-        )
-        yield
+        yield postgres
     finally:
         for child in children:
             signal_group(child.pid, signal.SIGINT)
-            child.wait(timeout=60)
-        shutil.rmtree(home, ignore_errors=True)
+            child.wait(timeout=600)
 
 
 def _wait_until(condition: Callable[[], bool]) -> None:

@@ -47,26 +47,40 @@ def main() -> None:
 
 
 def prepare() -> None:
-    """Models with prices, a markup, an exchange rate, and organizations, through the real functions."""
+    """A catalog, and organizations, through the real functions."""
     import django
 
     django.setup()
     from billing.onboarding import open_account
+
+    now = datetime.now(UTC)
+    make_catalog(since=now - timedelta(days=100), now=now)
+    for number in range(ORGANIZATIONS):
+        open_account(name=f"Bench {number}", slug=f"bench-{number}", owner=None, now=now)
+
+
+def make_catalog(*, since: datetime, now: datetime) -> None:
+    """Models with prices and a markup from `since` on, and an exchange rate for each month."""
     from catalog import exchange_rates, markups, publishing
     from catalog.models import CostTable, LanguageModel
     from pricing.openrouter_pricing import parse_openrouter_pricing
 
-    now = datetime.now(UTC)
-    before = now - timedelta(days=100)
     table = CostTable.objects.using("system").create(slug="bench", name="Benchmark")
-    markups.set_markup(markup=Decimal("0.10"), effective_from=before, now=now)
-    exchange_rates.publish_exchange_rate(
-        rate=Decimal("1393.50"), published_on=(now.replace(day=1) - timedelta(days=2)).date(), source="bench", now=now
-    )
+    markups.set_markup(markup=Decimal("0.10"), effective_from=since, now=now)
+    month = now.replace(day=1)
+    while month > since:
+        last_day = month - timedelta(days=2)
+        exchange_rates.publish_exchange_rate(
+            rate=Decimal("1393.50") + last_day.month,
+            published_on=last_day.date(),
+            source="bench",
+            now=now,
+        )
+        month = last_day.replace(day=1)
     for number in range(MODELS):
         model = LanguageModel.objects.using("system").create(
             slug=f"bench/model-{number}", page_slug=f"bench-model-{number}", cost_table=table, name=f"Model {number}",
-            provider="Bench", provider_slug="bench", created_at=before,
+            provider="Bench", provider_slug="bench", created_at=since,
         )  # fmt: skip
         text = {
             "prompt": f"0.000000{number + 11}",
@@ -79,13 +93,11 @@ def prepare() -> None:
             cost_table=table,
             language_model=model,
             sheet=sheet,
-            effective_from=before,
+            effective_from=since,
             raw=text,
             origin="bench",
             now=now,
         )
-    for number in range(ORGANIZATIONS):
-        open_account(name=f"Bench {number}", slug=f"bench-{number}", owner=None, now=now)
 
 
 def measure(kind: str, batch: int, clients: int, seconds: float) -> float:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
 
+import msgspec
 from django.db import connections
 
 from catalog import price_book
@@ -33,8 +34,7 @@ class ChargeTerms:
     declared_tags: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(msgspec.Struct, frozen=True):
     """A report with its price: `cost` in USD at the cost table, `amount` in the billing currency before tax, both exact."""
 
     report: UsageReport
@@ -50,8 +50,7 @@ class Charge:
     rollup_tags: Texts = NOTHING_DECLARED
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(msgspec.Struct, frozen=True):
     """A report that has no price yet, and why."""
 
     report: UsageReport

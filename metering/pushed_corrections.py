@@ -132,7 +132,7 @@ def amended(report: UsageReport, amendment: Amendment, *, api_key_id: int | None
         changes["reported_cost"] = cost_of(cost, event_id=report.key) if isinstance(cost, str) else None
     counts = {name: getattr(amendment, name) for name in COUNTS if name in told}
     try:
-        return replace(report, usage=replace(report.usage, **counts), **changes)
+        return msgspec.structs.replace(report, usage=replace(report.usage, **counts), **changes)
     except InvalidUsage as fault:
         raise InvalidEvent(str(fault), report.key) from None
 

@@ -4,7 +4,7 @@ A call's first event is the one its id leads to; what replaces an event leads on
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import msgspec
@@ -80,7 +80,7 @@ def same_content(one: UsageReport, other: UsageReport) -> bool:
 def _as_stored(report: UsageReport) -> UsageReport:
     asked = report.requested_model
     known = asked if asked in price_book.current().models and asked != report.model else None
-    return replace(report, requested_model=known, tags=dict(report.tags), hold_id=None)
+    return msgspec.structs.replace(report, requested_model=known, tags=dict(report.tags), hold_id=None)
 
 
 def _waiting(event_ids: Collection[UUID], organization_id: int) -> dict[UUID, UnratedUsage]:

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -14,8 +13,7 @@ from metering.models import Evidence
 from pricing.tokens import TokenUsage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsageReport:
+class UsageReport(msgspec.Struct, frozen=True, kw_only=True):
     """One call's usage in our own terms, not yet priced. `key` identifies it within (organization, source), for ever.
 
     `model` is the model that answered, `requested_model` the one that was asked for where they differ. `reported_cost` is
@@ -42,7 +40,7 @@ class UsageReport:
     first_token_ms: int | None = None
     finish_reason: str | None = None
     end_user: str | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = {}
     hold_id: UUID | None = None
 
     def key_digest(self) -> UUID:
@@ -78,8 +76,7 @@ class Status(StrEnum):
     REJECTED = "rejected"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """The committed truth about one report; `reason` says why it was rejected, or that it waits for a price."""
 
     status: Status

@@ -95,6 +95,16 @@ def bench_gateway(arguments: list[str]) -> int:
     return _python("-m", "bench.gateway", *arguments)
 
 
+def bench_ingest(arguments: list[str]) -> int:
+    installation.install(development=True)
+    return _python("-m", "bench.ingest", *arguments)
+
+
+def bench_data(arguments: list[str]) -> int:
+    installation.install(development=True)
+    return _python("-m", "bench.data", *arguments)
+
+
 def _python(*arguments: str) -> int:
     return _run(str(installation.PYTHON), *arguments)
 
@@ -117,4 +127,6 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "bench-record": bench_record,
     "bench-pricing": bench_pricing,
     "bench-gateway": bench_gateway,
+    "bench-ingest": bench_ingest,
+    "bench-data": bench_data,
 }

@@ -1,10 +1,10 @@
 """Usage is recorded once, priced with the rate in force, rolled up, and owed – or it waits, visible."""
 
-import dataclasses
 import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import msgspec
 import pytest
 from django.core.management import call_command
 from django.db import IntegrityError, connections
@@ -74,9 +74,9 @@ def test_the_same_id_with_other_content_conflicts_and_the_first_stays(cast: stor
     report = usage_report(cast.acme.organization, at=NOON)
     record([report], now=NOON)
     for other in (
-        dataclasses.replace(report, usage=TokenUsage(input_tokens=9)),
-        dataclasses.replace(report, occurred_at=NOON - timedelta(days=20)),
-        dataclasses.replace(report, model="mistralai/other"),
+        msgspec.structs.replace(report, usage=TokenUsage(input_tokens=9)),
+        msgspec.structs.replace(report, occurred_at=NOON - timedelta(days=20)),
+        msgspec.structs.replace(report, model="mistralai/other"),
     ):
         [outcome] = record([other], now=NOON)
         assert outcome.status == Status.CONFLICT
@@ -85,7 +85,7 @@ def test_the_same_id_with_other_content_conflicts_and_the_first_stays(cast: stor
 
 def test_a_batch_that_repeats_an_id_within_itself_keeps_the_first(cast: stories.Cast) -> None:
     report = usage_report(cast.acme.organization, at=NOON)
-    other = dataclasses.replace(report, usage=TokenUsage(input_tokens=9))
+    other = msgspec.structs.replace(report, usage=TokenUsage(input_tokens=9))
     statuses = [outcome.status for outcome in record([report, report, other], now=NOON)]
     assert statuses == [Status.ACCEPTED, Status.DUPLICATE, Status.CONFLICT]
 
@@ -93,8 +93,8 @@ def test_a_batch_that_repeats_an_id_within_itself_keeps_the_first(cast: stories.
 def test_the_same_id_of_another_source_or_tenant_is_another_event(cast: stories.Cast) -> None:
     report = usage_report(cast.acme.organization, at=NOON)
     others = [
-        dataclasses.replace(report, source_id=cast.source.pk),
-        dataclasses.replace(report, organization_id=cast.globex.organization.pk),
+        msgspec.structs.replace(report, source_id=cast.source.pk),
+        msgspec.structs.replace(report, organization_id=cast.globex.organization.pk),
     ]
     assert {outcome.status for outcome in record([report, *others], now=NOON)} == {Status.ACCEPTED}
 
@@ -203,7 +203,7 @@ def test_a_charge_beyond_all_measure_waits_alone(cast: stories.Cast) -> None:
 
 def test_an_organization_that_does_not_exist_is_rejected_by_itself(cast: stories.Cast) -> None:
     known = usage_report(cast.acme.organization, at=NOON)
-    unknown = dataclasses.replace(known, organization_id=987_654)
+    unknown = msgspec.structs.replace(known, organization_id=987_654)
     outcomes = record([unknown, known], now=NOON)
     assert [outcome.status for outcome in outcomes] == [Status.REJECTED, Status.ACCEPTED]
 
