@@ -2,9 +2,10 @@
 
 from django.utils import timezone
 
-from accounts.invariants import by_sql
+from accounts.invariants import Invariant, by_sql
 from metering.key_expiry import oldest_kept_id
 from metering.rollups import COUNTS, SUMMED, TAGS
+from metering.superseded import charged_by_superseded
 from pricing.tokens import FIELD_OF, TokenClass
 
 QUANTITIES = {token_class.value: FIELD_OF[token_class] for token_class in TokenClass} | {
@@ -129,6 +130,11 @@ INVARIANTS = (
         WHERE event.occurred_at < price.effective_from OR event.occurred_at < markup.effective_from
             OR event.occurred_at::date < exchange.published_on OR price.language_model_id <> event.model_id
         """,
+    ),
+    Invariant(
+        "11b",
+        "no charge of an open period is by a price or markup that had a successor by then, which says otherwise",
+        charged_by_superseded,
     ),
     by_sql(
         "12",

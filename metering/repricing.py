@@ -149,7 +149,7 @@ def look(organization_id: int, period_id: int, span: Span, after: UUID) -> Page:
         if event.id in reversed_already:
             continue
         try:
-            found = _reprice(event, terms, models[event.model_id])
+            found = reprice(event, terms, models[event.model_id])
         except (price_book.NoRate, MissingUnitPrice, AmountTooLarge):
             unpriced += 1
             continue
@@ -159,7 +159,8 @@ def look(organization_id: int, period_id: int, span: Span, after: UUID) -> Page:
     return Page(looked_at=len(events), unpriced=unpriced, repriced=repriced, last=last)
 
 
-def _reprice(event: UsageEvent, terms: price_book.Terms, model: ModelEntry) -> Repriced:
+def reprice(event: UsageEvent, terms: price_book.Terms, model: ModelEntry) -> Repriced:
+    """What the price book says of an event by now. Raises as `price_book.quote` and `rate` do."""
     usage = usage_of(event)
     quoted = price_book.quote(terms=terms, model=model, prompt_tokens=usage.prompt_tokens, at=event.occurred_at)
     return Repriced(

@@ -45,6 +45,10 @@ BREAKAGES = {
              INSERT INTO catalog_costprice (cost_table_id, language_model_id, effective_from, sheet, raw, origin, created_at)
              SELECT cost_table_id, language_model_id, effective_from, sheet, raw, origin, created_at FROM catalog_costprice""",
     "11": "UPDATE catalog_costprice SET effective_from = now() + interval '1 year'",
+    "11b": """INSERT INTO catalog_costprice
+                (cost_table_id, language_model_id, effective_from, revision, sheet, raw, origin, created_at)
+             SELECT cost_table_id, language_model_id, effective_from, revision + 1, jsonb_set(sheet, '{base,input}', '"0.5"'), raw,
+                origin, created_at - interval '1 day' FROM catalog_costprice""",
     "12": "UPDATE metering_usagerollup SET input_tokens = input_tokens + 1",
     "14": "UPDATE billing_invoiceline SET amount = amount + 1",
     "15": "UPDATE billing_invoiceline SET exact_amount = exact_amount + 0.5",
