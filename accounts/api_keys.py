@@ -45,6 +45,11 @@ class KeyIdentity:
     scopes: frozenset[str]
     allowed_models: frozenset[str]
     expires_at: datetime | None
+    key_requests: int | None = None
+    key_tokens: int | None = None
+    organization_requests: int | None = None
+    organization_tokens: int | None = None
+    """Limits a minute; None: the key has none of its own, the organization what the settings say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +198,10 @@ def identify_api_key(secret: str, *, now: datetime) -> KeyIdentity:
         scopes=frozenset(key.scopes),
         allowed_models=frozenset(key.allowed_models),
         expires_at=expires_at,
+        key_requests=key.requests_per_minute,
+        key_tokens=key.tokens_per_minute,
+        organization_requests=organization.requests_per_minute,
+        organization_tokens=organization.tokens_per_minute,
     )
 
 

@@ -82,6 +82,9 @@ class Organization(models.Model):
     language = models.CharField(max_length=2, choices=[("ko", _("Korean")), ("en", _("English"))], default="ko")
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.ACTIVE)
     created_at = models.DateTimeField()
+    requests_per_minute = models.PositiveIntegerField(_("requests a minute"), null=True, blank=True)
+    tokens_per_minute = models.PositiveIntegerField(_("tokens a minute"), null=True, blank=True)
+    """Of all its keys together, at the gateway; NULL is what the settings say (RATE_LIMIT_REQUESTS, RATE_LIMIT_TOKENS)."""
 
     class Meta:
         verbose_name = _("organization")
@@ -237,6 +240,9 @@ class ApiKey(SecretKey):
     created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
     scopes = ArrayField(models.CharField(max_length=20, choices=Scope.choices))
     allowed_models = ArrayField(models.CharField(max_length=200), default=list, blank=True)
+    requests_per_minute = models.PositiveIntegerField(_("requests a minute"), null=True, blank=True)
+    tokens_per_minute = models.PositiveIntegerField(_("tokens a minute"), null=True, blank=True)
+    """Of this key alone, beside what its organization may; NULL is no limit of its own."""
     rotated_at = models.DateTimeField(null=True, blank=True)
     previous_prefix = models.CharField(max_length=16, blank=True)
     previous_digest = models.BinaryField(max_length=32, unique=True, null=True, editable=False)

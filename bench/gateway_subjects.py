@@ -83,7 +83,9 @@ def _ours(plan: Plan, *, name: str, application: str) -> Subject:
     port = ports.free_port()
     service = services.gateway(port=port)
     command = [*service.command[:-1], "--workers", str(plan.workers), application]
-    environment = {**os.environ, **service.environment, "UPSTREAM_BASE_URL": f"{plan.upstream}/v1", "LOG_LEVEL": "INFO"}
+    counted = {"RATE_LIMIT_REQUESTS": "1000000000", "RATE_LIMIT_TOKENS": "1000000000000"}  # asked for, never reached
+    own = {"UPSTREAM_BASE_URL": f"{plan.upstream}/v1", "LOG_LEVEL": "INFO"}
+    environment = {**os.environ, **service.environment, **counted, **own}
     process = spawn(command, log=plan.log(name), environment=environment, folder=CHECKOUT)
     headers = {"Authorization": f"Bearer {plan.secret}"}
     note = f"granian, {plan.workers} process(es)"

@@ -410,6 +410,13 @@ VELOCITY_FLOOR = {
     "USD": Decimal(env("VELOCITY_FLOOR_USD", default="35")),
 }
 """… but never for less than this."""
+RATE_LIMIT_REQUESTS = env.int("RATE_LIMIT_REQUESTS", default=6_000)
+RATE_LIMIT_TOKENS = env.int("RATE_LIMIT_TOKENS", default=20_000_000)
+"""What an organization may ask of the gateway in a minute unless its row says otherwise; 0 is no limit."""
+RATE_LIMITS_WITHOUT_REDIS = env.str("RATE_LIMITS_WITHOUT_REDIS", default="local")
+"""`local`: each process of the gateway counts by itself; `open`: all pass; `closed`: none does."""
+if RATE_LIMITS_WITHOUT_REDIS not in ("local", "open", "closed"):
+    raise ImproperlyConfigured("RATE_LIMITS_WITHOUT_REDIS must be local, open or closed.")
 GATEWAY_MAX_BODY_BYTES = env.int("GATEWAY_MAX_BODY_BYTES", default=10 * 1024 * 1024)
 GATEWAY_MAX_ANSWER_BYTES = env.int("GATEWAY_MAX_ANSWER_BYTES", default=64 * 1024 * 1024)
 GATEWAY_DEFAULT_MAX_OUTPUT = env.int("GATEWAY_DEFAULT_MAX_OUTPUT", default=16_384)

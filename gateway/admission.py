@@ -4,10 +4,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import DatabaseError
@@ -20,8 +20,9 @@ from catalog.price_snapshot import ModelEntry
 from gateway.asks import Ask
 from gateway.calls import Call
 from gateway.dialects.base import Dialect
-from gateway.errors import ModelNotFound, NotPermitted, Unauthenticated, Unavailable
+from gateway.errors import GatewayError, ModelNotFound, NotPermitted, Unauthenticated, Unavailable
 from gateway.keys import Caller, KeyCache
+from gateway.rate_limits import Allowance
 from gateway.receipts import asks_for_cost
 from gateway.refused_holds import refused
 from gateway.repetitions import call_key, repeated_call
@@ -29,12 +30,15 @@ from gateway.request_bodies import decode_body, read_body
 from gateway.reserving import output_cap, worst_case
 from gateway.sold import find_sold
 from gateway.upstreams.base import UpstreamRequest
-from gateway.upstreams.selection import Candidate, Upstreams
+from gateway.upstreams.selection import Candidate
 from gateway.writers import Release, Writers
 from ledger.call_keys import RepeatedCall
 from ledger.event_ids import new_id
 from ledger.group_commit import WriterStopped
 from ledger.holds import HoldRequest, Refusal
+
+if TYPE_CHECKING:
+    from gateway.process import Gateway
 
 logger = logging.getLogger(__name__)
 SECONDS_TO_RESERVE = 10.0
@@ -65,21 +69,18 @@ async def admit(
     *,
     dialect: Dialect,
     request_id: str,
-    keys: KeyCache,
-    writers: Writers,
-    upstreams: Upstreams,
-    threads: ThreadPoolExecutor,
+    gateway: "Gateway",
 ) -> Call:
     """A call that may be made: its worst case is reserved, by a committed row. Raises GatewayError, CallerLeft."""
     began, now = time.monotonic(), timezone.now()
-    caller = await identify(headers, keys, now=now)
+    caller = await identify(headers, gateway.keys, now=now)
     raw = await read_body(receive, headers, limit=settings.GATEWAY_MAX_BODY_BYTES)
     body = decode_body(raw)
     ask = dialect.read_ask(body)
     if asks_for_cost(headers):
         ask = replace(ask, wants_usage=True, wants_cost=True)
     models = [find_sold(slug, caller=caller, now=now) for slug in (ask.model, *ask.fallbacks)]
-    candidates = upstreams.candidates(models)
+    candidates = gateway.upstreams.candidates(models)
     if not candidates:
         raise ModelNotFound(ask.model)
     cap = output_cap(ask, models, prompt_bytes=len(raw))
@@ -97,12 +98,20 @@ async def admit(
         end_user=ask.end_user,
         call_key=call_key(headers),
     )
-    refusal = await reserve(hold, writers=writers)
-    if isinstance(refusal, RepeatedCall):
-        raise await repeated_call(refusal.hold_id, caller=caller, threads=threads)
-    if refusal is not None:
-        raise refused(refusal, amount, caller=caller, prompt_bytes=len(raw), cap=cap * ask.answers, now=now)
-    return _call(request_id, hold, began, caller, ask, models[0], candidates, body=body, cap=cap, dialect=dialect)
+    allowance = await gateway.rates.take(caller.identity, ask, prompt_bytes=len(raw), cap=cap)
+    try:
+        refusal = await reserve(hold, writers=gateway.writers)
+        if isinstance(refusal, RepeatedCall):
+            raise await repeated_call(refusal.hold_id, caller=caller, threads=gateway.threads)
+        if refusal is not None:
+            raise refused(refusal, amount, caller=caller, prompt_bytes=len(raw), cap=cap * ask.answers, now=now)
+    except GatewayError as error:
+        gateway.rates.correct(allowance, tokens=0)
+        error.headers |= allowance.headers
+        raise
+    return _call(
+        request_id, hold, began, caller, ask, models[0], candidates, allowance, body=body, cap=cap, dialect=dialect
+    )
 
 
 async def reserve(hold: HoldRequest, *, writers: Writers) -> Refusal | None:
@@ -135,6 +144,7 @@ def _call(
     ask: Ask,
     model: ModelEntry,
     candidates: Sequence[Candidate],
+    allowance: Allowance,
     *,
     body: dict[str, Any],
     cap: int,
@@ -154,4 +164,5 @@ def _call(
         request=request,
         candidates=candidates,
         candidate=candidates[0],
+        allowance=allowance,
     )

@@ -10,6 +10,7 @@ from catalog.price_snapshot import ModelEntry
 from gateway.asks import Ask
 from gateway.dialects.base import Dialect
 from gateway.keys import Caller
+from gateway.rate_limits import Allowance
 from gateway.upstreams.base import UpstreamRequest
 from gateway.upstreams.selection import Candidate
 from ledger.holds import HoldRequest
@@ -17,7 +18,10 @@ from ledger.holds import HoldRequest
 
 @dataclass(slots=True, kw_only=True)
 class Call:
-    """`model` is what was asked for; `candidates` are all who may answer, `candidate` is who is asked now, under `hold`."""
+    """`model` is what was asked for; `candidates` are all who may answer, `candidate` is who is asked now, under `hold`.
+
+    `tokens_used` is known when the call is over, if ever.
+    """
 
     request_id: str
     hold: HoldRequest
@@ -29,6 +33,8 @@ class Call:
     request: UpstreamRequest
     candidates: Sequence[Candidate]
     candidate: Candidate
+    allowance: Allowance
+    tokens_used: int | None = field(default=None)
     first_token: float | None = field(default=None)
 
     @property

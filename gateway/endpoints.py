@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gateway.admission import admit, identify
+from gateway.calls import Call
 from gateway.client import Client
 from gateway.dialects.base import Dialect
 from gateway.errors import GatewayError, MethodNotAllowed, Unavailable, UnknownRoute, error_body
@@ -34,14 +35,7 @@ class Generation:
         try:
             _check_ready(gateway)
             call = await admit(
-                receive,
-                Headers(scope=scope),
-                dialect=self._dialect,
-                request_id=request_id,
-                keys=gateway.keys,
-                writers=gateway.writers,
-                upstreams=gateway.upstreams,
-                threads=gateway.threads,
+                receive, Headers(scope=scope), dialect=self._dialect, request_id=request_id, gateway=gateway
             )
         except CallerLeft:
             return
@@ -49,11 +43,19 @@ class Generation:
             await client.fail(error)
             log_refused(error, request_id=request_id, endpoint=self._dialect.path)
             return
+        client.headers |= call.allowance.headers
         try:
-            await asyncio.shield(gateway.spawn(forward(call, client, receive, gateway)))
+            await asyncio.shield(gateway.spawn(_make(call, client, receive, gateway)))
         except asyncio.CancelledError:
             client.gone = True
             raise
+
+
+async def _make(call: Call, client: Client, receive: Receive, gateway: Gateway) -> None:
+    try:
+        await forward(call, client, receive, gateway)
+    finally:
+        gateway.rates.correct(call.allowance, tokens=call.tokens_used)
 
 
 async def list_models(request: Request) -> Response:

@@ -14,6 +14,7 @@ from accounts.models import Source
 from catalog import price_book
 from catalog.model_routes import read_routes
 from gateway.keys import KeyCache
+from gateway.rate_limits import RateLimiter
 from gateway.upstreams.selection import Upstreams
 from gateway.writers import Writers
 
@@ -31,6 +32,7 @@ class Gateway:
         self.writers = Writers()
         self.threads = ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="gateway-lookup")
         self.keys = KeyCache(seconds=settings.GATEWAY_KEY_CACHE_SECONDS, threads=self.threads)
+        self.rates = RateLimiter()
         self.source_id = 0
         self._tasks: set[asyncio.Task[Any]] = set()
         self._stopping = threading.Event()
@@ -63,6 +65,7 @@ class Gateway:
         self._stopping.set()
         await asyncio.to_thread(self.writers.stop)
         await self.upstreams.close()
+        await self.rates.close()
         self.threads.shutdown(wait=False, cancel_futures=True)
 
     def _keep_fresh(self) -> None:

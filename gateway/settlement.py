@@ -59,6 +59,7 @@ async def settle(call: Call, observed: Observed, gateway: "Gateway", *, delivere
         logger.warning("usage unknown", extra={"request_id": call.request_id, "generation_id": observed.generation_id})
         note_call(call, observed.generation_id, gateway, questioned=True)
         return Settled(Fate.QUESTION)
+    call.tokens_used = observed.usage.counts.total_tokens
     task = gateway.spawn(_commit(usage_report(call, observed, gateway), gateway))
     try:
         outcome = await asyncio.wait_for(asyncio.shield(task), settings.GATEWAY_COMMIT_SECONDS)
@@ -72,6 +73,7 @@ async def settle(call: Call, observed: Observed, gateway: "Gateway", *, delivere
 
 async def release(call: Call, gateway: "Gateway") -> Settled:
     """Give the hold back before the caller hears of the failure, so that its next try finds the money."""
+    call.tokens_used = 0
     try:
         future = gateway.writers.releases.submit([Release(call.organization_id, call.hold_id)])
         await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), SECONDS_TO_RELEASE)

@@ -1,0 +1,154 @@
+"""The same buckets in Redis, shared by all processes: one atomic script for all calls that wait at a moment.
+
+Redis protects the service, not the money (that is what holds are for), so it is asked briefly: an answer that does not come within
+`SECONDS_TO_ANSWER` is not waited for, and Redis is then left alone for some seconds.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from gateway.token_buckets import Level, Take
+
+logger = logging.getLogger(__name__)
+SECONDS_TO_ANSWER = 0.025
+SECONDS_TO_CONNECT = 0.25
+SECONDS_OF_SILENCE = 3.0
+MOST_AT_ONCE = 500
+
+SCRIPT = """
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local answers, key, arg = {}, 1, 1
+while arg <= #ARGV do
+    local taking, count = ARGV[arg] == 'take', tonumber(ARGV[arg + 1])
+    arg = arg + 2
+    local levels, waits, enough = {}, {}, true
+    for i = 1, count do
+        local limit, amount = tonumber(ARGV[arg + 2 * i - 2]), tonumber(ARGV[arg + 2 * i - 1])
+        local kept = redis.call('HMGET', KEYS[key + i - 1], 'level', 'at')
+        local level = limit
+        if kept[1] then
+            level = math.min(limit, tonumber(kept[1]) + math.max(0, now - tonumber(kept[2])) * limit / 60000)
+        end
+        levels[i], waits[i] = level, math.ceil(math.max(0, math.min(amount, limit) - level) * 60000 / limit)
+        if taking and waits[i] > 0 then enough = false end
+    end
+    local answer = {}
+    for i = 1, count do
+        local limit, amount = tonumber(ARGV[arg + 2 * i - 2]), tonumber(ARGV[arg + 2 * i - 1])
+        local level = levels[i]
+        if not taking then
+            level = math.min(limit, level + amount)
+        elseif enough then
+            level = level - amount
+        end
+        if enough then
+            redis.call('HSET', KEYS[key + i - 1], 'level', tostring(level), 'at', tostring(now))
+            redis.call('PEXPIRE', KEYS[key + i - 1], math.ceil((limit - level) * 60000 / limit) + 1000)
+        end
+        answer[2 * i - 1] = math.max(0, math.floor(level))
+        answer[2 * i] = taking and waits[i] or 0
+    end
+    answers[#answers + 1] = answer
+    key, arg = key + count, arg + 2 * count
+end
+return answers
+"""
+"""For each call its word (take, put), the number of its buckets, and of each limit and amount; the keys are the buckets' names."""
+
+Wish = tuple[str, Sequence[Take]]
+
+
+class SharedBuckets:
+    """Buckets in Redis. To be used on one event loop."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._client: Redis | None = None
+        self._waiting: list[tuple[Wish, asyncio.Future[list[Level] | None]]] = []
+        self._asking: asyncio.Task[None] | None = None
+        self._silent_until = 0.0
+
+    async def take(self, takes: Sequence[Take]) -> list[Level] | None:
+        """Take from all buckets if all have enough, else from none. None if Redis does not answer in time."""
+        return await self._ask(("take", takes))
+
+    def put_back(self, takes: Sequence[Take]) -> None:
+        """Put amounts back, soon; negative ones are taken. Nobody waits for it, and it may be lost with Redis."""
+        self._ask(("put", takes))
+
+    async def close(self) -> None:
+        if self._asking is not None:
+            await asyncio.wait([self._asking], timeout=SECONDS_TO_CONNECT)
+        await self._disconnect()
+
+    def _ask(self, wish: Wish) -> asyncio.Future[list[Level] | None]:
+        """Whoever asks while an answer is under way goes with the next question."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[Level] | None] = loop.create_future()
+        if loop.time() < self._silent_until:
+            answer.set_result(None)
+            return answer
+        self._waiting.append((wish, answer))
+        if self._asking is None or self._asking.done():
+            self._asking = loop.create_task(self._ask_all())
+        return answer
+
+    async def _ask_all(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
+            answers: Sequence[list[Level] | None] = [None] * len(batch)
+            if asyncio.get_running_loop().time() >= self._silent_until:
+                try:
+                    answers = await self._run([wish for wish, _answer in batch])
+                except (RedisError, OSError, TimeoutError) as error:
+                    await self._fall_silent(error)
+            for (_wish, answer), levels in zip(batch, answers, strict=True):
+                if not answer.done():
+                    answer.set_result(levels)
+
+    async def _run(self, wishes: Sequence[Wish]) -> list[list[Level]]:
+        client = self._client
+        if client is None:
+            client = await self._connect()
+        names = [take.name for _word, takes in wishes for take in takes]
+        words: list[str | int] = []
+        for word, takes in wishes:
+            words += [word, len(takes)]
+            for take in takes:
+                words += [take.limit, take.amount]
+        async with asyncio.timeout(SECONDS_TO_ANSWER):
+            answers = await client.eval(SCRIPT, len(names), *names, *words)
+        return [[Level(left, wait) for left, wait in zip(each[::2], each[1::2], strict=True)] for each in answers]
+
+    async def _connect(self) -> Redis:
+        """A connection, made once. The first call may wait a little longer for it than for an answer."""
+        client = Redis.from_url(self._url, single_connection_client=True, retry=Retry(NoBackoff(), 0))
+        try:
+            async with asyncio.timeout(SECONDS_TO_CONNECT):
+                await client.ping()
+        except BaseException:
+            await client.aclose()
+            raise
+        self._client = client
+        return client
+
+    async def _fall_silent(self, error: Exception) -> None:
+        self._silent_until = asyncio.get_running_loop().time() + SECONDS_OF_SILENCE
+        logger.warning("rate limits are not shared: Redis does not answer", extra={"error_type": type(error).__name__})
+        await self._disconnect()
+
+    async def _disconnect(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            try:
+                async with asyncio.timeout(SECONDS_TO_CONNECT):
+                    await client.aclose()
+            except (RedisError, OSError, TimeoutError):
+                pass
