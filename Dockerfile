@@ -27,7 +27,7 @@ FROM python:3.13-slim
 WORKDIR /app
 RUN useradd --system --uid 10001 --no-create-home invoicedream
 COPY --from=build /app /app
-RUN mkdir -p /app/var/documents && chown invoicedream /app/var /app/var/documents
+RUN mkdir -p /app/var/documents /app/var/usage-archive && chown invoicedream /app/var /app/var/documents /app/var/usage-archive
 USER invoicedream
 ENV PATH="/app/.venv/bin:$PATH" PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 VAR_DIR=/app/var DJANGO_SETTINGS_MODULE=config.settings
 EXPOSE 8000

@@ -1,17 +1,16 @@
 """Documents on disk: written whole or not at all, read only if their bytes are the ones that were noted."""
 
 import hashlib
-import os
 import re
-import tempfile
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from django.conf import settings
 
+from accounts import whole_files
+
 FOLDER = "documents"
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-LEFT_OVER_AFTER = timedelta(hours=1)
 
 
 class UnsafeName(ValueError):
@@ -50,39 +49,10 @@ def read(path: str, *, sha256: str) -> bytes:
 
 def write(path: str, content: bytes) -> None:
     """Put `content` at `path` for good: after a crash at any point the old file is there, or the new one, but never a part."""
-    target = absolute(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    _sync_folder(target.parent)
-    _sync_folder(target.parent.parent)
+    with whole_files.written_whole(absolute(path)) as file:
+        file.write(content)
 
 
 def remove_leftovers(*, now: datetime) -> int:
-    """Delete what killed processes left half-written; returns how many files. What is being written now is younger."""
-    removed = 0
-    for temporary in absolute("").glob("*/.*.tmp"):
-        try:
-            if temporary.stat().st_mtime < (now - LEFT_OVER_AFTER).timestamp():
-                temporary.unlink()
-                removed += 1
-        except FileNotFoundError:
-            continue
-    return removed
-
-
-def _sync_folder(folder: Path) -> None:
-    """A rename is on disk only when its folder is."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    """Delete what killed processes left half-written; returns how many files."""
+    return whole_files.remove_leftovers(absolute(""), now=now)

@@ -14,7 +14,6 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.db.models import F, Q, QuerySet
-from django.db.models.functions import Coalesce
 
 from accounts.models import Organization
 from billing.line_notes import notes_of
@@ -23,6 +22,7 @@ from catalog.rate_details import RateDetails, details_of
 from ledger.event_ids import first_id_at, moment_of
 from metering.models import UsageEvent, UsageRollup
 from metering.receipts import usage_of
+from metering.stored_events import Look, look
 from pricing.exact import exact_product
 from pricing.tokens import FIELD_OF, PIECE_CLASSES, TokenClass
 
@@ -135,8 +135,9 @@ def shares_of(*, invoice: Invoice, priced: PricedLine, limit: int, before: UUID 
     found: list[UsageEvent] = []
     hours = _hours_of(invoice, priced.line, before=before)
     for start in range(0, len(hours), HOURS_AT_ONCE):
-        events = _events_in(hours[start : start + HOURS_AT_ONCE], invoice, priced, before=before)
-        found += events.order_by("-id")[: limit - len(found)]
+        asked = _events_in(hours[start : start + HOURS_AT_ONCE], invoice, priced)
+        asked = asked if before is None else asked.before(before)
+        found += look(asked, limit=limit - len(found), newest_first=True)
         if len(found) >= limit:
             break
     return [_share(event, priced) for event in found]
@@ -168,23 +169,26 @@ def _month(first: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
     return datetime.combine(first, time(), zone), datetime.combine(following, time(), zone)
 
 
-def _events_in(
-    hours: Sequence[datetime], invoice: Invoice, priced: PricedLine, *, before: UUID | None
-) -> QuerySet[UsageEvent]:
+def _events_in(hours: Sequence[datetime], invoice: Invoice, priced: PricedLine) -> Look:
     spans = [Q(id__gte=first_id_at(start), id__lt=first_id_at(end)) for start, end in spans_of(hours)]
-    events = UsageEvent.objects.for_organization(invoice.organization_id).filter(
-        reduce(or_, spans),
-        id__gte=first_id_at(hours[-1]),
-        id__lt=first_id_at(hours[0] + HOUR),
-        period_id=invoice.period_id,
-        applied_rate_id=priced.line.applied_rate_id,
+    return Look(
+        organization_id=invoice.organization_id,
+        first=first_id_at(hours[-1]),
+        end=first_id_at(hours[0] + HOUR),
+        where=reduce(or_, spans)
+        & Q(period_id=invoice.period_id, applied_rate_id=priced.line.applied_rate_id)
+        & _counted(priced.token_class),
     )
-    if before is not None:
-        events = events.filter(id__lt=before)
-    counted = F(FIELD_OF[priced.token_class])
-    visible = counted - Coalesce(F("reasoning_tokens"), 0)
-    is_output = priced.token_class is TokenClass.OUTPUT
-    return events.annotate(counted=visible if is_output else counted).exclude(counted=None).exclude(counted=0)
+
+
+def _counted(token_class: TokenClass) -> Q:
+    """Events that put anything into a line of the class: reasoning, which is inside output, has lines of its own."""
+    name = FIELD_OF[token_class]
+    known = Q(**{f"{name}__isnull": False})
+    if token_class is not TokenClass.OUTPUT:
+        return known & ~Q(**{name: 0})
+    all_reasoning = Q(reasoning_tokens__isnull=False, **{name: F("reasoning_tokens")})
+    return known & ~Q(reasoning_tokens=None, **{name: 0}) & ~all_reasoning
 
 
 def spans_of(hours: Sequence[datetime]) -> Iterator[tuple[datetime, datetime]]:

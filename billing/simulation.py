@@ -13,7 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import connections, transaction
-from django.db.models import Sum
+from django.db.models import Q, Sum
 
 from accounts.models import Organization
 from accounts.tenancy import set_visible_organizations
@@ -26,13 +26,13 @@ from catalog.price_snapshot import PriceSnapshot
 from catalog.rate_details import details_of
 from ledger.event_ids import first_id_at
 from ledger.models import Balance, BillingPeriod
-from metering.models import UsageEvent, UsageRollup
+from metering.models import UsageRollup
 from metering.rollups import COUNTS
+from metering.stored_events import HOLD_PARTITIONS, Look, walk
 from pricing.exact import EXACT, ZERO
 from pricing.tokens import FIELD_OF, PROMPT_CLASSES, TokenClass
 from pricing.totals import Totals, invoice_totals
 
-CHUNK = 2_000
 READ_ONLY = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 
 
@@ -95,6 +95,9 @@ def _reading(organization_id: int) -> Iterator[None]:
     with transaction.atomic():
         with connections["default"].cursor() as cursor:
             cursor.execute(READ_ONLY)
+            cursor.execute(
+                HOLD_PARTITIONS
+            )  # before the transaction begins to see, or a month might be archived in between
         set_visible_organizations([organization_id])
         yield
 
@@ -125,10 +128,13 @@ def _add_calls(replay: Replay, period: BillingPeriod, rate_id: int, hours: Seque
     """Read the calls of these hours (oldest first) that were charged at the rate; returns how many."""
     number = 0
     for start, end in spans_of(hours[::-1]):
-        events = UsageEvent.objects.for_organization(period.organization_id).filter(
-            id__gte=first_id_at(start), id__lt=first_id_at(end), period_id=period.pk, applied_rate_id=rate_id
+        wanted = Look(
+            organization_id=period.organization_id,
+            first=first_id_at(start),
+            end=first_id_at(end),
+            where=Q(period_id=period.pk, applied_rate_id=rate_id),
         )
-        for at, *found in events.values_list("occurred_at", *COUNTS).iterator(chunk_size=CHUNK):
+        for at, *found in walk(wanted, "occurred_at", *COUNTS):
             counts: Counts = {token_class: count or 0 for token_class, count in zip(TokenClass, found, strict=True)}
             replay.add_call(
                 month=_month(period, at),

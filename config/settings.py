@@ -180,6 +180,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(hour=19, minute=10),
         "options": {"expires": 6 * 3600},
     },  # 04:10 in Seoul
+    "archive-old-usage": {
+        "task": "metering.tasks.archive_old_months",
+        "schedule": crontab(hour=20, minute=10),
+        "options": {"expires": 6 * 3600},
+    },  # 05:10 in Seoul
     "import-exchange-rates": sweep("catalog.tasks.import_exchange_rates", every=2 * 3600),
     "watch-exchange-rates": sweep("catalog.tasks.watch_exchange_rates", every=600),
     "import-prices": sweep("catalog.tasks.import_prices", every=60),
@@ -316,6 +321,9 @@ USAGE_CORRECTION_DAYS = env.int("USAGE_CORRECTION_DAYS", default=USAGE_MAX_AGE_D
 """How long after it occurred a reporter may void or amend a call."""
 USAGE_KEY_DAYS = env.int("USAGE_KEY_DAYS", default=400)
 """How long an id counts once, whatever comes later; at least a day longer than usage may be reported late."""
+USAGE_ARCHIVE_MONTHS = env.int("USAGE_ARCHIVE_MONTHS", default=0)
+"""Beat takes months of usage out of the database for Parquet files below VAR_DIR/usage-archive when they are older than this; 13
+keeps more than a year. 0: only `manage.py archive_usage` does, because from then on that folder must be backed up too."""
 USAGE_MAX_BATCH = 10_000
 USAGE_MAX_BODY = 50 * 1024 * 1024
 """Bytes of a pushed body once it is decompressed."""

@@ -3,13 +3,14 @@
 The hot tables have composite keys, which Django's admin does not take, so these are pages of our own within its frame.
 """
 
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
 from django import forms
 from django.core.paginator import Page, Paginator
-from django.db.models import Count, Max, Min
+from django.db.models import Count, Max, Min, Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import path
@@ -27,6 +28,7 @@ from ledger.event_ids import first_id_at
 from ledger.models import Hold, HoldStatus
 from metering.models import EventKind, Evidence, UnratedUsage, UsageEvent
 from metering.receipts import receipt_of
+from metering.stored_events import Look, look
 from metering.token_labels import TOKEN_CLASSES
 from pricing.tokens import PIECE_CLASSES
 
@@ -87,11 +89,9 @@ def events(request: HttpRequest) -> HttpResponse:
     """Single requests, the newest first."""
     form = EventFilter(request.GET)
     wanted: dict[str, Any] = form.cleaned_data if form.is_valid() else {}
-    rows = chosen_events(wanted, today=timezone.localdate())
+    asked = chosen_events(wanted, today=timezone.localdate())
     before = _uuid(request.GET.get("before"))
-    if before is not None:
-        rows = rows.filter(id__lt=before)
-    page = list(rows.order_by("-id")[: PER_PAGE + 1])
+    page = look(asked if before is None else asked.before(before), limit=PER_PAGE + 1, newest_first=True)
     more, page = len(page) > PER_PAGE, page[:PER_PAGE]
     month = month_named(wanted["month"], now=timezone.now()) if wanted.get("month") and not wanted.get("day") else None
     context = {
@@ -104,23 +104,23 @@ def events(request: HttpRequest) -> HttpResponse:
     return site.render(request, "console/events.html", title=_("Requests"), **context)
 
 
-def chosen_events(wanted: dict[str, Any], *, today: date) -> Any:
+def chosen_events(wanted: dict[str, Any], *, today: date) -> Look:
     """The events that a filter names; a day is meant in Seoul."""
-    rows = UsageEvent.objects.all()
-    if wanted.get("organization"):
-        rows = rows.for_organization(wanted["organization"])
-    day = wanted.get("day") or (None if wanted.get("organization") else today)
+    organization = wanted.get("organization")
+    asked = Look(organization_id=organization.pk if organization else None)
+    day = wanted.get("day") or (None if organization else today)
     if day or wanted.get("month"):
         start, end = day_bounds(day) if day else month_bounds_of(wanted["month"])
-        rows = rows.filter(id__gte=first_id_at(start), id__lt=first_id_at(end))
+        asked = replace(asked, first=first_id_at(start), end=first_id_at(end))
+    where = Q()
     if wanted.get("model"):
-        rows = rows.filter(model_id=wanted["model"].pk)
+        where &= Q(model_id=wanted["model"].pk)
     if wanted.get("evidence"):
-        rows = rows.filter(evidence=wanted["evidence"])
+        where &= Q(evidence=wanted["evidence"])
     if wanted.get("request_id"):
         text = wanted["request_id"].strip()
-        rows = rows.filter(request_id=text) | rows.filter(generation_id=text)
-    return rows
+        where &= Q(request_id=text) | Q(generation_id=text)
+    return replace(asked, where=where)
 
 
 def with_names(rows: list[UsageEvent]) -> list[dict[str, Any]]:

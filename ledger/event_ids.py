@@ -1,7 +1,7 @@
 """UUIDv7 made in Python: the first 48 bits are the moment that the row is about, so an id alone finds its monthly partition."""
 
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from hashlib import blake2b
 from uuid import UUID
 
@@ -36,6 +36,11 @@ def _version_7(milliseconds: int, rest: bytes) -> UUID:
 def first_id_at(at: datetime) -> UUID:
     """The smallest id of the moment `at`: `first_id_at(a) <= id < first_id_at(b)` selects the rows of [a, b) by primary key."""
     return UUID(int=_milliseconds(at) << 80)
+
+
+def first_id_of_month(month: date) -> UUID:
+    """The smallest id of a UTC month, which its first day names: where its partition begins."""
+    return first_id_at(datetime(month.year, month.month, 1, tzinfo=UTC))
 
 
 def moment_of(event_id: UUID) -> datetime:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, connections, transaction
 
 from accounts.alarms import clear_alarm, raise_alarm
 
@@ -21,6 +21,18 @@ SELECT month FROM unnest(%(months)s::date[]) AS month WHERE NOT EXISTS (
         AND inhrelid = to_regclass(%(table)s || to_char(month, '"_y"YYYY"m"MM'))
 ) ORDER BY month
 """
+
+REFUSED = "55000"
+"""SQLSTATE of `create_month_partition` for a month whose rows left the database (metering/archiving.py)."""
+
+
+class MonthArchived(Exception):
+    """The rows of that month left the database for good; none can be added. `month` is its first day."""
+
+    def __init__(self, month: date) -> None:
+        super().__init__(f"the usage of {month:%Y-%m} is archived")
+        self.month = month
+
 
 _seen: set[tuple[str, date]] = set()
 """Partitions that this process knows to exist."""
@@ -44,16 +56,25 @@ def following_months(first: date, count: int) -> list[date]:
 
 
 def ensure_partitions(table: str, months: Iterable[date], *, using: str = "default") -> int:
-    """Make the missing partitions of `table` for these UTC months; returns how many were made."""
+    """Make the missing partitions of `table` for these UTC months; returns how many were made. Raises MonthArchived."""
     made = 0
     for month in sorted(set(months)):
         if (table, month) in _seen:
             continue
-        with connections[using].cursor() as cursor:
-            cursor.execute("SELECT create_month_partition(%s::regclass, %s)", [table, month])
-            made += bool(cursor.fetchone()[0])
+        made += _make(table, month, using=using)
         _seen.add((table, month))
     return made
+
+
+def _make(table: str, month: date, *, using: str) -> bool:
+    try:
+        with transaction.atomic(using=using), connections[using].cursor() as cursor:
+            cursor.execute("SELECT create_month_partition(%s::regclass, %s)", [table, month])
+            return bool(cursor.fetchone()[0])
+    except DatabaseError as error:
+        if getattr(error.__cause__, "sqlstate", None) == REFUSED:
+            raise MonthArchived(month) from None
+        raise
 
 
 def make_ahead(*, now: datetime) -> None:

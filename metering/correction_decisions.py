@@ -16,6 +16,7 @@ from metering.pushed_corrections import Action, Amendment, amended
 from metering.pushed_events import InvalidEvent
 from metering.reported_calls import ReportedCall, same_content
 from metering.reports import Outcome, Status, UsageReport
+from metering.stored_events import is_archived
 
 UNKNOWN_CALL = "no call of this id was reported by this source"
 
@@ -98,9 +99,11 @@ def _decide_amendment(asked: Asked, call: ReportedCall, *, now: datetime) -> Out
 
 def _too_old(call: ReportedCall, now: datetime) -> Outcome | None:
     days = settings.USAGE_CORRECTION_DAYS
-    if moment_of(call.id) >= now - timedelta(days=days):
-        return None
-    return Outcome(Status.REJECTED, f"it occurred more than {days} days ago", call.id)
+    if moment_of(call.id) < now - timedelta(days=days):
+        return Outcome(Status.REJECTED, f"it occurred more than {days} days ago", call.id)
+    if call.events and is_archived(call.head):
+        return Outcome(Status.REJECTED, "the usage of its month is archived", call.id)
+    return None
 
 
 def _repriced(asked: Asked, call: ReportedCall, wanted: UsageReport, *, now: datetime) -> Outcome | Change:

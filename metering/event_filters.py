@@ -1,4 +1,4 @@
-"""Which recorded events somebody wants to see: one set of filters for pages, lists and exports."""
+"""Which recorded events somebody wants to see: one set of filters for pages, lists and exports, wherever the events are stored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,9 +8,8 @@ from uuid import UUID
 from django.db.models import Q
 
 from accounts.models import Organization, Source
-from accounts.tenancy import TenantQuerySet
 from ledger.event_ids import first_id_at
-from metering.models import UsageEvent
+from metering.stored_events import Look
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,25 +37,20 @@ class EventFilter:
 EXACT_FIELDS = ("model_id", "api_key_id", "period_id", "kind", "evidence", "upstream", "end_user")
 
 
-def matching(organization: Organization, wanted: EventFilter) -> TenantQuerySet[UsageEvent]:
-    """The organization's events that match, in no order. Needs the tenant's scope."""
-    given = {name: getattr(wanted, name) for name in EXACT_FIELDS}
-    events = UsageEvent.objects.for_organization(organization).filter(
-        id__gte=first_id_at(wanted.start),
-        id__lt=first_id_at(wanted.end),
-        **{name: value for name, value in given.items() if value is not None},
-    )
+def matching(organization: Organization, wanted: EventFilter) -> Look:
+    """The organization's events that match, as `stored_events` is asked for them."""
+    where = Q(**{name: getattr(wanted, name) for name in EXACT_FIELDS if getattr(wanted, name) is not None})
     if wanted.source is not None:
-        events = events.filter(
-            source_id__in=list(Source.objects.filter(slug=wanted.source).values_list("pk", flat=True))
-        )
+        where &= Q(source_id__in=list(Source.objects.filter(slug=wanted.source).values_list("pk", flat=True)))
     if wanted.status is not None:
-        events = events.filter(status__range=wanted.status)
+        where &= Q(status__range=wanted.status)
     if wanted.tags:
-        events = events.filter(tags__contains=dict(wanted.tags))
+        where &= Q(tags__contains=dict(wanted.tags))
     if wanted.text is not None:
-        events = events.filter(_named(wanted.text))
-    return events
+        where &= _named(wanted.text)
+    return Look(
+        organization_id=organization.pk, first=first_id_at(wanted.start), end=first_id_at(wanted.end), where=where
+    )
 
 
 def _named(text: str) -> Q:

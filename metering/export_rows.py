@@ -19,6 +19,7 @@ from ledger.models import BillingPeriod
 from metering.event_filters import EventFilter, matching
 from metering.models import EventKind, Evidence, UsageEvent
 from metering.rollups import COUNTS
+from metering.stored_events import look
 from pricing.tokens import TokenClass
 
 BATCH = 1000
@@ -137,10 +138,8 @@ def export_rows(*, organization: Organization, wanted: EventFilter) -> Batches:
     last = None
     while True:
         with tenant_scope([organization.pk]):
-            events = matching(organization, wanted)
-            if last is not None:
-                events = events.filter(id__gt=last)
-            found = list(events.order_by("id")[:BATCH])
+            asked = matching(organization, wanted)
+            found = look(asked if last is None else asked.after(last), limit=BATCH)
             rows = rows_of(organization, found)
         if rows:
             yield rows

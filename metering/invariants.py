@@ -3,7 +3,9 @@
 from django.utils import timezone
 
 from accounts.invariants import Invariant, by_sql
+from metering.archive_audit import archives_that_differ
 from metering.key_expiry import oldest_kept_id
+from metering.rollup_comparison import DIGEST
 from metering.rollups import COUNTS, SUMMED, TAGS
 from metering.superseded import charged_by_superseded
 from pricing.tokens import FIELD_OF, TokenClass
@@ -20,6 +22,9 @@ PRODUCTS = " + ".join(
 """Their sum is NULL where something was used that the rate does not price."""
 
 
+_TOTALS = "{0}.event_count, {0}.event_digest, {0}.cost, {0}.amount"
+
+
 def _call(event: str) -> str:
     """What tells which call it was, even where a reporter changed what it had told about it."""
     return ", ".join(f"{event}.{name}" for name in ("occurred_at", "source_id", "evidence", "key"))
@@ -29,6 +34,14 @@ def _same(event: str) -> str:
     """What an event and its corrections have in common."""
     names = ("api_key_id", "model_id", "request_id", "end_user", "tags", *TAGS)
     return ", ".join((_call(event), *(f"{event}.{name}" for name in names)))
+
+
+def _archived(row: str, event_id: str) -> str:
+    """Whether the event of a row is in a month that left the database."""
+    return f"""EXISTS (
+            SELECT FROM metering_usagearchive AS archive JOIN metering_archivedmonth AS detached ON detached.month = archive.month
+            WHERE archive.organization_id = {row}.organization_id
+                AND {event_id} BETWEEN archive.first_id AND archive.last_id)"""
 
 
 INVARIANTS = (
@@ -49,8 +62,8 @@ INVARIANTS = (
     ),
     by_sql(
         "8b",
-        "every key has its event, its waiting event, or one that was taken back while it waited",
-        """
+        "every key has its event (which may be archived), its waiting event, or one that was taken back while it waited",
+        f"""
         SELECT claimed.organization_id, claimed.event_id FROM metering_eventkey AS claimed
         LEFT JOIN metering_usageevent AS event
             ON event.organization_id = claimed.organization_id AND event.id = claimed.event_id
@@ -59,6 +72,7 @@ INVARIANTS = (
         LEFT JOIN metering_usagecorrection AS voided ON voided.action = 1 AND voided.report IS NOT NULL
             AND voided.organization_id = claimed.organization_id AND voided.event_id = claimed.event_id
         WHERE num_nonnulls(event.id, waiting.event_id, voided.event_id) <> 1
+            AND NOT (num_nonnulls(event.id, waiting.event_id) = 0 AND {_archived("claimed", "claimed.event_id")})
         """,
     ),
     by_sql(
@@ -109,9 +123,9 @@ INVARIANTS = (
     by_sql(
         "9e",
         "what a reporter took back is reversed, or never was charged; what it amended is replaced, or was not charged then",
-        """
+        f"""
         SELECT correction.organization_id, correction.event_id, correction.action FROM metering_usagecorrection AS correction
-        WHERE correction.report IS NULL AND (
+        WHERE correction.report IS NULL AND NOT {_archived("correction", "correction.event_id")} AND (
             NOT EXISTS (SELECT FROM metering_usageevent AS reversal WHERE reversal.kind = 2
                 AND reversal.organization_id = correction.organization_id AND reversal.reverses_id = correction.event_id)
             OR (correction.action = 2) <> EXISTS (SELECT FROM metering_usageevent AS replacement
@@ -138,14 +152,22 @@ INVARIANTS = (
     ),
     by_sql(
         "12",
-        "rollups = events: counts, sums and digest",
+        "rollups = events, archived ones included: counts, sums and digest",
         f"""
         WITH rebuilt AS (
-            SELECT organization_id, period_id, coalesce(api_key_id, 0) AS api_key_id, model_id, applied_rate_id,
-                {", ".join(f"coalesce({name}, '') AS {name}" for name in TAGS)},
-                count(*) AS event_count, bit_xor(('x' || right(replace(id::text, '-', ''), 16))::bit(64)::bigint) AS event_digest,
-                {", ".join(f"coalesce(sum({name}), 0) AS {name}" for name in SUMMED)}
-            FROM metering_usageevent GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+            SELECT organization_id, period_id, api_key_id, model_id, applied_rate_id, {", ".join(TAGS)},
+                sum(event_count) AS event_count, bit_xor(event_digest) AS event_digest,
+                {", ".join(f"sum({name}) AS {name}" for name in SUMMED)}
+            FROM (
+                SELECT organization_id, period_id, coalesce(api_key_id, 0) AS api_key_id, model_id, applied_rate_id,
+                    {", ".join(f"coalesce({name}, '') AS {name}" for name in TAGS)},
+                    count(*) AS event_count, {DIGEST} AS event_digest,
+                    {", ".join(f"coalesce(sum({name}), 0) AS {name}" for name in SUMMED)}
+                FROM metering_usageevent GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+                UNION ALL SELECT organization_id, period_id, api_key_id, model_id, applied_rate_id, {", ".join(TAGS)},
+                    event_count, event_digest, {", ".join(SUMMED)}
+                FROM metering_archivedsum WHERE month IN (SELECT detached.month FROM metering_archivedmonth AS detached)
+            ) AS stored GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
         ), kept AS (
             SELECT organization_id, period_id, api_key_id, model_id, applied_rate_id, {", ".join(TAGS)},
                 sum(event_count) AS event_count, bit_xor(event_digest) AS event_digest,
@@ -159,6 +181,29 @@ INVARIANTS = (
             IS DISTINCT FROM (rebuilt.event_count, rebuilt.event_digest, {", ".join(f"rebuilt.{name}" for name in SUMMED)})
         """,
     ),
+    by_sql(
+        "36",
+        "the archive of a month = its sums = what its partition held, and the partition is gone",
+        f"""
+        SELECT coalesce(archive.organization_id, sums.organization_id) AS organization_id, month
+        FROM metering_usagearchive AS archive FULL JOIN (
+            SELECT organization_id, month, sum(event_count) AS event_count, bit_xor(event_digest) AS event_digest,
+                sum(cost) AS cost, sum(amount) AS amount
+            FROM metering_archivedsum GROUP BY 1, 2
+        ) AS sums USING (organization_id, month)
+        WHERE ({_TOTALS.format("archive")}) IS DISTINCT FROM ({_TOTALS.format("sums")})
+        UNION ALL SELECT NULL, detached.month FROM metering_archivedmonth AS detached LEFT JOIN (
+            SELECT month, sum(event_count) AS event_count, bit_xor(event_digest) AS event_digest, sum(cost) AS cost,
+                sum(amount) AS amount
+            FROM metering_usagearchive GROUP BY 1
+        ) AS archives USING (month)
+        WHERE ({_TOTALS.format("detached")}) IS DISTINCT FROM (coalesce(archives.event_count, 0),
+            coalesce(archives.event_digest, 0), coalesce(archives.cost, 0), coalesce(archives.amount, 0))
+        UNION ALL SELECT NULL, detached.month FROM metering_archivedmonth AS detached
+        JOIN pg_inherits ON inhrelid = to_regclass(usage_partition_of(detached.month))
+        """,
+    ),
+    Invariant("37", "the file of every archived month has the bytes that were noted", archives_that_differ),
     by_sql(
         "30",
         "unbilled = sum of the rollups of periods that are not closed",

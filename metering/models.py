@@ -175,6 +175,91 @@ class UsageCorrection(models.Model):
         db_table = "metering_usagecorrection"
 
 
+class UsageArchive(models.Model):
+    """The events of an organization in a UTC month as one Parquet file, proven against the database before their partition went.
+
+    What the file must be is noted here: its bytes (`size`, `sha256`), the first and last id, count, digest and sums of its events,
+    `amount` in `currency`. Immutable from when the month is detached (`ArchivedMonth`); before, a new export replaces it.
+    """
+
+    pk = models.CompositePrimaryKey("organization_id", "month")
+    organization_id = models.BigIntegerField()
+    month = models.DateField()
+    archived_at = models.DateTimeField()
+    first_id = models.UUIDField()
+    last_id = models.UUIDField()
+    event_count = models.BigIntegerField()
+    event_digest = models.BigIntegerField()
+    cost = money_field()
+    amount = money_field()
+    currency = models.TextField()
+    size = models.BigIntegerField()
+    sha256 = models.TextField()
+
+    objects = TenantQuerySet["UsageArchive"].as_manager()
+
+    class Meta:
+        managed = False
+        db_table = "metering_usagearchive"
+
+
+class ArchivedSum(models.Model):
+    """What the events of an archive add up to, by period, key, model, rate and declared tags: what its rollups are still audited against."""
+
+    pk = models.CompositePrimaryKey(
+        "organization_id", "month", "period_id", "api_key_id", "model_id", "applied_rate_id", "tag_1", "tag_2", "tag_3"
+    )
+    organization_id = models.BigIntegerField()
+    month = models.DateField()
+    period_id = models.BigIntegerField()
+    api_key_id = models.BigIntegerField()
+    model_id = models.IntegerField()
+    applied_rate_id = models.IntegerField()
+    tag_1 = models.TextField()
+    tag_2 = models.TextField()
+    tag_3 = models.TextField()
+    event_count = models.BigIntegerField()
+    event_digest = models.BigIntegerField()
+    cost = money_field()
+    amount = money_field()
+    input_tokens = models.BigIntegerField()
+    cache_read_tokens = models.BigIntegerField()
+    cache_write_tokens = models.BigIntegerField()
+    cache_write_1h_tokens = models.BigIntegerField()
+    output_tokens = models.BigIntegerField()
+    reasoning_tokens = models.BigIntegerField()
+    audio_input_tokens = models.BigIntegerField()
+    audio_cache_read_tokens = models.BigIntegerField()
+    audio_output_tokens = models.BigIntegerField()
+    image_input_tokens = models.BigIntegerField()
+    image_output_tokens = models.BigIntegerField()
+    images = models.BigIntegerField()
+    searches = models.BigIntegerField()
+    requests = models.BigIntegerField()
+
+    objects = TenantQuerySet["ArchivedSum"].as_manager()
+
+    class Meta:
+        managed = False
+        db_table = "metering_archivedsum"
+
+
+class ArchivedMonth(models.Model):
+    """That the partition of a UTC month was detached: its events are in files only. Written by database functions, of no tenant."""
+
+    month = models.DateField(primary_key=True)
+    event_count = models.BigIntegerField()
+    event_digest = models.BigIntegerField()
+    cost = money_field()
+    amount = money_field()
+    detached_at = models.DateTimeField()
+    dropped_at = models.DateTimeField(null=True)
+
+    class Meta:
+        managed = False
+        db_table = "metering_archivedmonth"
+
+
 class UsageRollup(models.Model):
     """Hourly sums per organization, period, key, model, applied rate and declared tags. Rebuildable from events.
 

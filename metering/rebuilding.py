@@ -66,7 +66,8 @@ def rebuild(*, organization: Organization, day: date, now: datetime, dry_run: bo
     """Compare the rollups of a day (of usage, whatever period bills it) with its events; where they differ, put them right."""
     start, end = _bounds_of(organization, day)
     asked: dict[str, Any] = {"organization_id": organization.pk, "zone": organization.zone, "start": start, "end": end}
-    found = _compared(organization, day, bounds(**asked))
+    with transaction.atomic(using="system"):
+        found = _compared(organization, day, bounds(**asked))
     if not found.different or dry_run:
         return found
     return with_retries(lambda: _put_right(organization, day, asked, now), using="system")

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from accounts.models import Organization, Source
 from catalog.rate_details import RateDetails, details_of
-from metering import correction_rows
+from metering import correction_rows, stored_events
 from metering.event_filters import EventFilter, matching
 from metering.models import EventKey, UnratedUsage, UsageEvent
 from metering.reports import key_digest
@@ -41,23 +41,21 @@ def events_of(
     *, organization: Organization, wanted: EventFilter, limit: int, before: UUID | None = None
 ) -> list[UsageEvent]:
     """Up to `limit` events that match, newest first, older than the event `before`. Needs the tenant's scope."""
-    events = matching(organization, wanted)
-    if before is not None:
-        events = events.filter(id__lt=before)
-    return list(events.order_by("-id")[:limit])
+    asked = matching(organization, wanted)
+    return stored_events.look(asked if before is None else asked.before(before), limit=limit, newest_first=True)
 
 
 def receipt_of(*, organization: Organization, event_id: UUID) -> Receipt | None:
     """The receipt of an event of the organization, or None. Needs the tenant's scope."""
-    event = UsageEvent.objects.for_organization(organization).filter(id=event_id).first()
+    corrections = (correction_rows.reversal_id(event_id), correction_rows.replacement_id(event_id))
+    found = stored_events.by_ids((event_id, *corrections), organization_id=organization.pk)
+    event = found.get(event_id)
     if event is None:
         return None
     rate = details_of([event.applied_rate_id])[event.applied_rate_id]
     products = explain(usage_of(event), rate.unit_prices)
     lines = [line for line in products if line.unit_price or line.token_class not in PIECE_CLASSES]
-    corrections = (correction_rows.reversal_id(event_id), correction_rows.replacement_id(event_id))
-    made = UsageEvent.objects.for_organization(organization).filter(id__in=corrections).values_list("id", flat=True)
-    reversed_by, replaced_by = (number if number in set(made) else None for number in corrections)
+    reversed_by, replaced_by = (number if number in found else None for number in corrections)
     return Receipt(event=event, rate=rate, lines=lines, reversed_by=reversed_by, replaced_by=replaced_by)
 
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from accounts.tenancy import tenant_scope
 from ledger import balances, holds, limits
-from ledger.partitions import ensure_partitions, month_of
+from ledger.partitions import MonthArchived, ensure_partitions, month_of
 from ledger.periods import OpenPeriod, lock_periods_for_charges
 from ledger.retrying import with_retries
 from metering import event_rows
@@ -29,8 +29,18 @@ def record(reports: Sequence[UsageReport], *, now: datetime) -> list[Outcome]:
     """
     if not reports:
         return []
-    ensure_partitions("metering_usageevent", {month_of(report.occurred_at) for report in reports})
+    try:
+        ensure_partitions("metering_usageevent", {month_of(report.occurred_at) for report in reports})
+    except MonthArchived as error:
+        return _record_others(reports, error, now=now)
     return with_retries(lambda: _record(reports, now=now))
+
+
+def _record_others(reports: Sequence[UsageReport], error: MonthArchived, *, now: datetime) -> list[Outcome]:
+    """Nothing can be added to an archived month: its reports are rejected, the others are recorded."""
+    outcomes = iter(record([report for report in reports if month_of(report.occurred_at) != error.month], now=now))
+    refused = Outcome(Status.REJECTED, str(error))
+    return [refused if month_of(report.occurred_at) == error.month else next(outcomes) for report in reports]
 
 
 def _record(reports: Sequence[UsageReport], *, now: datetime) -> list[Outcome]:

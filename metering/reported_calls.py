@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from catalog import price_book
+from metering import stored_events
 from metering.correction_rows import replacement_id, reversal_id
 from metering.models import (
     CorrectionAction,
@@ -106,7 +107,7 @@ def _charged(event_ids: Collection[UUID], organization_id: int) -> dict[UUID, Re
     calls: dict[UUID, ReportedCall] = {}
     names = {event_id: event_id for event_id in event_ids}
     while names:
-        found = _events(names, organization_id)
+        found = stored_events.by_ids(names.keys(), organization_id=organization_id)
         for number, event in found.items():
             call = calls.setdefault(names[number], ReportedCall(id=names[number], source_id=event.source_id))
             call.events.append(event)
@@ -116,15 +117,10 @@ def _charged(event_ids: Collection[UUID], organization_id: int) -> dict[UUID, Re
         charged = [number for number, event in found.items() if event.kind == EventKind.USAGE]
         # Reversals first: one that is seen was committed with its replacement, which the next look then cannot miss.
         reversals = {reversal_id(number): number for number in charged}
-        for number in _events(reversals, organization_id):
+        for number in stored_events.by_ids(reversals.keys(), organization_id=organization_id):
             calls[names[reversals[number]]].is_void = True
         names = {replacement_id(number): names[number] for number in charged}
     return calls
-
-
-def _events(event_ids: Collection[UUID], organization_id: int) -> dict[UUID, UsageEvent]:
-    rows = UsageEvent.objects.for_organization(organization_id).filter(id__in=list(event_ids))
-    return {event.id: event for event in rows}
 
 
 def _report_of(event: UsageEvent, slugs: Mapping[int, str]) -> UsageReport:

@@ -10,12 +10,13 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from django.db.models import Sum
+from django.db.models import Q, Sum
 
 from catalog import price_book
 from catalog.models import AppliedRate
 from catalog.price_snapshot import ModelEntry
 from ledger.event_ids import first_id_at
+from metering import stored_events
 from metering.charges import terms_of
 from metering.models import EventKind, UsageEvent, UsageRollup
 from metering.receipts import usage_of
@@ -135,11 +136,13 @@ def _extend(spans: list[Span], hour: datetime, rate_id: int, count: int) -> None
 
 def look(organization_id: int, period_id: int, span: Span, after: UUID) -> Page:
     """The next events of a span from the id `after` on, priced anew."""
-    events = list(
-        UsageEvent.objects.for_organization(organization_id)
-        .filter(id__gt=after, id__lt=first_id_at(span.end), period_id=period_id, applied_rate_id__in=span.rate_ids)
-        .order_by("id")[:PAGE]
+    wanted = stored_events.Look(
+        organization_id=organization_id,
+        first=first_id_at(span.start),
+        end=first_id_at(span.end),
+        where=Q(period_id=period_id, applied_rate_id__in=span.rate_ids),
     )
+    events = stored_events.look(wanted.after(after), limit=PAGE)
     charges = [event for event in events if event.kind == EventKind.USAGE]
     reversed_already = reversed_among(charges, organization_id=organization_id)
     terms = terms_of([organization_id])[organization_id].pricing

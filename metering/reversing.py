@@ -16,7 +16,7 @@ from accounts.models import User
 from ledger import balances, limits
 from ledger.models import TransactionKind
 from ledger.periods import lock_if_open, lock_periods_for_charges
-from metering import correction_rows, rollups
+from metering import correction_rows, rollups, stored_events
 from metering.charges import Charge, terms_of
 from metering.correction_rows import Cause, CorrectionRow, Recharge, reversal_id
 from metering.models import EventKind, UsageEvent
@@ -24,7 +24,7 @@ from pricing.exact import EXACT, ZERO, exact_sum
 
 
 class NotReversible(ValueError):
-    """A reversal cannot be reversed: charge the usage anew instead."""
+    """A reversal cannot be reversed: charge the usage anew instead. What is archived cannot be either: give a credit instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +59,8 @@ class Correction:
 def reversed_among(events: Iterable[UsageEvent], *, organization_id: int) -> set[UUID]:
     """The ids of those events that were reversed. Needs the organization's tenant scope."""
     by_reversal = {reversal_id(event.id): event.id for event in events}
-    found = UsageEvent.objects.for_organization(organization_id).filter(id__in=list(by_reversal))
-    return {by_reversal[number] for number in found.values_list("id", flat=True)}
+    found = stored_events.by_ids(by_reversal.keys(), organization_id=organization_id)
+    return {by_reversal[number] for number in found}
 
 
 def reverse(corrections: Sequence[Correction], *, reason: str, actor: User | None, now: datetime) -> list[Correction]:
@@ -72,6 +72,8 @@ def reverse(corrections: Sequence[Correction], *, reason: str, actor: User | Non
     """
     if any(correction.event.kind != EventKind.USAGE for correction in corrections):
         raise NotReversible("only usage can be reversed, not a reversal")
+    if any(stored_events.is_archived(correction.event) for correction in corrections):
+        raise NotReversible("the usage of that month is archived")
     if not corrections:
         return []
     by_key = {correction.key: correction for correction in corrections}

@@ -6,6 +6,7 @@ the total is that of every other sum. Where both could answer, rollups do if not
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Literal
 
 from django.db.models import F, Func, TextField, Value
@@ -15,7 +16,10 @@ from accounts.tag_declarations import Declared, history_of_tags
 from metering.event_filters import EventFilter, matching
 from metering.models import UsageRollup
 from metering.rollup_tags import TagKind, read, text_about
-from metering.usage_queries import SUMS, UsageRow, UsageTable, add_up, sum_of
+from metering.rollups import COUNTS
+from metering.stored_events import Look, archived_of, in_database
+from metering.usage_queries import SUMS, UsageRow, UsageSum, UsageTable, add_up, sum_of
+from pricing.exact import EXACT, ZERO
 
 MOST_DAYS = 31
 """Days over which events are added up."""
@@ -69,17 +73,17 @@ def _of_rollups(organization: Organization, start: datetime, end: datetime, tag:
 
 
 def _of_events(organization: Organization, start: datetime, end: datetime, tag: str) -> UsageTable:
+    asked = matching(organization, EventFilter(start=start, end=end))
+    found = _of_archives(asked, tag)  # first, because it keeps months from being archived in between
     value = Func(F("tags"), Value(tag), function="jsonb_extract_path_text", output_field=TextField())
-    events = matching(organization, EventFilter(start=start, end=end))
-    found = events.annotate(value=value).values("value").annotate(**SUMS).order_by("value")[: MOST_VALUES + 1]
+    events = in_database(asked).annotate(value=value).values("value").annotate(**SUMS)
+    for row in events.order_by("value")[: MOST_VALUES + 1]:
+        own, before = sum_of(row), found.get(row["value"])
+        found[row["value"]] = add_up([before, own]) if before else own
     return _table(
         [
-            UsageRow(
-                tag=row["value"],
-                tag_kind=TagKind.NONE if row["value"] is None else TagKind.VALUE,
-                total=sum_of(row),
-            )
-            for row in found
+            UsageRow(tag=value, tag_kind=TagKind.NONE if value is None else TagKind.VALUE, total=total)
+            for value, total in found.items()
         ]
     )
 
@@ -89,3 +93,19 @@ def _table(rows: list[UsageRow]) -> UsageTable:
         raise TooManyValues(f"more than {MOST_VALUES} values")
     rows.sort(key=lambda row: (-row.total.amount, row.tag or "", row.tag_kind or ""))
     return UsageTable(rows=rows, total=add_up(row.total for row in rows))
+
+
+def _of_archives(asked: Look, tag: str) -> dict[str | None, UsageSum]:
+    """The sums of archived events by the tag's value. Values beyond the most that are shown are not looked for."""
+    counts: dict[str | None, list[int]] = {}
+    amounts: dict[str | None, Decimal] = {}
+    for tags, amount, *numbers in archived_of(asked, "tags", "amount", *COUNTS):
+        value = (tags or {}).get(tag)
+        amounts[value] = EXACT.add(amounts.get(value, ZERO), amount)
+        before = counts.get(value, [0] * len(COUNTS))
+        counts[value] = [one + (other or 0) for one, other in zip(before, numbers, strict=True)]
+        if len(counts) > MOST_VALUES:
+            break
+    return {
+        value: UsageSum(counts=dict(zip(COUNTS, counts[value], strict=True)), amount=amounts[value]) for value in counts
+    }
