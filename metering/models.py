@@ -204,7 +204,7 @@ class UsageArchive(models.Model):
 
 
 class ArchivedSum(models.Model):
-    """What the events of an archive add up to, by period, key, model, rate and declared tags: what its rollups are still audited against."""
+    """What the events of an archive add up to, as its rollups do but for the hour: what these are still audited against."""
 
     pk = models.CompositePrimaryKey(
         "organization_id", "month", "period_id", "api_key_id", "model_id", "applied_rate_id", "tag_1", "tag_2", "tag_3"

@@ -27,10 +27,10 @@ from ledger.models import BillingPeriod
 from ledger.periods import lock_periods_for_charges
 from metering import reporters, tag_room
 from metering.correction_rows import Recharge, replacement_id, reversal_id
-from metering.models import UsageEvent
+from metering.models import EventKind, UsageEvent
 from metering.recording import record
 from metering.reports import Outcome, UsageReport
-from metering.reversing import Correction, reverse
+from metering.reversing import Correction, reverse, reversed_among
 from pricing.openrouter_pricing import parse_openrouter_pricing
 from pricing.tokens import TokenUsage
 
@@ -249,9 +249,11 @@ def forget_what_processes_remember() -> None:
 
 
 def correct_usage(organization: Organization, *, now: datetime, recharge: bool = True) -> tuple[UUID, UUID, UUID]:
-    """The newest charge of `organization` is taken back and made anew as it was; ids of it, its reversal and its replacement."""
+    """The newest charge of `organization` that stands is taken back and made anew as it was; ids of it, its reversal and its replacement."""
     with tenant_scope([organization.pk]):
-        event = UsageEvent.objects.for_organization(organization).order_by("-id")[0]
+        charges = UsageEvent.objects.for_organization(organization).filter(kind=EventKind.USAGE).order_by("-id")[:10]
+        taken_back = reversed_among(charges, organization_id=organization.pk)
+        event = next(charge for charge in charges if charge.id not in taken_back)
         again = Recharge(applied_rate_id=event.applied_rate_id, cost=event.cost, amount=event.amount)
         correction = Correction(event=event, recharge=again if recharge else None)
         reverse([correction], reason="The upstream had lowered its price.", actor=None, now=now)
