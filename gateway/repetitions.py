@@ -15,7 +15,7 @@ from gateway.errors import GatewayError, IdempotencyConflict, InvalidRequest, Un
 from gateway.keys import Caller
 from ledger.call_keys import digest_of
 from ledger.models import Hold, HoldStatus
-from metering.models import UsageEvent
+from metering import stored_events
 from metering.receipts import event_named
 from pricing.plain_text import plain
 
@@ -67,8 +67,8 @@ def _look_up(hold_id: UUID, organization_id: int) -> dict[str, Any]:
         facts: dict[str, Any] = {"status": STATUS[HoldStatus(hold.status)] if hold else "unresolved"}
         if hold is not None:
             facts |= {"request_id": hold.request_id, "created": int(hold.created_at.timestamp())}
-        events = UsageEvent.objects.for_organization(organization)
-        event = events.filter(id=event_named(hold_id, organization=organization)).first()
+        event_id = event_named(hold_id, organization=organization)
+        event = stored_events.by_ids([event_id], organization_id=organization_id).get(event_id)
         if event is not None:
             facts["amount"] = plain(event.amount)
         return facts

@@ -249,7 +249,7 @@ def forget_what_processes_remember() -> None:
 
 
 def correct_usage(organization: Organization, *, now: datetime, recharge: bool = True) -> tuple[UUID, UUID, UUID]:
-    """The newest charge of `organization` that stands is taken back and made anew as it was; ids of it, its reversal and its replacement."""
+    """The newest charge that stands is taken back and made anew as it was; ids of it, its reversal and its replacement."""
     with tenant_scope([organization.pk]):
         charges = UsageEvent.objects.for_organization(organization).filter(kind=EventKind.USAGE).order_by("-id")[:10]
         taken_back = reversed_among(charges, organization_id=organization.pk)

@@ -1,7 +1,5 @@
 """An August that is over, invoiced and old: what the tests of archiving begin with, and everything that readers see of it."""
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -17,7 +15,6 @@ from billing.models import Invoice
 from billing.sellers import set_seller
 from ledger.models import BillingPeriod
 from metering.models import Evidence, UsageEvent
-from metering.recording import record
 from pricing.tokens import TokenUsage
 from tests import stories
 from tests.stories import NOON, SELLER, use
@@ -95,7 +92,7 @@ def partitions_left() -> list[str]:
 
 
 def everything_seen(company: stories.Company) -> Iterator[tuple[str, object]]:
-    """What the company reads of its usage, as (what, answer): pages, filters, receipts, sums, exports, invoices with their evidence."""
+    """What the company reads of its usage, as (what, answer): pages, filters, receipts, sums, exports, evidence of invoices."""
     client = Client(headers=company.headers)
     span = {"from": "2026-08-01", "to": "2026-11-22"}
     yield from _pages(client, span)

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 import time_machine
 from django.conf import LazySettings
-from django.core.management import CommandError, call_command
+from django.core.management import call_command
 
-from metering.models import ArchivedMonth, UsageArchive, UsageEvent
 from tests import stories
 from tests.metering.archived import archive, everything_seen, grow_history, partitions_left
 from tests.stories import NOON
