@@ -18,6 +18,7 @@ from accounts.api_keys import ROLES_THAT_MANAGE_KEYS
 from accounts.models import ApiKey, Organization
 from billing.estimates import open_periods
 from billing.invoice_queries import is_overdue, unpaid_invoices
+from billing.settlement import outstanding_by_invoice
 from billing.standing import standing_of
 from dashboard.access import may, organization_page
 from dashboard.charts import Point
@@ -77,14 +78,15 @@ def figures_of(organization: Organization, balance: Balance, *, now: datetime) -
     *earlier, current = open_periods(organization=organization, now=now)
     events = events_of(organization=organization, wanted=EventFilter(start=start, end=end), limit=SHOWN_REQUESTS)
     unpaid = unpaid_invoices(organization=organization)
+    left = outstanding_by_invoice(unpaid)
     return {
         "now": now,
         "currency": organization.billing_currency,
         "total": by_day.total,
         "estimate": current,
         "so_far": exact_sum(line.amount for line in current.lines),
-        "unpaid": [invoice for invoice in unpaid if not is_overdue(invoice, now=now)],
-        "overdue": [invoice for invoice in unpaid if is_overdue(invoice, now=now)],
+        "unpaid": [(invoice, left[invoice.pk]) for invoice in unpaid if not is_overdue(invoice, now=now)],
+        "overdue": [(invoice, left[invoice.pk]) for invoice in unpaid if is_overdue(invoice, now=now)],
         "earlier": [period for period in earlier if period.totals.total],
         "standing": standing_of(balance, [*earlier, current]),
         "may_spend": available(balance) > 0,

@@ -1,7 +1,7 @@
 """Charges by a price or markup that had a successor by then: some process charged from a memory that was too old (invariant 11b).
 
 A successor that was written after the charge – a correction, dated back on purpose – makes no charge wrong that was made before.
-Asked of open periods only: there `manage.py rerate` puts right what is found; what is invoiced is history, and has its credit notes.
+Asked of open periods only: there `manage.py rerate` puts right what is found. What is invoiced is history and has credit notes.
 """
 
 from collections.abc import Iterable, Iterator

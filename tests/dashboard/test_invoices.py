@@ -265,6 +265,7 @@ def test_a_transfer_of_a_part_leaves_the_rest(invoice: Invoice, cast: stories.Ca
     assert "Paid so far − ₩2,000 Amount due ₩260" in page
     assert "Bank transfer Acme Paid ₩2,000" in page
     assert "₩7,260 ₩260 Overdue" in text_of(client.get("/o/acme/invoices"))
+    assert "Invoice for October 2026: ₩260" in text_of(client.get("/o/acme/"))
 
 
 def test_a_paid_invoice_has_nothing_due(invoice: Invoice, cast: stories.Cast, browse: Browse) -> None:
