@@ -9,6 +9,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from billing.models import Payment
+from metering.waiting_reasons import REASONS, Patterns, said_by
 
 VOCABULARY: Mapping[str, Mapping[str, Promise | str]] = {
     "band": {"base": _("Base price")},
@@ -47,7 +48,7 @@ VOCABULARY: Mapping[str, Mapping[str, Promise | str]] = {
     },
 }
 """By the name of the field, or of what it is shown as."""
-PATTERNS: Mapping[str, tuple[tuple[re.Pattern[str], Promise], ...]] = {
+PATTERNS: Mapping[str, Patterns] = {
     "band": ((re.compile(r"(?P<number>\d+)"), _("Condition %(number)s")),),
     "last_error": (
         (
@@ -61,17 +62,7 @@ PATTERNS: Mapping[str, tuple[tuple[re.Pattern[str], Promise], ...]] = {
     ),
     "reason": (
         (re.compile(r"Overpayment, (?P<number>\S+)"), _("Overpayment, %(number)s")),
-        (re.compile(r"unknown model: (?P<model>\S+)"), _("Unknown model: %(model)s")),
-        (re.compile(r"no price of (?P<model>\S+) at (?P<at>\S+)"), _("No price of this model at that time")),
-        (re.compile(r"no markup covers (?P<model>\S+) at (?P<at>\S+)"), _("No markup covers this model at that time")),
-        (
-            re.compile(r"the last exchange rate before (?P<day>\S+) is of (?P<last>\S+)"),
-            _("The last exchange rate before %(day)s is of %(last)s"),
-        ),
-        (
-            re.compile(r"no exchange rate was published before (?P<day>\S+)"),
-            _("No exchange rate was published before %(day)s"),
-        ),
+        *REASONS,
     ),
 }
 
@@ -82,10 +73,7 @@ def in_words(field: str, text: Any) -> Any:
         return text
     if (known := VOCABULARY.get(field, {}).get(text)) is not None:
         return str(known)
-    for pattern, words in PATTERNS.get(field, ()):
-        if found := pattern.fullmatch(text):
-            return str(words) % found.groupdict()
-    return text
+    return said_by(PATTERNS.get(field, ()), text) or text
 
 
 def words_filter(words: Callable[[Any], Any]) -> type[AllValuesFieldListFilter]:

@@ -13,6 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
+from metering.waiting_reasons import reason_in_words
 from pricing.money_text import MINUS, grouped, minor_digits, money_in_full, with_symbol
 
 register = template.Library()
@@ -211,6 +212,12 @@ def prose_date(moment: date | None) -> str:
 def prose_month(moment: date | None) -> str:
     """`2026년 11월`, `November 2026`"""
     return in_words(moment, korean="Y년 n월", english="F Y") if moment else UNKNOWN
+
+
+@register.filter
+def waiting_reason(reason: str) -> str:
+    """Why usage waits for a price, in the reader's language."""
+    return reason_in_words(reason)
 
 
 @register.filter

@@ -67,12 +67,15 @@ def test_a_refresh_after_signing_out_takes_the_page_to_the_sign_in(cast: stories
     assert browse().get("/o/acme/")["Location"] == "/accounts/login/?next=/o/acme/"
 
 
-def test_what_needs_attention_is_said(cast: stories.Cast, owner: Client) -> None:
+def test_what_needs_attention_is_said(cast: stories.Cast, owner: Client, browse: Browse) -> None:
     acme = cast.acme.organization
     stories.use(acme, at=stories.NOON, model="nobody/knows-this")
     page = text_of(owner.get("/o/acme/"))
     assert "1 request waits for a price" in page
     [waiting] = owner.get("/o/acme/waiting").context["page"]
+    korean = browse(cast.acme.owner, language="ko")
+    for path in ("waiting", f"requests/{waiting.event_id}"):
+        assert f"알 수 없는 모델: {waiting.model}" in text_of(korean.get(f"/o/acme/{path}"))
     assert "This request waits for its price" in text_of(owner.get(f"/o/acme/requests/{waiting.event_id}"))
 
     stories.use(acme, at=stories.NOON, usage=TokenUsage(input_tokens=100_000_000, output_tokens=0))
