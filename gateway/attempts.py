@@ -15,9 +15,10 @@ from django.conf import settings
 
 from gateway.admission import reserve
 from gateway.calls import Call
-from gateway.errors import GatewayError, UpstreamFailed
+from gateway.errors import GatewayError, Unavailable, UpstreamFailed
 from gateway.settlement import Fate, Settled, note_call, release
 from gateway.upstreams.base import Again, Answer, CallFailed, Unreachable, UpstreamRequest
+from gateway.upstreams.failures import UNCLEAR
 from gateway.upstreams.openai_errors import DOWN
 from gateway.upstreams.selection import Candidate
 from ledger.event_ids import new_id
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.process import Gateway
 
 logger = logging.getLogger(__name__)
+CUT = f"The gateway is shutting down. {UNCLEAR}"
 
 
 class NoAnswer(Exception):
@@ -50,24 +52,38 @@ async def open_answer(call: Call, gateway: "Gateway") -> Answer:
             break
         if not candidate.upstream.breaker.lets_through():
             continue
-        await asyncio.sleep(max(0.0, not_before - loop.time()))
-        tried += 1
-        if call.candidate is not candidate:
-            call.candidate = candidate
-            note_call(call, "", gateway)
         try:
+            await asyncio.sleep(max(0.0, not_before - loop.time()))
+            if failure.may_cost and not await _reserve_again(call, gateway):
+                break
+            tried += 1
+            if call.candidate is not candidate:
+                call.candidate = candidate
+                note_call(call, "", gateway)
+            failure = CallFailed(Unavailable(CUT), again=Again.NOWHERE, may_cost=True)
             return await _open(candidate, call)
         except CallFailed as failed:
             failure = failed
+        except asyncio.CancelledError:
+            _go_on_to_settle()
         _log(call, failure, tried)
         if failure.may_cost:
-            await _leave_question(call, failure, gateway)
+            note_call(call, "", gateway, questioned=True)
+            if not settings.GATEWAY_RETRY_UNKNOWN:
+                break
         if failure.again is Again.NOWHERE:
             break
         if failure.again is Again.HERE:
             waiting.append((candidate, loop.time() + max(failure.wait, _pause(tried))))
     settled = Settled(Fate.QUESTION) if failure.may_cost else await release(call, gateway)
     raise NoAnswer(failure.error, settled)
+
+
+def _go_on_to_settle() -> None:
+    """A shutdown ended this attempt (`Gateway.cut`); what follows is to be done all the same."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.uncancel()
 
 
 async def _open(candidate: Candidate, call: Call) -> Answer:
@@ -81,23 +97,20 @@ async def _open(candidate: Candidate, call: Call) -> Answer:
         breaker.reached()
         raise
     breaker.reached()
+    call.answer = answer
     return answer
 
 
-async def _leave_question(call: Call, failure: CallFailed, gateway: "Gateway") -> None:
-    """The hold becomes a question. Raises NoAnswer unless another attempt is allowed and its worst case is reserved."""
-    note_call(call, "", gateway, questioned=True)
-    no_more = NoAnswer(failure.error, Settled(Fate.QUESTION))
-    if not settings.GATEWAY_RETRY_UNKNOWN or failure.again is Again.NOWHERE:
-        raise no_more
+async def _reserve_again(call: Call, gateway: "Gateway") -> bool:
+    """Reserve for one more attempt beside the one that may have cost something; False if that does not fit."""
     hold = replace(call.hold, id=new_id(call.hold.created_at), attempt=call.hold.attempt + 1)
     try:
         refusal = await reserve(hold, writers=gateway.writers)
     except GatewayError:
-        raise no_more from None
-    if refusal is not None:
-        raise no_more
-    call.hold = hold
+        return False
+    if refusal is None:
+        call.hold = hold
+    return refusal is None
 
 
 def request_to(candidate: Candidate, request: UpstreamRequest) -> UpstreamRequest:

@@ -11,7 +11,7 @@ from gateway.asks import Ask
 from gateway.dialects.base import Dialect
 from gateway.keys import Caller
 from gateway.rate_limits import Allowance
-from gateway.upstreams.base import UpstreamRequest
+from gateway.upstreams.base import Answer, UpstreamRequest
 from gateway.upstreams.selection import Candidate
 from ledger.holds import HoldRequest
 
@@ -36,6 +36,7 @@ class Call:
     allowance: Allowance
     tokens_used: int | None = field(default=None)
     first_token: float | None = field(default=None)
+    answer: Answer | None = field(default=None)
 
     @property
     def hold_id(self) -> UUID:

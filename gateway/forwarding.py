@@ -30,6 +30,11 @@ UNRECORDED = (
 
 async def forward(call: Call, client: Client, receive: Receive, gateway: Gateway) -> None:
     """Call the upstream, answer the caller, settle the hold, log one line."""
+    with gateway.running(call):
+        await _forward(call, client, receive, gateway)
+
+
+async def _forward(call: Call, client: Client, receive: Receive, gateway: Gateway) -> None:
     observed = Observed()
     try:
         answer = await open_answer(call, gateway)

@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import signal
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -13,6 +15,7 @@ from django.db import close_old_connections, connections
 from accounts.models import Source
 from catalog import price_book
 from catalog.model_routes import read_routes
+from gateway.calls import Call
 from gateway.keys import KeyCache
 from gateway.rate_limits import RateLimiter
 from gateway.upstreams.selection import Upstreams
@@ -22,6 +25,8 @@ logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 SECONDS_BETWEEN_REFRESHES = 1.0
 LOOKUP_THREADS = 4
+SECONDS_TO_SETTLE = 3.0
+"""For calls that were cut by a shutdown."""
 
 
 class Gateway:
@@ -35,13 +40,15 @@ class Gateway:
         self.rates = RateLimiter()
         self.source_id = 0
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._calls: dict[asyncio.Task[Any], Call] = {}
+        self._drained_at: float | None = None
         self._stopping = threading.Event()
         self._refresher = threading.Thread(target=self._keep_fresh, name="gateway-prices", daemon=True)
 
     @property
     def is_ready(self) -> bool:
         """Whether the price book and our own source have been read, and nothing is being shut down."""
-        return bool(self.source_id) and price_book.is_loaded() and not self._stopping.is_set()
+        return bool(self.source_id) and price_book.is_loaded() and self._drained_at is None
 
     def spawn(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
         """Run `work` to its end, whoever waits for it; a shutdown gives it time."""
@@ -50,23 +57,70 @@ class Gateway:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    @contextmanager
+    def running(self, call: Call) -> Iterator[None]:
+        """While it lasts, the running task makes this call: a shutdown that cannot wait longer cuts it."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._calls[task] = call
+        try:
+            yield
+        finally:
+            del self._calls[task]
+
     async def start(self) -> None:
         """Begin to read prices. The database may still be away: then the gateway waits, unready."""
         price_book.leave_refreshing_to_a_thread()
         self._refresher.start()
+        self._hear_the_signal()
+
+    def begin_drain(self) -> None:
+        """Take no further call. Those that run have the drain time; the server waits for them before it lets us `stop`."""
+        if self._drained_at is None:
+            loop = asyncio.get_running_loop()
+            self._drained_at = loop.time() + settings.GATEWAY_DRAIN_SECONDS
+            loop.call_at(self._drained_at, self.cut)
+
+    def cut(self) -> None:
+        """End the calls that still run: what is known of them is recorded, the rest becomes questions."""
+        if self._calls:
+            logger.error("calls cut by shutdown", extra={"calls": len(self._calls)})
+        for task, call in list(self._calls.items()):
+            if call.answer is None:
+                task.cancel()
+            else:
+                call.answer.cut()
 
     async def stop(self) -> None:
-        """Let running calls end within the drain time, commit what waits, close everything."""
-        deadline = asyncio.get_running_loop().time() + settings.GATEWAY_DRAIN_SECONDS
-        while self._tasks and asyncio.get_running_loop().time() < deadline:
-            await asyncio.wait(self._tasks, timeout=deadline - asyncio.get_running_loop().time())
-        if self._tasks:
-            logger.error("calls cut by shutdown; their holds remain", extra={"calls": len(self._tasks)})
+        """Let calls end whose callers left, within the drain time; commit what waits, close everything."""
+        loop = asyncio.get_running_loop()
+        self.begin_drain()
+        assert self._drained_at is not None
+        await self._wait_for_tasks(until=self._drained_at)
+        self.cut()
+        await self._wait_for_tasks(until=loop.time() + SECONDS_TO_SETTLE)
         self._stopping.set()
         await asyncio.to_thread(self.writers.stop)
         await self.upstreams.close()
         await self.rates.close()
         self.threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _wait_for_tasks(self, *, until: float) -> None:
+        loop = asyncio.get_running_loop()
+        while self._tasks and loop.time() < until:
+            await asyncio.wait(self._tasks, timeout=until - loop.time())
+
+    def _hear_the_signal(self) -> None:
+        """Drain from SIGTERM on: the server tells us to stop only when all its requests have ended, however long that takes.
+
+        The server's own handler stays: it hangs on the loop, which is woken by the signal whatever else handles it.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda _number, _frame: loop.call_soon_threadsafe(self.begin_drain))
+        except ValueError:  # not the main thread: whoever started us there ends us in its own way
+            logger.info("signals are left to the server")
 
     def _keep_fresh(self) -> None:
         """The thread that reads prices, so that the event loop never has to."""

@@ -1,4 +1,4 @@
-"""The sweeper: asks upstreams about calls whose end nobody saw, has them charged by what it learns, and waives them when it is late.
+"""The sweeper: asks upstreams about calls whose end nobody saw, has them charged by what it learns, waives what stays unknown.
 
 Found by looking at rows, a few at a time. Being taken puts a question off (`ledger.questions`), so the intent is committed before
 the upstream is asked, no transaction is open meanwhile, and several sweepers share the work.

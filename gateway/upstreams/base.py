@@ -92,6 +92,9 @@ class Answer(Protocol):
     def hurry(self, seconds: float) -> None:
         """From now on wait at most so long for the end."""
 
+    def cut(self) -> None:
+        """End it now: whoever reads gets AnswerCut."""
+
     async def close(self, *, linger: float = 0.0) -> None:
         """Give the connection back if the answer's end arrives within `linger` seconds, else drop it."""
 

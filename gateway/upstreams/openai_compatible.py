@@ -47,6 +47,10 @@ class OpenAIAnswer:
     def hurry(self, seconds: float) -> None:
         self._deadline = min(self._deadline, asyncio.get_running_loop().time() + seconds)
 
+    def cut(self) -> None:
+        self._deadline = 0.0
+        self._response.close()
+
     async def close(self, *, linger: float = 0.0) -> None:
         content = self._response.content
         try:
