@@ -1,6 +1,7 @@
 """The gateway's process: Starlette under ASGI (`granian --interface asgi config.gateway_asgi:app`)."""
 
 import os
+import resource
 
 import django
 
@@ -9,4 +10,16 @@ django.setup()
 
 from gateway.app import create_app  # noqa: E402  (Django must be set up before the gateway imports its models)
 
+MOST_FILES = 65_536
+
+
+def allow_many_connections() -> None:
+    """Each call takes two sockets, and many a login allows a process 1,024 files unless it asks for more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+allow_many_connections()
 app = create_app()

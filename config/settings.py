@@ -425,6 +425,8 @@ RATE_LIMITS_WITHOUT_REDIS = env.str("RATE_LIMITS_WITHOUT_REDIS", default="local"
 """`local`: each process of the gateway counts by itself; `open`: all pass; `closed`: none does."""
 if RATE_LIMITS_WITHOUT_REDIS not in ("local", "open", "closed"):
     raise ImproperlyConfigured("RATE_LIMITS_WITHOUT_REDIS must be local, open or closed.")
+GATEWAY_BODY_SECONDS = env.float("GATEWAY_BODY_SECONDS", default=60.0)
+"""How long a request's body may take to arrive."""
 GATEWAY_MAX_BODY_BYTES = env.int("GATEWAY_MAX_BODY_BYTES", default=10 * 1024 * 1024)
 GATEWAY_MAX_ANSWER_BYTES = env.int("GATEWAY_MAX_ANSWER_BYTES", default=64 * 1024 * 1024)
 GATEWAY_DEFAULT_MAX_OUTPUT = env.int("GATEWAY_DEFAULT_MAX_OUTPUT", default=16_384)

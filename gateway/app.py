@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from gateway.dialects.choices import CHAT_COMPLETIONS, COMPLETIONS
@@ -15,6 +16,7 @@ from gateway.dialects.embeddings import EMBEDDINGS
 from gateway.dialects.responses import RESPONSES
 from gateway.endpoints import Generation, answer_defect, answer_error, answer_http_error, list_models, show_model
 from gateway.errors import GatewayError
+from gateway.framing import RefuseAmbiguous
 from gateway.probes import healthz, readyz
 from gateway.process import Gateway
 from gateway.upstreams.selection import Upstreams
@@ -45,6 +47,7 @@ def create_app() -> Starlette:
             Route("/readyz", readyz, methods=["GET"]),
         ],
         exception_handlers={GatewayError: answer_error, HTTPException: answer_http_error, Exception: answer_defect},
+        middleware=[Middleware(RefuseAmbiguous)],
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False

@@ -4,12 +4,12 @@ import asyncio
 from typing import Any
 
 import msgspec
+from django.conf import settings
 from starlette.datastructures import Headers
 from starlette.types import Receive
 
 from gateway.errors import BodyTooLarge, InvalidRequest
 
-SECONDS_TO_SEND = 60.0
 DISCARDED_AT_MOST = 4
 """A body that is too large is read on to this multiple of the limit, so that an honest client gets to see the 413."""
 
@@ -23,10 +23,12 @@ async def read_body(receive: Receive, headers: Headers, *, limit: int) -> bytes:
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise InvalidRequest("Compressed request bodies are not accepted; send the JSON as it is.")
     try:
-        async with asyncio.timeout(SECONDS_TO_SEND):
+        async with asyncio.timeout(settings.GATEWAY_BODY_SECONDS):
             return await _read(receive, limit)
     except TimeoutError:
-        raise InvalidRequest(f"The request body did not arrive within {SECONDS_TO_SEND:.0f} seconds.") from None
+        raise InvalidRequest(
+            f"The request body did not arrive within {settings.GATEWAY_BODY_SECONDS:.0f} seconds."
+        ) from None
 
 
 async def _read(receive: Receive, limit: int) -> bytes:

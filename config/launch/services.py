@@ -55,8 +55,13 @@ def web_services(*, chosen: Mapping[str, int]) -> list[Service]:
 
 
 def gateway(*, port: int) -> Service:
-    """The gateway, which the tests and the benchmark start in the same way."""
-    return _granian("gateway", ["--interface", "asgi", "config.gateway_asgi:app"], port=port, patience=20)
+    """The gateway, which the tests and the benchmark start in the same way.
+
+    HTTP/1 only: what ends TLS before it speaks nothing else to it. A caller has 30 s for its header, idle ones included. Each open
+    stream is one of the requests at once, and whoever comes beyond them waits.
+    """
+    bounds = ["--http", "1", "--http1-header-read-timeout", "30000", "--backlog", "2048", "--backpressure", "4096"]
+    return _granian("gateway", ["--interface", "asgi", *bounds, "config.gateway_asgi:app"], port=port, patience=20)
 
 
 def background_services() -> list[Service]:

@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -66,12 +66,14 @@ def gateway_environment(database_url: str, llm: StandIn, **own: str) -> dict[str
 
 
 @contextmanager
-def furnished_house(database_url: str, folder: Path, *words: str, **own: str) -> Iterator[House]:
-    """A house with its cast; `words` go to the stand-in, `own` to the gateway's environment."""
+def furnished_house(
+    database_url: str, folder: Path, *words: str, server: Sequence[str] = (), **own: str
+) -> Iterator[House]:
+    """A house with its cast; `words` go to the stand-in, `server` to granian, `own` to the gateway's environment."""
     cast = stories.meet_the_cast(now=timezone.now())
     with stand_in("llm", "--api-key", UPSTREAM_KEY, *words) as llm, look_into_database() as database:
         variables = gateway_environment(database_url, llm, **own)
-        with running_gateway(variables, log=folder / "gateway.log") as gateway:
+        with running_gateway(variables, *server, log=folder / "gateway.log") as gateway:
             yield House(gateway=gateway, llm=llm, cast=cast, database=database, environment=variables)
 
 

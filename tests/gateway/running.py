@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -19,6 +18,7 @@ import psycopg
 from django.db import connections
 from psycopg.rows import dict_row
 
+from config.launch import services
 from config.launch.ports import free_port
 from tests import stories
 from tests.sandbox.processes import ROOT, StandIn
@@ -74,11 +74,10 @@ class RunningGateway:
 
 
 @contextmanager
-def running_gateway(environment: Mapping[str, str], *, log: Path) -> Iterator[RunningGateway]:
-    """A gateway that is ready. `environment` is the whole of it."""
+def running_gateway(environment: Mapping[str, str], *words: str, log: Path) -> Iterator[RunningGateway]:
+    """A gateway that is ready, started as the launcher does. `environment` is the whole of it; `words` outdo the launcher's."""
     port = free_port()
-    words = ["--interface", "asgi", "--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--no-ws"]
-    command = [sys.executable, "-m", "granian", *words, "--workers-kill-timeout", "20", "config.gateway_asgi:app"]
+    command = [*services.gateway(port=port).command, *words]
     with open(log, "ab") as output:
         process = subprocess.Popen(
             command, cwd=ROOT, env=dict(environment), stdout=output, stderr=output, start_new_session=True

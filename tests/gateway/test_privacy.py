@@ -1,9 +1,12 @@
 """Prompts, answers and secrets are kept nowhere: no table, no log (DESIGN §6.3)."""
 
 import contextlib
+import http.client
+from collections.abc import Callable
 from typing import Any
 
 import openai
+import redis
 from psycopg import sql
 
 from tests import stories
@@ -12,6 +15,29 @@ from tests.gateway.running import House, wait_until
 
 CANARY = "canary-7f3a91-카나리아"
 ANSWER = "I would look at the repository"
+
+
+BODIES: dict[str, dict[str, Any]] = {
+    "chat/completions": {"messages": [{"role": "user", "content": CANARY}]},
+    "completions": {"prompt": CANARY},
+    "embeddings": {"input": CANARY},
+    "responses": {"input": CANARY},
+}
+
+
+def call_every_endpoint(house: House) -> None:
+    """Each after success, refusals, a timeout, and failures before and within its answer; plain and streamed."""
+    faults = ["", "status-400", "status-429", "status-500", "garbage", "drop-mid-stream", "hang-before-headers"]
+    for path, body in BODIES.items():
+        for fault in faults:
+            for stream in (False, True):
+                if fault:
+                    house.llm.order(fault)
+                given = {"model": stories.DEVSTRAL, "stream": stream, **body}
+                headers = stories.bearer(house.cast.acme.secret) | {"Content-Type": "application/json"}
+                with contextlib.suppress(OSError, http.client.HTTPException):
+                    house.gateway.call("POST", f"/v1/{path}", given, headers)
+                house.llm.call("DELETE", "/sandbox/faults")
 
 
 def call_every_way(house: House) -> None:
@@ -35,12 +61,28 @@ def call_every_way(house: House) -> None:
 
 def test_a_canary_is_found_nowhere(house: House) -> None:
     call_every_way(house)
+    call_every_endpoint(house)
     assert house.charges() > 0
     log = house.gateway.log.read_text()
     for secret in (CANARY, CANARY.encode().hex(), "카나리아", UPSTREAM_KEY, house.cast.acme.secret):
         assert secret not in log
         assert secret.encode("unicode-escape").decode() not in log
         assert find_in_tables(house, secret) == []
+        assert find_in_redis(house, secret) == []
+
+
+def find_in_redis(house: House, text: str) -> list[bytes]:
+    """The keys that contain `text`, or whose values do: queues, caches, counters."""
+    wanted = repr(text.encode())[2:-1]
+    with redis.Redis.from_url(house.environment["REDIS_URL"]) as client:
+        read: dict[bytes, Callable[[bytes], Any]] = {
+            b"string": client.get,
+            b"list": lambda key: client.lrange(key, 0, -1),
+            b"hash": client.hgetall,
+            b"set": client.smembers,
+            b"zset": lambda key: client.zrange(key, 0, -1),
+        }
+        return [key for key in client.scan_iter() if wanted in repr((key, read[client.type(key)](key)))]
 
 
 def find_in_tables(house: House, text: str) -> list[str]:
