@@ -13,7 +13,7 @@ from accounts import api as accounts_api
 from accounts import organization_api, tags_api
 from accounts.api_views import ApiView, PublicAPIView
 from billing import api as billing_api
-from billing import evidence_api, invoices_api, payments_api, what_if_api
+from billing import balance_api, evidence_api, invoices_api, payments_api, what_if_api
 from catalog import api as catalog_api
 from catalog import prices_api
 from dashboard.access import speak_language_of
@@ -64,6 +64,7 @@ version_1 = [
     path("models", catalog_api.ModelList.as_view(), name="api-models"),
     path("models/<path:model_id>/prices", prices_api.ModelPrices.as_view(), name="api-model-prices"),
     path("models/<path:model_id>", catalog_api.ModelDetail.as_view(), name="api-model"),
+    path("balance", balance_api.BalanceDetail.as_view(), name="api-balance"),
     path("estimates", billing_api.Estimates.as_view(), name="api-estimates"),
     path("estimates/what-if", what_if_api.WhatIf.as_view(), name="api-what-if"),
     path("estimates/current", billing_api.CurrentEstimate.as_view(), name="api-current-estimate"),

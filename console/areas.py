@@ -28,6 +28,7 @@ from console import (
     service_keys,
     simulation,
     standing,
+    statement,
     usage,
 )
 from console.site import site
@@ -61,5 +62,6 @@ __all__ = [
     "simulation",
     "site",
     "standing",
+    "statement",
     "usage",
 ]

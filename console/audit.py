@@ -45,6 +45,7 @@ ACTIONS = {
     "spend_limit.set": _("Spend limit set"),
     "spend_limit.removed": _("Spend limit removed"),
     "credit.granted": _("Credit given"),
+    "credit.expired": _("Credit expired"),
     "cost_price.published": _("Cost price published"),
     "cost_price.delisted": _("Model delisted"),
     "cost_price.backdated": _("First price dated back to waiting usage"),

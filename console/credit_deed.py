@@ -16,8 +16,9 @@ from console.deeds import DayInput, Deed, DeedForm, Refused, Row, add_deed
 from console.figures import figure, money
 from console.read_only import address_of
 from ledger.balances import available
+from ledger.credit_expiry import balance_at
 from ledger.credits import grant_credit
-from ledger.models import Balance, CreditGrant
+from ledger.models import CreditGrant
 from pricing.exact import EXACT
 
 MOST = Decimal(1_000_000_000)
@@ -34,7 +35,7 @@ class CreditForm(DeedForm):
         label=_("Expires at the end of"),
         required=False,
         widget=DayInput,
-        help_text=_("Empty: never. It is noted with the credit."),
+        help_text=_("Empty: never. What usage until then does not need is gone afterwards."),
     )
 
 
@@ -60,7 +61,7 @@ class GiveCredit(Deed):
 
     def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
         self._check(values, now)
-        before = available(Balance.objects.for_organization(self.organization).get())
+        before = available(balance_at(self.organization, now=now))
         return [
             (_("organization"), self.organization),
             (_("Amount, VAT included"), money(values["amount"], self.currency)),

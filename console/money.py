@@ -4,6 +4,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import display
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -18,9 +20,11 @@ from console.figures import count_column, money_column, named
 from console.read_only import ReadOnlyAdmin, linked, raw_column, state_column
 from console.seller_deed import block
 from console.site import site
+from ledger.credit_order import with_left
 from ledger.models import BillingPeriod, CreditGrant
 
 CUSTOMER = linked("customer", _("organization"), lambda row: row.organization, order="organization__name")
+CREDIT_LEFT = money_column("left", _("Left, VAT included"))
 TONES = {"good": "success", "": "plain"}
 
 
@@ -46,6 +50,7 @@ class CreditGrantAdmin(ReadOnlyAdmin):
         "granted_at",
         CUSTOMER,
         money_column("amount", _("Amount, VAT included")),
+        CREDIT_LEFT,
         "kind",
         "reason",
         "expires_at",
@@ -56,6 +61,10 @@ class CreditGrantAdmin(ReadOnlyAdmin):
     list_select_related = ("organization", "granted_by")
     date_hierarchy = "granted_at"
     ordering = ("-granted_at",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[CreditGrant]:
+        return with_left(super().get_queryset(request))
+
     fieldsets = (
         (
             None,
@@ -63,7 +72,9 @@ class CreditGrantAdmin(ReadOnlyAdmin):
                 "fields": (
                     CUSTOMER,
                     money_column("amount", _("Amount, VAT included")),
+                    CREDIT_LEFT,
                     "kind",
+                    "priority",
                     "reason",
                     "key",
                     "granted_at",

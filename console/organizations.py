@@ -7,15 +7,19 @@ from django.contrib.admin import display
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import ApiKey, BillingProfile, Membership, Organization, User
 from billing.models import Invoice
 from console.figures import money, money_column
+from console.money import CREDIT_LEFT
 from console.read_only import ReadOnlyAdmin, ReadOnlyInline, linked, list_of, state_column
 from console.site import site
 from ledger.balances import available
+from ledger.credit_expiry import balance_at
+from ledger.credit_order import with_left
 from ledger.models import Balance, CreditGrant
 
 STATUS_TONES = {"active": "success", "suspended": "warning", "closed": "danger"}
@@ -38,7 +42,18 @@ class Keys(ReadOnlyInline):
 class Credits(ReadOnlyInline):
     model = CreditGrant
     verbose_name_plural = _("Credits")
-    fields = (money_column("amount", _("Amount")), "kind", "reason", "granted_at", "expires_at", "granted_by")
+    fields = (
+        money_column("amount", _("Amount")),
+        CREDIT_LEFT,
+        "kind",
+        "reason",
+        "granted_at",
+        "expires_at",
+        "granted_by",
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[CreditGrant]:
+        return with_left(super().get_queryset(request))
 
 
 class Invoices(ReadOnlyInline):
@@ -76,8 +91,9 @@ def balance_field(name: str, label: Any) -> Any:
 
     @display(description=label)
     def field(organization: Organization) -> Any:
-        balance = Balance.objects.for_organization(organization).first()
-        if balance is None:
+        try:
+            balance = balance_at(organization, now=timezone.now())
+        except Balance.DoesNotExist:
             return "–"
         amount = available(balance) if name == "available" else getattr(balance, name)
         text = money(amount, balance.currency)
@@ -137,6 +153,7 @@ class OrganizationAdmin(ReadOnlyAdmin):
         status = Organization.Status
         links = [
             (_("Requests"), f"{reverse('admin:usage_events')}?organization={obj.slug}"),
+            (_("Ledger"), reverse("admin:ledger_statement", args=[obj.pk])),
             (_("Give credit"), reverse("admin:give_credit", args=[obj.pk])),
         ]
         if obj.status == status.ACTIVE:

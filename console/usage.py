@@ -49,7 +49,7 @@ def summary(request: HttpRequest) -> HttpResponse:
     page = Paginator(rows, PER_PAGE).get_page(request.GET.get("page"))
     context = {
         "month": month,
-        "months": [(one, _query(request, month=one.name, page=None)) for one in last_months(now=now)],
+        "months": [(one, query_with(request, month=one.name, page=None)) for one in last_months(now=now)],
         "organization": organization,
         "rows": page.object_list,
         "totals": by_currency(rows),
@@ -90,7 +90,7 @@ def events(request: HttpRequest) -> HttpResponse:
     form = EventFilter(request.GET)
     wanted: dict[str, Any] = form.cleaned_data if form.is_valid() else {}
     asked = chosen_events(wanted, today=timezone.localdate())
-    before = _uuid(request.GET.get("before"))
+    before = uuid_of(request.GET.get("before"))
     page = look(asked if before is None else asked.before(before), limit=PER_PAGE + 1, newest_first=True)
     more, page = len(page) > PER_PAGE, page[:PER_PAGE]
     month = month_named(wanted["month"], now=timezone.now()) if wanted.get("month") and not wanted.get("day") else None
@@ -98,9 +98,9 @@ def events(request: HttpRequest) -> HttpResponse:
         "filter": form,
         "month": month,
         "rows": with_names(page),
-        "older": _query(request, before=page[-1].id) if more else None,
+        "older": query_with(request, before=page[-1].id) if more else None,
     }
-    context["newest"] = _query(request, before=None) if before is not None else None
+    context["newest"] = query_with(request, before=None) if before is not None else None
     return site.render(request, "console/events.html", title=_("Requests"), **context)
 
 
@@ -182,7 +182,7 @@ def unrated(request: HttpRequest) -> HttpResponse:
     rows = UnratedUsage.objects.order_by("-event_id")
     if request.GET.get("model"):
         rows = rows.filter(model=request.GET["model"])
-    before = _uuid(request.GET.get("before"))
+    before = uuid_of(request.GET.get("before"))
     if before is not None:
         rows = rows.filter(event_id__lt=before)
     page = list(rows[: PER_PAGE + 1])
@@ -197,8 +197,8 @@ def unrated(request: HttpRequest) -> HttpResponse:
             {"event": row, "organization": organizations[row.organization_id], "source": sources.get(row.source_id)}
             for row in page
         ],
-        "older": _query(request, before=page[-1].event_id) if more else None,
-        "newest": _query(request, before=None) if before is not None else None,
+        "older": query_with(request, before=page[-1].event_id) if more else None,
+        "newest": query_with(request, before=None) if before is not None else None,
     }
     return site.render(request, "console/unrated.html", title=_("Waiting for a price"), **context)
 
@@ -208,7 +208,7 @@ def holds(request: HttpRequest) -> HttpResponse:
     """Money held for calls that never told what they cost, or still run."""
     status = HoldStatus.OPEN if request.GET.get("status") == "open" else HoldStatus.QUESTIONED
     rows = Hold.objects.filter(status=status)
-    before = _uuid(request.GET.get("before"))
+    before = uuid_of(request.GET.get("before"))
     if before is not None:
         rows = rows.filter(id__lt=before)
     page = list(rows.order_by("-id")[: PER_PAGE + 1])
@@ -221,8 +221,8 @@ def holds(request: HttpRequest) -> HttpResponse:
             {"hold": row, "organization": organizations[row.organization_id], "model": models.get(row.model_id)}
             for row in page
         ],
-        "older": _query(request, before=page[-1].id) if more else None,
-        "newest": _query(request, before=None) if before is not None else None,
+        "older": query_with(request, before=page[-1].id) if more else None,
+        "newest": query_with(request, before=None) if before is not None else None,
     }
     return site.render(request, "console/holds.html", title=_("Held amounts"), **context)
 
@@ -235,19 +235,20 @@ def month_bounds_of(name: str) -> tuple[datetime, datetime]:
 def pages(request: HttpRequest, page: Page[Any], *, name: str) -> dict[str, str | None]:
     """The queries of the first and the next page; `name` is the parameter that counts them."""
     return {
-        "first_page": _query(request, **{name: None}) if page.has_previous() else None,
-        "next_page": _query(request, **{name: page.next_page_number()}) if page.has_next() else None,
+        "first_page": query_with(request, **{name: None}) if page.has_previous() else None,
+        "next_page": query_with(request, **{name: page.next_page_number()}) if page.has_next() else None,
     }
 
 
-def _uuid(text: str | None) -> UUID | None:
+def uuid_of(text: str | None) -> UUID | None:
+    """The id that a query names; None for what is none."""
     try:
         return UUID(text) if text else None
     except ValueError:
         return None
 
 
-def _query(request: HttpRequest, **changes: object) -> str:
+def query_with(request: HttpRequest, **changes: object) -> str:
     """The same page's query with these values; None takes one out."""
     query = request.GET.copy()
     for name, value in changes.items():

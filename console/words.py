@@ -58,6 +58,7 @@ FIELDS: Mapping[str, Promise] = {
     "paid_at": _("Paid at"),
     "position": _("Position"),
     "prefix": _("Prefix"),
+    "priority": _("Priority"),
     "processed_at": _("Processed at"),
     "processor": _("Processor"),
     "provider": _("provider"),

@@ -26,12 +26,13 @@ from billing.usage_lines import UsageLine, notes_of_usage
 from dashboard.access import organization_page
 from dashboard.formulas import FormulaLine, formula_lines
 from dashboard.pages import page_links, page_of
-from ledger.models import Balance, CreditGrant
+from ledger.credit_expiry import balance_at
+from ledger.credit_standing import credit_standings
 from metering.token_labels import TOKEN_CLASSES
 from pricing.exact import exact_sum
 from pricing.rating import RatedLine
 
-SHOWN_GRANTS = 12
+SHOWN_CREDITS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +93,10 @@ class InvoiceRow:
 @require_safe
 def invoices(request: HttpRequest) -> HttpResponse:
     organization, now = request.organization, timezone.now()
-    balance = Balance.objects.for_organization(organization).get()
+    balance = balance_at(organization, now=now)
     periods = open_periods(organization=organization, now=now)
     issued = Invoice.objects.for_organization(organization).select_related("period")
     page = page_of(request, issued.order_by("-finalized_at", "-pk"))
-    grants = CreditGrant.objects.for_organization(organization).order_by("-granted_at", "-pk")
     context = {
         "section": "invoices",
         "currency": organization.billing_currency,
@@ -104,7 +104,7 @@ def invoices(request: HttpRequest) -> HttpResponse:
         "standing": standing_of(balance, periods),
         "drafts": [draft_of(period, zone=ZoneInfo(organization.zone)) for period in reversed(periods)],
         "invoices": rows_of(page, now=now),
-        "grants": grants[:SHOWN_GRANTS],
+        "credits": credit_standings(organization, now=now)[:SHOWN_CREDITS],
         **page_links(request, page),
     }
     return render(request, "dashboard/invoices.html", context)

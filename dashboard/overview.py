@@ -25,6 +25,7 @@ from dashboard.charts import Point
 from dashboard.request_rows import newest_event, rows_of
 from dashboard.templatetags.figures import prose_date
 from ledger.balances import available
+from ledger.credit_expiry import balance_at
 from ledger.models import Balance, Hold, HoldStatus
 from ledger.periods import month_bounds
 from metering.event_filters import EventFilter
@@ -39,7 +40,7 @@ SHOWN_GROUPS, SHOWN_REQUESTS = 5, 8
 @require_safe
 def overview(request: HttpRequest) -> HttpResponse:
     organization, now = request.organization, timezone.now()
-    balance = Balance.objects.for_organization(organization).get()
+    balance = balance_at(organization, now=now)
     troubles = {
         "unrated": waiting_events(organization=organization),
         "questioned": Hold.objects.for_organization(organization).filter(status=HoldStatus.QUESTIONED).count(),

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
-from django.db.models import Case, F, Sum, Value, When
+from django.db.models import Case, F, QuerySet, Sum, Value, When
 from django.db.models.functions import Coalesce
 
 from ledger.models import CreditGrant
@@ -26,12 +27,14 @@ def credits_left(organization_id: int, *, using: str = "default") -> list[Credit
 
     Exact while the balance is locked.
     """
-    grants = CreditGrant.objects.using(using).for_organization(organization_id)
-    used = grants.annotate(used=Coalesce(Sum("uses__amount"), Value(ZERO, output_field=CreditGrant.amount.field)))
-    return [
-        (grant, EXACT.subtract(grant.amount, grant.used))
-        for grant in used.filter(amount__gt=F("used")).order_by(*ORDER)
-    ]
+    grants = with_left(CreditGrant.objects.using(using).for_organization(organization_id))
+    return [(grant, grant.left) for grant in grants.filter(left__gt=ZERO).order_by(*ORDER)]
+
+
+def with_left(grants: QuerySet[CreditGrant]) -> QuerySet[Any]:
+    """The credits with what is left of each, by what was posted, as `left`."""
+    used = Coalesce(Sum("uses__amount"), Value(ZERO, output_field=CreditGrant._meta.get_field("amount")))
+    return grants.annotate(left=F("amount") - used)
 
 
 def share_out(grants: Sequence[CreditLeft], amount: Decimal) -> list[CreditLeft]:

@@ -142,6 +142,7 @@ EXPECTATIONS: Mapping[str, Expectation] = {
     "api/v1/estimates": public("POST"),
     "api/v1/estimates/what-if": public(),
     "api/v1/estimates/current": api(GET=EVERYBODY),
+    "api/v1/balance": api(GET=EVERYBODY),
     "api/v1/invoices": api(GET=EVERYBODY),
     "api/v1/invoices/<uuid:invoice_id>": api(GET=EVERYBODY),
     "api/v1/invoices/<uuid:invoice_id>/pdf": api(GET=EVERYBODY),

@@ -134,6 +134,8 @@ def test_every_page_of_our_own_renders(signed_in: Client, story: Cast, language:
         "/usage/unrated/",
         "/usage/holds/",
         "/usage/holds/?status=open",
+        f"/organizations/{story.acme.organization.pk}/ledger/",
+        f"/organizations/{story.acme.organization.pk}/ledger/?kind=nonsense&before=nonsense",
         "/simulation/",
         "/search/?s=invoice",
         "/password_change/",

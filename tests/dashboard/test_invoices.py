@@ -15,7 +15,8 @@ from billing.bank_transfers import record_transfer
 from billing.models import Invoice, Payment
 from billing.processors.interface import Answer, ProcessorUnreachable, Status
 from billing.sellers import set_seller
-from ledger.models import BillingPeriod
+from ledger.credits import grant_credit
+from ledger.models import BillingPeriod, CreditGrant
 from pricing.tokens import TokenUsage
 from tests import stories
 from tests.dashboard.conftest import Browse, text_of
@@ -322,3 +323,24 @@ def test_what_is_not_due_yet_is_said_quietly(cast: stories.Cast, browse: Browse)
     bill(cast.acme)
     page = text_of(browse(cast.acme.owner).get("/o/acme/"))
     assert "Invoice for October 2026: ₩2,260, due on December 2, 2026. Open the invoice" in page
+
+
+def test_each_credit_shows_what_is_left_of_it_and_until_when(
+    cast: stories.Cast, browse: Browse, invoice: Invoice
+) -> None:
+    grant_credit(
+        organization=cast.acme.organization,
+        amount=Decimal(900),
+        currency="KRW",
+        kind=CreditGrant.Kind.PAID,
+        reason="Top-up",
+        key="top-up",
+        now=stories.NOON,
+        expires_at=stories.NOON + timedelta(minutes=30),
+    )
+    page = text_of(browse(cast.acme.owner, language="en").get("/o/acme/invoices"))
+    assert "until 2026-11-22" in page and "₩900 of ₩900" in page
+    assert "₩0 of ₩5,000" in page
+    with time_machine.travel(stories.NOON + timedelta(hours=1), tick=False):
+        page = text_of(browse(cast.acme.owner, language="en").get("/o/acme/invoices"))
+    assert "expired on 2026-11-22" in page and "₩0 of ₩900" in page
