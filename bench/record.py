@@ -191,14 +191,11 @@ def copy_batches(batches: list[list[object]], start: float, seconds: float) -> t
         terms = terms_of(organizations)
     now = datetime.now(UTC)
     rows = [
-        [
-            tuple(read(charge) for _name, _kind, read in event_rows.EVENT_COLUMNS)
-            for charge in price(batch, terms, now=now)  # type: ignore[arg-type]
-            if isinstance(charge, Charge)
-        ]
+        list(zip(*(table[name] for name, _kind in event_rows.EVENT_COLUMNS), strict=True))
         for batch in batches
+        for table in [event_rows.table_of([one for one in price(batch, terms, now=now) if isinstance(one, Charge)])]  # type: ignore[arg-type]
     ]
-    columns = ", ".join(f"{name} {kind}" for name, kind, _read in event_rows.EVENT_COLUMNS)
+    columns = ", ".join(f"{name} {kind}" for name, kind in event_rows.EVENT_COLUMNS)
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(1)")
         connection.execute(f"CREATE TABLE IF NOT EXISTS copied ({columns}, PRIMARY KEY (organization_id, id))")

@@ -8,16 +8,16 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import msgspec
 from django.db import connections
+from msgspec.structs import astuple
 
 from ledger.periods import OpenPeriod
 from metering import rollups
 from metering.charges import Charge, Waiting
 from metering.models import EventKind
-from metering.rollup_tags import NOTHING_DECLARED
+from metering.reports import UsageReport
 
 CLAIM = """
 INSERT INTO metering_eventkey (organization_id, key_digest, event_id, payload_digest)
@@ -36,44 +36,36 @@ SELECT * FROM unnest(%s::bigint[], %s::uuid[], %s::int[], %s::text[], %s::text[]
     %s::jsonb[])
 """
 
-Read = Callable[[Charge], object]
-
-
-def _reported(name: str) -> Read:
-    return attrgetter(f"report.{name}")
-
-
-EVENT_COLUMNS: tuple[tuple[str, str, Read], ...] = (
-    ("organization_id", "bigint", _reported("organization_id")),
-    ("occurred_at", "timestamptz", _reported("occurred_at")),
-    ("api_key_id", "bigint", _reported("api_key_id")),
-    ("id", "uuid", attrgetter("event_id")),
-    ("source_id", "int", _reported("source_id")),
-    ("model_id", "int", attrgetter("model_id")),
-    ("requested_model_id", "int", attrgetter("requested_model_id")),
-    ("applied_rate_id", "int", attrgetter("applied_rate_id")),
-    ("latency_ms", "int", _reported("latency_ms")),
-    ("first_token_ms", "int", _reported("first_token_ms")),
-    *((name, "int", _reported(f"usage.{name}")) for name in rollups.COUNTS),
-    ("evidence", "smallint", _reported("evidence.value")),
-    ("status", "smallint", _reported("status")),
-    ("attempt", "smallint", _reported("attempt")),
-    ("streamed", "boolean", _reported("streamed")),
-    ("cost", "numeric", attrgetter("cost")),
-    ("amount", "numeric", attrgetter("amount")),
-    ("reported_cost", "numeric", _reported("reported_cost")),
-    ("key", "text", _reported("key")),
-    ("request_id", "text", _reported("request_id")),
-    ("generation_id", "text", _reported("generation_id")),
-    ("upstream", "text", _reported("upstream")),
-    ("finish_reason", "text", _reported("finish_reason")),
-    ("end_user", "text", _reported("end_user")),
-    ("tags", "text", lambda charge: _json(charge.report.tags) if charge.report.tags else None),
+EVENT_COLUMNS: tuple[tuple[str, str], ...] = (
+    ("organization_id", "bigint"),
+    ("occurred_at", "timestamptz"),
+    ("api_key_id", "bigint"),
+    ("id", "uuid"),
+    ("source_id", "int"),
+    ("model_id", "int"),
+    ("requested_model_id", "int"),
+    ("applied_rate_id", "int"),
+    ("latency_ms", "int"),
+    ("first_token_ms", "int"),
+    *((name, "int") for name in rollups.COUNTS),
+    ("evidence", "smallint"),
+    ("status", "smallint"),
+    ("attempt", "smallint"),
+    ("streamed", "boolean"),
+    ("cost", "numeric"),
+    ("amount", "numeric"),
+    ("reported_cost", "numeric"),
+    ("key", "text"),
+    ("request_id", "text"),
+    ("generation_id", "text"),
+    ("upstream", "text"),
+    ("finish_reason", "text"),
+    ("end_user", "text"),
+    ("tags", "text"),
 )
-NAMES = (*(name for name, _type, _read in EVENT_COLUMNS), *rollups.TAGS)
-ARRAYS = ", ".join(
-    (*(f"%s::{kind}[]" for _name, kind, _read in EVENT_COLUMNS), *("%s::text[]" for _name in rollups.TAGS))
-)
+"""Names and types of what is stored of a charge; `table_of` finds the values under the same names."""
+NAMES = (*(name for name, _kind in EVENT_COLUMNS), *rollups.TAGS)
+ARRAYS = ", ".join((*(f"%s::{kind}[]" for _name, kind in EVENT_COLUMNS), *("%s::text[]" for _name in rollups.TAGS)))
 """What `columns_of` fills, one array for each of NAMES."""
 
 ADD_EVENTS = f"""
@@ -127,38 +119,58 @@ def claimed_before(batch: Iterable[Charge | Waiting]) -> dict[tuple[int, UUID], 
 
 def add_events(
     charges: Sequence[Charge],
+    hours: Sequence[datetime],
     periods: Mapping[tuple[int, datetime], OpenPeriod],
-    zones: Mapping[int, ZoneInfo],
     *,
     now: datetime,
 ) -> None:
-    """Insert the events and add them to the rollups, in one statement."""
-    keys = [(charge.report.organization_id, charge.report.occurred_at) for charge in charges]
+    """Insert the events, whose hours are given in the same order, and add them to the rollups, in one statement.
+
+    `periods` are by organization and hour.
+    """
+    places = {key: str(period.id) for key, period in periods.items()}
     with connections["default"].cursor() as cursor:
         cursor.execute(
             ADD_EVENTS,
             [
                 *columns_of(charges),
-                _array(periods[key].id for key in keys),
-                _array(rollups.hour_of(at, zones[organization_id]) for organization_id, at in keys),
-                _array(digest_of(charge.event_id) for charge in charges),
+                _array(
+                    [places[charge.report.organization_id, hour] for charge, hour in zip(charges, hours, strict=True)]
+                ),
+                _array(map({hour: str(hour) for hour in set(hours)}.__getitem__, hours)),
+                _array([digest_of(charge.event_id) for charge in charges]),
                 now,
             ],
         )
 
 
+def table_of(charges: Sequence[Charge]) -> dict[str, tuple[Any, ...]]:
+    """The fields of charges, of their reports and usages as columns: a record at a time, which is far cheaper than one by one."""
+    table = dict(zip(Charge.__struct_fields__, zip(*map(astuple, charges), strict=True), strict=True))
+    reports = zip(*map(astuple, table["report"]), strict=True)
+    table |= dict(zip(UsageReport.__struct_fields__, reports, strict=True))
+    table |= dict(zip(rollups.COUNTS, zip(*map(_counts, table["usage"]), strict=True), strict=True))
+    table["id"] = table["event_id"]
+    table["evidence"] = tuple(map(int, table["evidence"]))
+    table["tags"] = tuple(_json(tags) if tags else None for tags in table["tags"])
+    return table
+
+
+_counts = attrgetter(*rollups.COUNTS)
+
+
 def columns_of(charges: Sequence[Charge]) -> list[str]:
-    """What NAMES say of these charges, an array literal each."""
-    columns = [ARRAY_OF.get(kind, _array)(map(read, charges)) for _name, kind, read in EVENT_COLUMNS]
-    return columns + _tag_columns(charges)
-
-
-def _tag_columns(charges: Sequence[Charge]) -> list[str]:
-    """The rollups.TAGS; where nobody has declared any, empty arrays, which `unnest` fills up with NULL."""
-    texts = [charge.rollup_tags for charge in charges]
-    if all(text is NOTHING_DECLARED for text in texts):
-        return ["{}"] * len(rollups.TAGS)
-    return [_text_array(column) for column in zip(*texts, strict=True)]
+    """What NAMES say of these charges, an array literal each; where nobody said anything an empty one, which `unnest` fills up
+    with NULL."""
+    if not charges:
+        return ["{}"] * len(NAMES)
+    table = table_of(charges)
+    table |= dict(zip(rollups.TAGS, zip(*table["rollup_tags"], strict=True), strict=True))
+    kinds = dict(EVENT_COLUMNS) | dict.fromkeys(rollups.TAGS, "text")
+    return [
+        "{}" if table[name].count(None) == len(charges) else ARRAY_OF.get(kinds[name], _array)(table[name])
+        for name in NAMES
+    ]
 
 
 def add_waiting(waiting: Sequence[Waiting], *, now: datetime) -> None:
@@ -192,7 +204,7 @@ def _json(value: object) -> str:
 
 def _array(values: Iterable[object]) -> str:
     """An array literal of values whose text needs no quoting: numbers, ids, moments, booleans, NULL."""
-    return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
+    return "{" + ",".join(map(str, values)).replace("None", "NULL") + "}"
 
 
 def _text_array(values: Iterable[object]) -> str:

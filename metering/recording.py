@@ -15,7 +15,7 @@ from ledger import balances, holds, limits
 from ledger.partitions import MonthArchived, ensure_partitions, month_of
 from ledger.periods import OpenPeriod, lock_periods_for_charges
 from ledger.retrying import with_retries
-from metering import event_rows
+from metering import event_rows, rollups
 from metering.charges import Charge, ChargeTerms, Waiting, price, terms_of
 from metering.reports import Outcome, Status, UsageReport
 from pricing.exact import exact_sum
@@ -69,14 +69,16 @@ def add(items: Sequence[Charge | Waiting], terms: Mapping[int, ChargeTerms], *, 
         event_rows.add_waiting(waiting, now=now)
     if not charges:
         return {}
-    moments: dict[int, list[datetime]] = {}
     charged: dict[int, list[Decimal]] = {}
     for charge in charges:
-        moments.setdefault(charge.report.organization_id, []).append(charge.report.occurred_at)
         charged.setdefault(charge.report.organization_id, []).append(charge.amount)
-    zones = {organization_id: terms[organization_id].pricing.zone for organization_id in moments}
-    periods = lock_periods_for_charges(moments, zones=zones, now=now)
-    event_rows.add_events(charges, periods, {key: ZoneInfo(zone) for key, zone in zones.items()}, now=now)
+    zones = {organization_id: terms[organization_id].pricing.zone for organization_id in charged}
+    hours = rollups.hours_of([(charge.report.occurred_at, zones[charge.report.organization_id]) for charge in charges])
+    moments: dict[int, set[datetime]] = {}
+    for charge, hour in zip(charges, hours, strict=True):
+        moments.setdefault(charge.report.organization_id, set()).add(hour)
+    periods = lock_periods_for_charges(moments, zones=zones, now=now)  # months begin with an hour
+    event_rows.add_events(charges, hours, periods, now=now)
     settled = holds.capture(_settlements(charges, terms), now=now)
     limited = balances.accrue(
         {organization_id: exact_sum(amounts) for organization_id, amounts in charged.items()},
@@ -87,7 +89,7 @@ def add(items: Sequence[Charge | Waiting], terms: Mapping[int, ChargeTerms], *, 
     if limited:
         moved = [*settled, *(_movement(charge) for charge in charges)]
         limits.count_movements([one for one in moved if one.organization_id in limited], now=now)
-    return _adjustments(charges, periods, zones)
+    return _adjustments(charges, hours, periods, zones)
 
 
 def charged_to(starts_at: datetime, zone: str) -> str:
@@ -96,15 +98,18 @@ def charged_to(starts_at: datetime, zone: str) -> str:
 
 
 def _adjustments(
-    charges: Sequence[Charge], periods: Mapping[tuple[int, datetime], OpenPeriod], zones: Mapping[int, str]
+    charges: Sequence[Charge],
+    hours: Sequence[datetime],
+    periods: Mapping[tuple[int, datetime], OpenPeriod],
+    zones: Mapping[int, str],
 ) -> dict[UUID, str]:
     late = {
         key: charged_to(period.starts_at, zones[key[0]]) for key, period in periods.items() if period.starts_at > key[1]
     }
     if not late:
         return {}
-    keys = {charge.event_id: (charge.report.organization_id, charge.report.occurred_at) for charge in charges}
-    return {event_id: late[key] for event_id, key in keys.items() if key in late}
+    keys = [(charge.report.organization_id, hour) for charge, hour in zip(charges, hours, strict=True)]
+    return {charge.event_id: late[key] for charge, key in zip(charges, keys, strict=True) if key in late}
 
 
 def _movement(charge: Charge) -> limits.Movement:

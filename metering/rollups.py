@@ -1,6 +1,7 @@
 """Hourly rollups: added to in the transaction of the events, so that they are never behind or ahead (DESIGN §5.3)."""
 
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from pricing.tokens import FIELD_OF, TokenClass
@@ -11,6 +12,8 @@ TAGS = ("tag_1", "tag_2", "tag_3")
 """The columns for declared tags, see `rollup_tags`."""
 KEY = ("organization_id", "period_id", "hour", "api_key_id", "model_id", "applied_rate_id", *TAGS)
 SUMMED = (*COUNTS, "cost", "amount")
+SHORTEST_ZONE_STEP = 15 * 60
+"""Seconds: the differences between today's time zones are multiples of it."""
 
 
 def upsert(source: str) -> str:
@@ -32,3 +35,17 @@ ON CONFLICT ({key}) DO UPDATE SET
 def hour_of(at: datetime, zone: ZoneInfo) -> datetime:
     """The start of the full hour of `zone` in which `at` lies; zones of half hours have theirs at :30 UTC."""
     return at.astimezone(zone).replace(minute=0, second=0, microsecond=0)
+
+
+def hours_of(calls: Iterable[tuple[datetime, str]]) -> list[datetime]:
+    """`hour_of`, in UTC, for moments with the names of their zones; worked out once for each quarter of an hour, because no zone's
+    hours begin elsewhere."""
+    found: dict[tuple[int, str], datetime] = {}
+    hours = []
+    for at, zone in calls:
+        key = int(at.timestamp()) // SHORTEST_ZONE_STEP, zone
+        hour = found.get(key)
+        if hour is None:
+            hour = found[key] = hour_of(at, ZoneInfo(zone)).astimezone(UTC)
+        hours.append(hour)
+    return hours
