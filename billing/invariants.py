@@ -1,8 +1,14 @@
 """Invariants of billing: what was charged is what is invoiced, numbers have no gaps, money is taken once and accounted for."""
 
-from accounts.invariants import Invariant, by_sql
+from accounts.invariants import LIMIT, Invariant, Violations, by_sql
 from billing.document_audit import documents_that_differ
 from billing.outbox import overdue_mails
+from billing.webhook_delivery import overdue_deliveries
+
+
+def _overdue() -> Violations:
+    return [*overdue_mails(), *overdue_deliveries()][:LIMIT]
+
 
 INVARIANTS = (
     by_sql(
@@ -55,7 +61,7 @@ INVARIANTS = (
     Invariant(
         "19", "stored PDFs have the bytes that were noted, and state their invoice's total", documents_that_differ
     ),
-    Invariant("23", "no mail has been due and unsent for longer than allowed", overdue_mails),
+    Invariant("23", "no mail or webhook has been due and unsent for longer than allowed", _overdue),
     by_sql(
         "32",
         "receivable = what open invoices are still owed",

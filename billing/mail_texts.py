@@ -19,7 +19,8 @@ from accounts.invitations import token_of
 from accounts.models import Invitation
 from billing import document_texts as texts
 from billing.document_content import credit_word, nothing_due_words, service_days
-from billing.models import Invoice, OutboxMail, Payment
+from billing.models import Invoice, Notice, OutboxMail, Payment
+from billing.notice_texts import words_of
 from billing.payment_states import FAILURES
 from billing.site_addresses import invoice_page
 from pricing.exact import ZERO
@@ -177,11 +178,26 @@ def _invitation(mail: OutboxMail) -> _Wording:
     )
 
 
+def _notice(mail: OutboxMail) -> _Wording:
+    notices = Notice.objects.for_organization(mail.organization_id).select_related("organization")
+    words = words_of(notices.get(pk=mail.context["notice"]))
+    return _Wording(
+        subject=words.subject,
+        lead=words.lead,
+        main=words.main,
+        facts=[(_("Organization"), one_line(mail.organization.name)), *words.facts],
+        url=words.url,
+        action=words.action,
+        after=words.after,
+    )
+
+
 _WORDINGS: Mapping[OutboxMail.Kind, Callable[[OutboxMail], _Wording]] = {
     OutboxMail.Kind.INVOICE: _invoice,
     OutboxMail.Kind.RECEIPT: _receipt,
     OutboxMail.Kind.PAYMENT_FAILED: _payment_failed,
     OutboxMail.Kind.INVITATION: _invitation,
+    OutboxMail.Kind.NOTICE: _notice,
 }
 
 

@@ -10,6 +10,10 @@ from django.utils.translation import pgettext_lazy
 
 from accounts.models import Currency, Organization, User
 from accounts.tenancy import TenantQuerySet
+from billing.notice_models import Notice as Notice
+from billing.notice_models import NoticeSetting as NoticeSetting
+from billing.notice_models import WebhookDelivery as WebhookDelivery
+from billing.notice_models import WebhookEndpoint as WebhookEndpoint
 from catalog.models import AppliedRate
 from ledger.models import BillingPeriod, money_field
 
@@ -233,6 +237,7 @@ class OutboxMail(models.Model):
         RECEIPT = "receipt", pgettext_lazy("mail", "Receipt")
         PAYMENT_FAILED = "payment_failed", _("Payment failed")
         INVITATION = "invitation", _("Invitation")
+        NOTICE = "notice", _("Notice")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")

@@ -8,3 +8,13 @@ from django.conf import settings
 def invoice_page(*, organization_slug: str, invoice_id: UUID) -> str:
     """Where an invoice is read and paid."""
     return f"{settings.SITE_URL}/o/{organization_slug}/invoices/{invoice_id}"
+
+
+def limits_page(*, organization_slug: str) -> str:
+    """Where limits are seen and changed, and stopped keys let go again."""
+    return f"{settings.SITE_URL}/o/{organization_slug}/limits"
+
+
+def webhooks_page(*, organization_slug: str) -> str:
+    """Where an organization says which addresses hear of notices."""
+    return f"{settings.SITE_URL}/o/{organization_slug}/webhooks"

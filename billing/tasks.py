@@ -7,7 +7,19 @@ from celery import Task, shared_task
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from billing import auditing, cycle, delivery, document_files, documents, invoicing, outbox, unresolved, webhooks
+from billing import (
+    auditing,
+    cycle,
+    delivery,
+    document_files,
+    documents,
+    invoicing,
+    noticing,
+    outbox,
+    unresolved,
+    webhook_delivery,
+    webhooks,
+)
 
 logger = logging.getLogger(__name__)
 DOCUMENTS_A_SWEEP = 500
@@ -101,3 +113,21 @@ def sweep_processor_events() -> None:
 def resolve_unknown_payments() -> None:
     """Ask the processors about attempts that are still open."""
     unresolved.resolve_unknown(now=timezone.now())
+
+
+@shared_task
+def notice_spending() -> None:
+    """Tell of limits, credit and keys what is worth telling."""
+    noticing.notice_all(now=timezone.now())
+
+
+@shared_task
+def deliver_webhook(*, organization_id: int, delivery_id: str) -> None:
+    """Make one call to a customer's endpoint."""
+    webhook_delivery.deliver(organization_id=organization_id, delivery_id=delivery_id, now=timezone.now())
+
+
+@shared_task
+def sweep_webhooks() -> None:
+    """Make every call to customers' endpoints that is due."""
+    webhook_delivery.deliver_waiting(now=timezone.now())

@@ -170,6 +170,8 @@ CELERY_BEAT_SCHEDULE = {
     "resolve-unknown-payments": sweep("billing.tasks.resolve_unknown_payments", every=15),
     "sweep-documents": sweep("billing.tasks.sweep_documents", every=60),
     "sweep-mail": sweep("billing.tasks.sweep_mail", every=15),
+    "notice-spending": sweep("billing.tasks.notice_spending", every=15),
+    "sweep-webhooks": sweep("billing.tasks.sweep_webhooks", every=15),
     "audit": {
         "task": "billing.tasks.audit",
         "schedule": crontab(hour=18, minute=10),
@@ -404,6 +406,10 @@ PRICE_FEED_MOST_MISSING = Decimal(env("PRICE_FEED_MOST_MISSING", default="0.25")
 # -- the gateway ------------------------------------------------------------------------------------------------------
 HOLD_SECONDS = env.int("HOLD_SECONDS", default=900)
 """How long a running call may keep its hold before the sweeper asks what became of it."""
+LOW_CREDIT = {"KRW": Decimal(env("LOW_CREDIT_KRW", default="1000")), "USD": Decimal(env("LOW_CREDIT_USD", default="1"))}
+"""Below what credit, tax included, an organization is told that it runs low, unless it said something else."""
+WEBHOOK_DAYS = env.int("WEBHOOK_DAYS", default=3)
+"""A customer's endpoint that does nothing but fail for so long is switched off."""
 VELOCITY_SECONDS = env.int("VELOCITY_SECONDS", default=600)
 """How short a time the breaker that stops runaway keys looks at."""
 VELOCITY_CAP = {

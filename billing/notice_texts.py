@@ -1,0 +1,170 @@
+"""What the mail of a notice says, in the language that is active: a few figures, and where to look or change something."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.utils.translation import gettext as _
+
+from billing import document_texts as texts
+from billing.models import Notice
+from billing.site_addresses import limits_page, webhooks_page
+from ledger.models import LimitWindow
+from pricing.totals import round_to_minor
+
+Facts = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeWords:
+    """As a mail's wording; `main` is the figure that counts."""
+
+    subject: str
+    lead: str
+    main: tuple[str, str] | None = None
+    facts: Facts
+    url: str
+    action: str
+    after: list[str] = field(default_factory=list)
+
+
+def words_of(notice: Notice) -> NoticeWords:
+    """Needs the organization at hand."""
+    return _WORDS[Notice.Kind(notice.kind)](notice, notice.data)
+
+
+def _threshold(notice: Notice, data: Mapping[str, Any]) -> NoticeWords:
+    names = {"whose": _whose(data), "percent": data["percent"]}
+    return NoticeWords(
+        subject=_("%(percent)s%% of the spend limit is used: %(whose)s") % names,
+        lead=_refusing(data) if data["percent"] == 100 else _("Of a spend limit, %(percent)s%% is used.") % names,
+        main=(_("Spent"), _money(data, "spent")),
+        facts=_limit_facts(notice, data),
+        url=limits_page(organization_slug=notice.organization.slug),
+        action=_("View the spend limits"),
+        after=[_("Amounts include VAT.")],
+    )
+
+
+def _refusing(data: Mapping[str, Any]) -> str:
+    if data["hard"]:
+        return _("A spend limit is used up. Calls are refused until it counts anew or is raised.")
+    return _("A soft spend limit is used up. It refuses nothing.")
+
+
+def _limit_refuses(notice: Notice, data: Mapping[str, Any]) -> NoticeWords:
+    return NoticeWords(
+        subject=_("A spend limit refuses calls: %(whose)s") % {"whose": _whose(data)},
+        lead=_(
+            "A call was refused because the most it could have cost does not fit what the spend limit leaves. Smaller calls may"
+            " still go through."
+        ),
+        main=(_("Left"), _money(data, "left")),
+        facts=_limit_facts(notice, data),
+        url=limits_page(organization_slug=notice.organization.slug),
+        action=_("View the spend limits"),
+        after=[_("Amounts include VAT. What running calls may cost at most is held and counts until they end.")],
+    )
+
+
+def _credit_low(notice: Notice, data: Mapping[str, Any]) -> NoticeWords:
+    return NoticeWords(
+        subject=_("Your credit is low"),
+        lead=_(
+            "What you may still spend has fallen below the amount at which you want to hear of it. At zero, calls are refused."
+        ),
+        main=(_("Left"), _money(data, "left")),
+        facts=[(_("Told below"), _money(data, "threshold"))],
+        url=limits_page(organization_slug=notice.organization.slug),
+        action=_("View the spend limits"),
+        after=[_("Amounts include VAT.")],
+    )
+
+
+def _key_stopped(notice: Notice, data: Mapping[str, Any]) -> NoticeWords:
+    minutes = data["seconds"] // 60
+    return NoticeWords(
+        subject=_("An API key was stopped: %(name)s") % {"name": _key(data)},
+        lead=_("An API key spent so much in so short a time that its calls are refused until somebody looks at it."),
+        main=(_("Spent within %(minutes)s minutes") % {"minutes": minutes}, _money(data, "spent")),
+        facts=[
+            (_("API key"), _key(data)),
+            (_("Stopped above"), _money(data, "allowed")),
+            (_("Stopped at"), _moment(notice, data["stopped_at"])),
+        ],
+        url=limits_page(organization_slug=notice.organization.slug),
+        action=_("Look at it and lift the stop"),
+        after=[
+            _("If you do not know why it spends, rotate or revoke the key first: its secret may be in wrong hands."),
+            _("Other keys are not concerned. Owners and admins can lift the stop and say when keys are stopped."),
+        ],
+    )
+
+
+def _webhook_disabled(notice: Notice, data: Mapping[str, Any]) -> NoticeWords:
+    return NoticeWords(
+        subject=_("A webhook was switched off"),
+        lead=_("An address that hears of notices has failed for %(days)s days. Nothing more is sent there.")
+        % {"days": data["days"]},
+        facts=[(_("Address"), _line(data["url"]))],
+        url=webhooks_page(organization_slug=notice.organization.slug),
+        action=_("View the webhooks"),
+    )
+
+
+def _test(notice: Notice, data: Mapping[str, Any]) -> NoticeWords:
+    raise AssertionError("a test of a webhook is no mail")
+
+
+_WORDS: Mapping[Notice.Kind, Callable[[Notice, Mapping[str, Any]], NoticeWords]] = {
+    Notice.Kind.LIMIT_THRESHOLD: _threshold,
+    Notice.Kind.LIMIT_REFUSING: _limit_refuses,
+    Notice.Kind.CREDIT_LOW: _credit_low,
+    Notice.Kind.KEY_STOPPED: _key_stopped,
+    Notice.Kind.WEBHOOK_DISABLED: _webhook_disabled,
+    Notice.Kind.WEBHOOK_TEST: _test,
+}
+
+
+def _limit_facts(notice: Notice, data: Mapping[str, Any]) -> Facts:
+    kinds = {
+        (LimitWindow.DAY, True): _("daily, hard"),
+        (LimitWindow.DAY, False): _("daily, soft"),
+        (LimitWindow.MONTH, True): _("monthly, hard"),
+        (LimitWindow.MONTH, False): _("monthly, soft"),
+    }
+    return [
+        (_("Whose spending"), _whose(data)),
+        (_("Spend limit"), f"{_money(data, 'amount')} ({kinds[LimitWindow(data['window']), data['hard']]})"),
+        (_("Spent"), _money(data, "spent")),
+        (_("Held"), _money(data, "held")),
+        (_("Begins anew"), _moment(notice, data["resets_at"])),
+    ]
+
+
+def _whose(data: Mapping[str, Any]) -> str:
+    if data["api_key"]:
+        return _key(data)
+    if data["member"]:
+        return _line(data["member"]["name"] or data["member"]["email"])
+    return _("The whole organization")
+
+
+def _key(data: Mapping[str, Any]) -> str:
+    return _line(f"{data['api_key']['name']} ({data['api_key']['prefix']}…)")
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _money(data: Mapping[str, Any], name: str) -> str:
+    return texts.money(round_to_minor(Decimal(data[name]), data["currency"]), data["currency"])
+
+
+def _moment(notice: Notice, text: str) -> str:
+    zone = notice.organization.zone
+    return f"{datetime.fromisoformat(text).astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M} ({zone})"

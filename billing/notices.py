@@ -1,0 +1,116 @@
+"""Write a notice down, once, with the mails and webhooks that carry it: one transaction. Nothing is sent here."""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+
+from django.db import transaction
+
+from accounts.audit_log import write_audit_entry
+from accounts.models import Membership, Organization, User
+from accounts.profiles import ROLES_THAT_ADMINISTER
+from accounts.tenancy import tenant_scope
+from billing import mails
+from billing.models import Notice, NoticeSetting, OutboxMail, WebhookDelivery, WebhookEndpoint
+from billing.site_addresses import limits_page
+from pricing.plain_text import plain
+
+
+def announce(
+    *,
+    organization: Organization,
+    kind: str,
+    key: str,
+    data: Mapping[str, object],
+    now: datetime,
+    concerned: User | None = None,
+) -> Notice | None:
+    """Tell owners, admins and `concerned`, if a member, by mail, and every endpoint that is on. None if it was told before.
+
+    Inside the organization's tenant scope, whose transaction it is part of.
+    """
+    notice, made = Notice.objects.get_or_create(
+        organization=organization, key=key, defaults={"kind": kind, "data": dict(data), "created_at": now}
+    )
+    if not made:
+        return None
+    for person in _people(organization, concerned):
+        mails.enqueue(
+            kind=OutboxMail.Kind.NOTICE,
+            key=f"notice:{notice.pk}:{person.pk}",
+            organization=organization,
+            recipient=person.email,
+            language=person.language,
+            context={"notice": str(notice.pk)},
+            now=now,
+        )
+    endpoints = WebhookEndpoint.objects.for_organization(organization).filter(removed_at=None, disabled_at=None)
+    queue_deliveries(notice, endpoints, now=now)
+    return notice
+
+
+def queue_deliveries(notice: Notice, endpoints: Iterable[WebhookEndpoint], *, now: datetime) -> list[WebhookDelivery]:
+    """Let endpoints hear of a notice that was just written, and ring for it once that is committed."""
+    deliveries = [
+        WebhookDelivery(
+            organization_id=notice.organization_id,
+            endpoint=endpoint,
+            notice=notice,
+            next_attempt_at=now,
+            created_at=now,
+        )
+        for endpoint in endpoints
+    ]
+    WebhookDelivery.objects.bulk_create(deliveries)
+    for delivery in deliveries:
+        _ring_after_commit(delivery)
+    return deliveries
+
+
+def body_of(notice: Notice, organization: Organization) -> bytes:
+    """What endpoints read: the same bytes at every attempt."""
+    event = {
+        "id": f"evt_{notice.pk.hex}",
+        "type": notice.kind,
+        "created_at": notice.created_at.isoformat().replace("+00:00", "Z"),
+        "organization": organization.slug,
+        "data": notice.data,
+        "url": limits_page(organization_slug=organization.slug),
+    }
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+
+
+def set_low_credit(*, organization: Organization, amount: Decimal, actor: User | None, now: datetime) -> NoticeSetting:
+    """Say below what credit a notice is wanted (Decimal, tax included; 0: never)."""
+    with tenant_scope([organization.pk]):
+        setting, _made = NoticeSetting.objects.update_or_create(
+            organization=organization, defaults={"low_credit": amount}
+        )
+        write_audit_entry(
+            action="low_credit.set",
+            target="organization",
+            organization=organization,
+            actor=actor,
+            now=now,
+            detail={"amount": plain(setting.low_credit)},
+        )
+    return setting
+
+
+def _people(organization: Organization, concerned: User | None) -> list[User]:
+    places = Membership.objects.for_organization(organization).select_related("user").order_by("pk")
+    return [
+        place.user
+        for place in places
+        if place.user.is_active and (place.role in ROLES_THAT_ADMINISTER or place.user == concerned)
+    ]
+
+
+def _ring_after_commit(delivery: WebhookDelivery) -> None:
+    def ring() -> None:
+        from billing import tasks  # which run the steps that write notices down
+
+        tasks.ring(tasks.deliver_webhook, organization_id=delivery.organization_id, delivery_id=str(delivery.pk))
+
+    transaction.on_commit(ring, robust=True)

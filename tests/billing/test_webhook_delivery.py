@@ -1,0 +1,301 @@
+"""A customer's endpoint hears of a notice at least once, signed, under one id; failures are tried again, private addresses refused."""
+
+import hashlib
+import hmac
+import json
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+from django.db import connections
+from pytest_django.fixtures import Settings
+
+from accounts.models import AuditEntry
+from accounts.tenancy import tenant_scope
+from billing import webhook_delivery, webhook_endpoints
+from billing.models import Notice, OutboxMail, WebhookDelivery, WebhookEndpoint
+from billing.noticing import notice_all
+from billing.webhook_addresses import is_public
+from billing.webhook_delivery import deliver, deliver_waiting
+from metering.limiting import set_limit
+from pricing.tokens import TokenUsage
+from tests import stories
+from tests.stories import NOON
+
+
+class Listener:
+    """A customer's program: what it got, and what it answers."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[dict[str, str], bytes]] = []
+        self.status, self.location, self.length = 204, "", 0
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                owner.got.append((dict(self.headers), body))
+                self.send_response(owner.status)
+                if owner.location:
+                    self.send_header("Location", owner.location)
+                self.end_headers()
+                self.wfile.write(b"x" * owner.length)
+
+            def log_message(self, *_: Any) -> None:
+                """Nothing on the tests' output."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hooks"
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    listener = Listener()
+    thread = threading.Thread(target=listener.server.serve_forever, daemon=True)
+    thread.start()
+    yield listener
+    listener.server.shutdown()
+    listener.server.server_close()
+
+
+@pytest.fixture
+def cast(db: None, settings: Settings) -> stories.Cast:
+    settings.DEMO = True
+    return stories.meet_the_cast(now=NOON)
+
+
+@pytest.fixture
+def acme(cast: stories.Cast) -> stories.Company:
+    return cast.acme
+
+
+def register(company: stories.Company, url: str) -> tuple[WebhookEndpoint, str]:
+    return webhook_endpoints.register(organization=company.organization, url=url, actor=company.owner, now=NOON)
+
+
+def make_notice(company: stories.Company) -> Notice:
+    """A limit of which more than half is used."""
+    set_limit(organization=company.organization, amount=Decimal(100), actor=None, now=NOON)
+    stories.use(company.organization, at=NOON, usage=TokenUsage(input_tokens=1_000_000, output_tokens=0))
+    [notice] = notice_all(now=NOON)
+    return notice
+
+
+def only() -> WebhookDelivery:
+    return WebhookDelivery.objects.using("system").select_related("endpoint").get()
+
+
+def test_a_notice_arrives_signed_and_with_its_figures(acme: stories.Company, listener: Listener) -> None:
+    _endpoint, secret = register(acme, listener.url)
+    notice = make_notice(acme)
+    assert deliver_waiting(now=NOON) == 1
+    [(headers, body)] = listener.got
+    seconds, signed = (part.partition("=")[2] for part in headers["InvoiceDream-Signature"].split(","))
+    expected = hmac.new(secret.encode(), f"{seconds}.".encode() + body, hashlib.sha256).hexdigest()
+    assert hmac.compare_digest(signed, expected)
+    assert int(seconds) == NOON.timestamp()
+    event = json.loads(body)
+    assert (event["id"], event["type"], event["organization"]) == (f"evt_{notice.pk.hex}", "limit.threshold", "acme")
+    assert (event["data"]["spent"], event["data"]["amount"], event["data"]["percent"]) == ("72.6", "100", 50)
+    assert (only().status, only().attempts) == ("delivered", 1)
+    assert deliver_waiting(now=NOON + timedelta(days=1)) == 0
+
+
+def test_what_fails_is_tried_again_under_the_same_id(acme: stories.Company, listener: Listener) -> None:
+    register(acme, listener.url)
+    make_notice(acme)
+    listener.status = 500
+    deliver_waiting(now=NOON)
+    assert (only().status, only().last_error, only().attempts) == ("waiting", "HTTP 500", 1)
+    assert only().endpoint.failing_since == NOON
+    assert deliver_waiting(now=NOON + timedelta(seconds=29)) == 0
+    listener.status = 200
+    assert deliver_waiting(now=NOON + timedelta(seconds=30)) == 1
+    (first_headers, first), (second_headers, second) = listener.got
+    assert first == second
+    assert first_headers["InvoiceDream-Signature"] != second_headers["InvoiceDream-Signature"]
+    assert only().endpoint.failing_since is None
+
+
+def test_redirects_are_failures_and_long_answers_are_not_read(acme: stories.Company, listener: Listener) -> None:
+    register(acme, listener.url)
+    make_notice(acme)
+    listener.status, listener.location = 302, f"{listener.url}/elsewhere"
+    deliver_waiting(now=NOON)
+    assert only().last_error == "HTTP 302"
+    listener.status, listener.location, listener.length = 200, "", 50_000_000
+    assert deliver_waiting(now=NOON + timedelta(hours=1)) == 1
+    assert len(listener.got) == 2
+
+
+def test_nobody_at_home_is_said_so(acme: stories.Company, listener: Listener) -> None:
+    register(acme, "http://127.0.0.1:9/")
+    make_notice(acme)
+    deliver_waiting(now=NOON)
+    assert "ConnectorError" in only().last_error
+
+
+def test_an_endpoint_that_fails_for_days_is_switched_off_and_told_by_mail(
+    acme: stories.Company, listener: Listener
+) -> None:
+    endpoint, _secret = register(acme, listener.url)
+    make_notice(acme)
+    listener.status = 410
+    deliver_waiting(now=NOON)
+    deliver_waiting(now=NOON + timedelta(days=3))
+    endpoint.refresh_from_db(using="system")
+    assert endpoint.disabled_at == NOON + timedelta(days=3)
+    assert {row.status for row in WebhookDelivery.objects.using("system").all()} == {"failed"}
+    told = Notice.objects.using("system").get(kind=Notice.Kind.WEBHOOK_DISABLED)
+    mails = OutboxMail.objects.using("system").filter(context__notice=str(told.pk))
+    assert [mail.recipient for mail in mails] == [acme.owner.email]
+    assert deliver_waiting(now=NOON + timedelta(days=4)) == 0
+    assert webhook_endpoints.switch_on(endpoint=endpoint, actor=acme.owner, now=NOON)
+    assert not webhook_endpoints.switch_on(endpoint=endpoint, actor=acme.owner, now=NOON)
+
+
+def test_a_delivery_is_given_up_in_the_end(acme: stories.Company, listener: Listener) -> None:
+    register(acme, listener.url)
+    make_notice(acme)
+    WebhookDelivery.objects.using("system").update(attempts=webhook_delivery.MAX_ATTEMPTS - 1)
+    listener.status = 500
+    deliver_waiting(now=NOON)
+    assert only().status == "failed"
+
+
+def test_two_workers_send_once(acme: stories.Company, listener: Listener) -> None:
+    register(acme, listener.url)
+    make_notice(acme)
+    delivery = only()
+    seen: list[str | None] = []
+
+    def work() -> None:
+        seen.append(deliver(organization_id=acme.organization.pk, delivery_id=delivery.pk, now=NOON))
+        connections.close_all()
+
+    threads = [threading.Thread(target=work) for _number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(seen, key=str) == [None, None, None, "delivered"]
+    assert len(listener.got) == 1
+
+
+def test_a_test_goes_to_one_endpoint_and_not_twice_at_once(acme: stories.Company, listener: Listener) -> None:
+    endpoint, _secret = register(acme, listener.url)
+    register(acme, listener.url)
+    webhook_endpoints.send_test(endpoint=endpoint, actor=acme.owner, now=NOON)
+    with pytest.raises(webhook_endpoints.TestsTooFast):
+        webhook_endpoints.send_test(endpoint=endpoint, actor=acme.owner, now=NOON)
+    assert deliver_waiting(now=NOON) == 1
+    assert json.loads(listener.got[0][1])["type"] == "webhook.test"
+    assert not OutboxMail.objects.using("system").exists()
+
+
+def test_no_table_holds_a_secret(acme: stories.Company, listener: Listener) -> None:
+    endpoint, secret = register(acme, listener.url)
+    assert secret.startswith("whsec_") and len(secret) == 70
+    assert webhook_endpoints.secret_of(endpoint) == secret
+    [row] = WebhookEndpoint.objects.using("system").values()
+    entries = [entry.detail for entry in AuditEntry.objects.using("system").filter(action__startswith="webhook")]
+    assert secret not in str(row) + str(entries)
+    assert entries == [{"url": listener.url}]
+
+
+def test_a_removed_endpoint_hears_nothing_more(acme: stories.Company, listener: Listener) -> None:
+    endpoint, _secret = register(acme, listener.url)
+    make_notice(acme)
+    assert webhook_endpoints.remove(endpoint=endpoint, actor=acme.owner, now=NOON)
+    assert not webhook_endpoints.remove(endpoint=endpoint, actor=acme.owner, now=NOON)
+    assert deliver_waiting(now=NOON) == 0
+    assert listener.got == []
+
+
+def test_an_organization_has_a_handful(acme: stories.Company, listener: Listener) -> None:
+    for _number in range(webhook_endpoints.MOST):
+        register(acme, listener.url)
+    with pytest.raises(webhook_endpoints.TooMany):
+        register(acme, listener.url)
+    with tenant_scope([acme.organization.pk]):
+        assert webhook_endpoints.endpoints_of(acme.organization).count() == webhook_endpoints.MOST
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://hooks.acme.example/",
+        "ftp://hooks.acme.example/",
+        "https://",
+        "https://user:pass@hooks.acme.example/",
+        "https://hooks.acme.example/#x",
+        "https://hooks.acme.example/\r\nX: y",
+        "https://localhost/",
+        "https://db.internal/",
+        "https://127.0.0.1/",
+        "https://10.0.0.1/",
+        "https://169.254.169.254/latest/meta-data",
+        "https://[::1]/",
+        "https://[::ffff:10.0.0.1]/",
+        "https://hooks.acme.example:99999/",
+        f"https://hooks.acme.example/{'x' * 500}",
+    ],
+    ids=range(15),
+)
+def test_addresses_that_are_refused_outside_the_demo(acme: stories.Company, settings: Settings, url: str) -> None:
+    settings.DEMO = False
+    with pytest.raises(webhook_endpoints.BadUrl):
+        register(acme, url)
+
+
+def test_a_public_address_is_taken(acme: stories.Company, settings: Settings) -> None:
+    settings.DEMO = False
+    assert register(acme, "https://hooks.acme.example:8443/a?b=c")[0].url == "https://hooks.acme.example:8443/a?b=c"
+
+
+@pytest.mark.parametrize(
+    ("text", "public"),
+    [
+        ("8.8.8.8", True),
+        ("2606:4700::1", True),
+        ("127.0.0.1", False),
+        ("0.0.0.0", False),
+        ("192.168.1.1", False),
+        ("100.64.0.1", False),
+        ("169.254.169.254", False),
+        ("224.0.0.1", False),
+        ("255.255.255.255", False),
+        ("::1", False),
+        ("::", False),
+        ("fe80::1", False),
+        ("fd00::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("64:ff9b::a00:1", False),
+        ("2002:a00:1::", False),
+    ],
+)
+def test_what_is_on_the_internet(text: str, public: bool) -> None:
+    assert is_public(ip_address(text)) == public
+
+
+def test_a_name_that_leads_home_is_not_called(
+    acme: stories.Company, listener: Listener, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name is public when it is registered; its address is looked at when something is sent."""
+    settings.DEMO = False
+    port = listener.server.server_port
+    register(acme, f"https://hooks.acme.example:{port}/")
+    make_notice(acme)
+
+    async def lead_home(self: Any, host: str, port: int, **_: Any) -> list[Any]:
+        return [(2, 1, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr("asyncio.base_events.BaseEventLoop.getaddrinfo", lead_home)
+    deliver_waiting(now=NOON)
+    assert "not on the internet" in only().last_error
+    assert listener.got == []
