@@ -17,6 +17,8 @@ ACTIONS = {
     "operator.created": _("Operator created"),
     "operator.signed_in": _("Operator signed in"),
     "api_key.issued": _("API key issued"),
+    "api_key.rate_limits_set": _("Limits a minute of an API key set"),
+    "organization.rate_limits_set": _("Limits a minute of an organization set"),
     "api_key.revoked": _("API key revoked"),
     "api_key.rotated": _("API key rotated"),
     "api_key.overlap_ended": _("Overlap of a rotated API key ended"),

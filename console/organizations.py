@@ -36,7 +36,16 @@ class Keys(ReadOnlyInline):
     model = ApiKey
     verbose_name_plural = _("API keys")
     ordering = ("-created_at", "pk")
-    fields = ("name", "prefix", "scopes", "created_at", "expires_at", "revoked_at")
+    fields = (
+        "name",
+        "prefix",
+        "scopes",
+        "requests_per_minute",
+        "tokens_per_minute",
+        "created_at",
+        "expires_at",
+        "revoked_at",
+    )
 
 
 class Credits(ReadOnlyInline):
@@ -130,6 +139,8 @@ class OrganizationAdmin(ReadOnlyAdmin):
                     "exchange_policy",
                     "zone",
                     "language",
+                    "requests_per_minute",
+                    "tokens_per_minute",
                     "created_at",
                 )
             },
@@ -155,6 +166,7 @@ class OrganizationAdmin(ReadOnlyAdmin):
             (_("Requests"), f"{reverse('admin:usage_events')}?organization={obj.slug}"),
             (_("Ledger"), reverse("admin:ledger_statement", args=[obj.pk])),
             (_("Give credit"), reverse("admin:give_credit", args=[obj.pk])),
+            (_("Set limits a minute"), reverse("admin:set_rates", args=[obj.pk])),
         ]
         if obj.status == status.ACTIVE:
             links.append((_("Suspend"), reverse("admin:suspend", args=[obj.pk])))

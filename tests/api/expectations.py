@@ -98,6 +98,7 @@ EXPECTATIONS: Mapping[str, Expectation] = {
     "o/<slug:slug>/keys": page(),
     "o/<slug:slug>/keys/new": page(get=MANAGERS, post=MANAGERS),
     "o/<slug:slug>/keys/<int:key_id>": page(),
+    "o/<slug:slug>/keys/<int:key_id>/rates": page(get=MANAGERS, post=MANAGERS),
     "o/<slug:slug>/keys/<int:key_id>/rotate": page(get=MANAGERS, post=MANAGERS),
     "o/<slug:slug>/keys/<int:key_id>/end-previous": action(MANAGERS),
     "o/<slug:slug>/keys/<int:key_id>/revoke": page(get=MANAGERS, post=MANAGERS),

@@ -26,6 +26,26 @@ from tests.stories import Cast, use
 PRICE = "/do/price/"
 
 
+class TestRates:
+    @pytest.mark.parametrize("language", ["ko", "en"])
+    def test_limits_a_minute_are_set_and_taken_back(self, operator: Client, cast: Cast, language: str) -> None:
+        acme = cast.acme.organization
+        address = reverse("admin:set_rates", args=[acme.pk])
+        carry_out(operator, address, {"requests": "120", "tokens": "500000"}, language=language)
+        acme.refresh_from_db()
+        assert (acme.requests_per_minute, acme.tokens_per_minute) == (120, 500_000)
+        assert audited("organization.rate_limits_set", cast).detail == {"requests": 120, "tokens": 500_000}
+        carry_out(operator, address, {"requests": "", "tokens": ""}, language=language)
+        acme.refresh_from_db()
+        assert (acme.requests_per_minute, acme.tokens_per_minute) == (None, None)
+
+    @pytest.mark.parametrize(
+        "wrong", [{"requests": "0"}, {"requests": "-1"}, {"tokens": "1.5"}, {"tokens": "9999999999"}]
+    )
+    def test_bad_input_is_refused(self, operator: Client, cast: Cast, wrong: dict[str, str]) -> None:
+        refused(operator, reverse("admin:set_rates", args=[cast.acme.organization.pk]), wrong)
+
+
 class TestCredit:
     values = {
         "token": "0190b5c0-0000-7000-8000-000000000001",

@@ -120,3 +120,18 @@ def test_members_and_their_roles(owner: Client, cast: stories.Cast) -> None:
     assert "owner@acme.example you owner@acme.example Owner 2026-11-22" in page
     assert "billing@acme.example Billing manager" in page
     assert "globex" not in page
+
+
+def test_limits_a_minute_of_a_key(owner: Client, cast: stories.Cast) -> None:
+    key = cast.acme.key
+    address = f"/o/acme/keys/{key.pk}/rates"
+    assert "6,000 requests and use 20,000,000 tokens a minute" in text_of(owner.get(address))
+    assert owner.post(address, {"requests": "1,200", "tokens": ""}).status_code == 302
+    key = ApiKey.objects.using("system").get(pk=key.pk)
+    assert (key.requests_per_minute, key.tokens_per_minute) == (1200, None)
+    assert "A minute 1,200 requests" in text_of(owner.get(f"/o/acme/keys/{key.pk}"))
+    entry = AuditEntry.objects.using("system").get(action="api_key.rate_limits_set")
+    assert (entry.actor, entry.detail) == (cast.acme.owner, {"requests": 1200, "tokens": None})
+    assert owner.post(address, {"requests": "0"}).status_code == 422
+    assert owner.post(address, {}).status_code == 302
+    assert ApiKey.objects.using("system").get(pk=key.pk).requests_per_minute is None
