@@ -194,3 +194,18 @@ def test_what_the_upstream_runs_at_an_unknown_price_is_refused(field: str, value
 )
 def test_models_that_search_unasked(slug: str, always: bool) -> None:
     assert always_searches(replace(MODEL, slug=slug)) is always
+
+
+def test_what_costs_nothing_more_passes_through_unchanged() -> None:
+    known: dict[str, Any] = {
+        "temperature": 0.2, "top_p": 0.9, "seed": 7, "stop": ["\n"], "logprobs": True, "top_logprobs": 5,
+        "logit_bias": {"50256": -100},
+        "n": 2, "frequency_penalty": 0.1, "presence_penalty": 0.1, "response_format": {"type": "json_object"}, "safe_prompt": True,
+        "tools": [{"type": "function", "function": {"name": "f", "strict": True}}], "tool_choice": "any",
+        "parallel_tool_calls": False,
+        "reasoning_effort": "low", "metadata": {"team": "a"}, "random_seed": 3, "min_p": 0.1,
+        "something_new": {"x": [1, 2.5, None]},
+    }  # fmt: skip
+    given = body(**known)
+    told = forwarded_body(given, read_ask(given), cap=20)
+    assert {name: told[name] for name in known} == known

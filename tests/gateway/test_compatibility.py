@@ -7,6 +7,7 @@ from uuid import UUID
 
 import openai
 import pytest
+from pydantic import BaseModel
 
 from accounts.tenancy import tenant_scope
 from metering.receipts import event_named
@@ -163,6 +164,77 @@ def test_structured_output(house: House) -> None:
         response_format={"type": "json_schema", "json_schema": {"name": "reply", "schema": schema, "strict": True}},
     )
     assert "answer" in json.loads(completion.choices[0].message.content)
+
+
+class Reply(BaseModel):
+    answer: str
+
+
+def test_structured_output_is_parsed_by_the_client(house: House) -> None:
+    answer = house.acme.chat.completions.parse(model=stories.DEVSTRAL, messages=HELLO, response_format=Reply)
+    assert isinstance(answer.choices[0].message.parsed, Reply)
+    with house.acme.chat.completions.stream(model=stories.DEVSTRAL, messages=HELLO, response_format=Reply) as stream:
+        assert isinstance(stream.get_final_completion().choices[0].message.parsed, Reply)
+
+
+def test_json_mode(house: House) -> None:
+    completion = house.acme.chat.completions.create(
+        model=stories.DEVSTRAL, messages=HELLO, response_format={"type": "json_object"}
+    )
+    assert isinstance(json.loads(completion.choices[0].message.content), dict)
+
+
+def test_mistrals_own_ways_with_tools(house: House) -> None:
+    """`any` for required, a tool without its type, the tool's name beside its result, the beginning of an answer."""
+    tool: Any = {"function": WEATHER["function"]}
+    question: Any = [{"role": "user", "content": "부산"}]
+    given: Any = {"model": stories.DEVSTRAL, "tools": [tool], "parallel_tool_calls": False}
+    first = house.acme.chat.completions.create(messages=question, tool_choice="any", **given)
+    [call] = first.choices[0].message.tool_calls
+    assert len(call.id) == 9
+    told: Any = {"role": "tool", "name": "get_weather", "tool_call_id": call.id, "content": "비"}
+    second = house.acme.chat.completions.create(messages=[*question, first.choices[0].message.to_dict(), told], **given)
+    assert "비" in second.choices[0].message.content
+    prefix: Any = [*HELLO, {"role": "assistant", "content": "안녕", "prefix": True}]
+    assert house.acme.chat.completions.create(model=stories.DEVSTRAL, messages=prefix).choices
+
+
+def test_an_image_in_a_message(house: House) -> None:
+    parts = [
+        {"type": "text", "text": "무엇이 보이나요?"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"}},
+    ]
+    seen: Any = [{"role": "user", "content": parts}]
+    assert house.acme.chat.completions.create(model=stories.DEVSTRAL, messages=seen, max_tokens=50).choices
+
+
+def test_the_client_tries_again_as_it_does_everywhere(house: House) -> None:
+    house.llm.order("status-429:1", "status-503:1")
+    before = house.charges()
+    client = house.gateway.client(house.cast.acme.secret, max_retries=2)
+    assert client.chat.completions.create(model=stories.DEVSTRAL, messages=HELLO).choices
+    assert house.charges() == before + 1
+    house.llm.order("status-429:7")
+    with pytest.raises(openai.RateLimitError) as refusal:
+        house.acme.chat.completions.create(model=stories.DEVSTRAL, messages=HELLO)
+    assert refusal.value.response.headers["retry-after"] == "7"
+
+
+def test_the_client_knows_the_requests_id(house: House) -> None:
+    completion = house.acme.chat.completions.create(model=stories.DEVSTRAL, messages=HELLO)
+    assert house.event_of(completion._request_id) is not None
+    with pytest.raises(openai.NotFoundError) as refusal:
+        house.acme.chat.completions.create(model="nobody/knows-it", messages=HELLO)
+    assert refusal.value.request_id.startswith("req_")
+
+
+async def test_the_asynchronous_client(house: House) -> None:
+    client = openai.AsyncOpenAI(api_key=house.cast.acme.secret, base_url=f"{house.gateway.url}/v1", max_retries=0)
+    async with client:
+        stream = await client.chat.completions.create(model=stories.DEVSTRAL, messages=HELLO, stream=True)
+        pieces = [chunk.choices[0].delta.content or "" async for chunk in stream]
+        whole = await client.chat.completions.create(model=stories.DEVSTRAL, messages=HELLO)
+    assert "".join(pieces) == whole.choices[0].message.content
 
 
 def test_text_completion_plain_and_streamed(house: House) -> None:
