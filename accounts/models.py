@@ -44,8 +44,13 @@ class User(AbstractBaseUser, PermissionsMixin):
         verbose_name = _("user")
         verbose_name_plural = _("users")
 
+    OWN_FIELDS = ("email", "name", "language", "organization_name", "password", "last_login")
+    """What people may change of themselves, and the site's role of the database with them. Flags are saved by name, as `system`."""
+
     def save(self, *args: object, **kwargs: object) -> None:
         self.email = self.email.strip().lower()
+        if not self._state.adding and not args and kwargs.get("update_fields") is None:
+            kwargs["update_fields"] = self.OWN_FIELDS
         super().save(*args, **kwargs)  # type: ignore[arg-type]
 
     def get_full_name(self) -> str:

@@ -53,7 +53,7 @@ def open_companies(*, now: datetime) -> None:
     with transaction.atomic(using="system"):
         operator = _user(OPERATOR, now=now)
         operator.is_staff = operator.is_superuser = True
-        operator.save(using="system")
+        operator.save(using="system", update_fields=["is_staff", "is_superuser"])
         _allow_foreign_gateway(organizations, now=now)
 
 

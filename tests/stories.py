@@ -185,7 +185,10 @@ def make_user(email: str, **fields: object) -> User:
 
 def make_operator(*, now: datetime) -> User:
     """Somebody of ours, who may enter the console (after setting up a second factor)."""
-    return make_user("operator@invoicedream.example", is_staff=True, is_superuser=True)
+    user = make_user("operator@invoicedream.example")
+    user.is_staff = user.is_superuser = True
+    user.save(using="system", update_fields=["is_staff", "is_superuser"])
+    return user
 
 
 def make_member(organization: Organization, role: Role, *, now: datetime) -> User:
