@@ -18,6 +18,7 @@ from billing.collection import AmountNotPossible, InvoiceNotOpen
 from billing.processors.selection import NoCardProcessor
 from catalog import price_book
 from ledger.retrying import is_transient
+from metering.archive_files import ArchiveDamaged
 from metering.formats.bodies import BodyTooLarge, UnknownEncoding
 from metering.formats.selection import UnknownFormat
 from metering.ingestion import RecordingUnavailable
@@ -25,6 +26,7 @@ from metering.pushed_events import MalformedBatch, TooManyEvents
 
 logger = logging.getLogger(__name__)
 RETRY_SECONDS = 1
+ARCHIVE_UNAVAILABLE = "The archive of that month cannot be read at the moment. Nothing is lost, and we are told."
 
 
 def error_body(code: str, message: str, **more: object) -> dict[str, Any]:
@@ -74,6 +76,9 @@ def _answer(error: Exception) -> Response | None:
             return Response(error_body("too_large", str(error)), status=413)
         case UnknownFormat() | UnknownEncoding():
             return Response(error_body("unsupported_media_type", str(error)), status=415)
+        case ArchiveDamaged():
+            logger.error("an archive cannot be read: %s", error)
+            return Response(error_body("archive_unavailable", ARCHIVE_UNAVAILABLE), status=503)
         case RecordingUnavailable():
             return _unavailable(error)
         case DatabaseError() if is_transient(error):

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from django.db import connections, transaction
+from django.db import DatabaseError, connections, transaction
 
 from accounts.alarms import clear_alarm, raise_alarm
 from accounts.models import Organization
@@ -112,7 +112,7 @@ def _held(month: date) -> dict[Organization, Totals]:
 
 
 def _detach(month: date, archives: Sequence[UsageArchive], *, now: datetime) -> None:
-    """Take the partition out, if it holds exactly what these archives do; the database compares that once more."""
+    """Take the partition out, if it holds exactly what these archives do; the database looks once more. Raises NotProven."""
     totals = totals_of(archives)
 
     def detach() -> None:
@@ -120,7 +120,12 @@ def _detach(month: date, archives: Sequence[UsageArchive], *, now: datetime) -> 
             cursor.execute(SHORT_WAIT)
             cursor.execute(DETACH, [month, totals.events, totals.digest, totals.cost, totals.amount, now])
 
-    with_retries(detach, using="system")
+    try:
+        with_retries(detach, using="system")
+    except DatabaseError as error:
+        if getattr(error.__cause__, "sqlstate", None) != partitions.REFUSED:
+            raise
+        raise NotProven(str(error).splitlines()[0]) from error
     partitions.forget()
 
 
