@@ -10,12 +10,10 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api_keys import ROLES_THAT_MANAGE_KEYS, issue_api_key, revoke_api_key
+from accounts.api_keys import DEFAULT_SCOPES, ROLES_THAT_MANAGE_KEYS, issue_api_key, revoke_api_key
 from accounts.api_views import OrganizationAPIView
 from accounts.models import ApiKey, Scope
 from accounts.pages import PageQuery, page
-
-DEFAULT_SCOPES = (Scope.INFERENCE, Scope.USAGE_READ, Scope.USAGE_WRITE)
 
 
 class ApiKeyAnswer(serializers.Serializer[Any]):
@@ -47,7 +45,11 @@ class NewApiKey(serializers.Serializer[Any]):
 
     name = serializers.CharField(max_length=60)
     scopes = serializers.ListField(
-        child=serializers.ChoiceField(choices=Scope.choices), min_length=1, max_length=len(Scope), required=False
+        child=serializers.ChoiceField(choices=Scope.choices),
+        min_length=1,
+        max_length=len(Scope),
+        required=False,
+        help_text=f"{' and '.join(DEFAULT_SCOPES)} unless given; of these only what the key that asks has itself.",
     )
     allowed_models = serializers.ListField(child=serializers.CharField(max_length=200), max_length=200, default=list)
     expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)

@@ -20,6 +20,8 @@ from accounts.models import ApiKey, Organization, Role, Scope, ServiceKey, Sourc
 ALPHABET = string.digits + string.ascii_letters
 RANDOM_LENGTH, CHECKSUM_LENGTH, SHOWN_LENGTH = 32, 6, 13
 API_PREFIX, SERVICE_PREFIX = "idk_live_", "isk_live_"
+DEFAULT_SCOPES = (Scope.INFERENCE, Scope.USAGE_READ)
+"""Of a new key, if nothing else is said: whoever only calls models has no use for writing usage, whose amounts are charged."""
 ROLES_THAT_MANAGE_KEYS = frozenset({Role.OWNER, Role.ADMIN, Role.DEVELOPER})
 
 
@@ -98,7 +100,7 @@ def issue_api_key(
     name: str,
     now: datetime,
     created_by: User | None = None,
-    scopes: Collection[str] = (Scope.INFERENCE, Scope.USAGE_READ, Scope.USAGE_WRITE),
+    scopes: Collection[str] = DEFAULT_SCOPES,
     allowed_models: Collection[str] = (),
     expires_at: datetime | None = None,
     using: str = "default",

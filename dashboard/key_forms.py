@@ -7,10 +7,9 @@ from zoneinfo import ZoneInfo
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from accounts.api_keys import DEFAULT_SCOPES
 from accounts.models import ApiKey, Organization, Scope
 from catalog.models import LanguageModel
-
-DEFAULT_SCOPES = (Scope.INFERENCE, Scope.USAGE_READ, Scope.USAGE_WRITE)
 
 
 class NewKeyForm(forms.Form):
@@ -23,7 +22,11 @@ class NewKeyForm(forms.Form):
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
     scopes = forms.MultipleChoiceField(
-        label=_("Scopes"), choices=Scope.choices, initial=DEFAULT_SCOPES, widget=forms.CheckboxSelectMultiple
+        label=_("Scopes"),
+        choices=Scope.choices,
+        initial=DEFAULT_SCOPES,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=_("Report usage only for a gateway of your own: what it reports is charged."),
     )
     allowed_models = forms.CharField(
         label=_("Allowed models"),

@@ -16,13 +16,14 @@ from allauth.mfa.totp.internal.auth import generate_totp_secret
 from django.conf import settings
 
 from accounts.api_keys import (
+    DEFAULT_SCOPES,
     InvalidKey,
     identify_api_key,
     identify_service_key,
     issue_api_key,
     revoke_api_key,
 )
-from accounts.models import ApiKey, Organization, Source, User
+from accounts.models import ApiKey, Organization, Scope, Source, User
 from accounts.service_keys import issue_service_key, revoke_service_key
 from accounts.tenancy import tenant_scope
 from demo.cast import ACME, FOREIGN_GATEWAY, GLOBEX, OPERATOR, QUICKSTART, Company
@@ -92,7 +93,13 @@ def _new_api_key(company: Company, *, now: datetime) -> str:
     with tenant_scope([organization.pk]):
         for lost in ApiKey.objects.for_organization(organization).filter(name=QUICKSTART, revoked_at=None):
             revoke_api_key(key=lost, now=now, actor=None)
-        _key, secret = issue_api_key(organization=organization, name=QUICKSTART, now=now, created_by=owner)
+        _key, secret = issue_api_key(
+            organization=organization,
+            name=QUICKSTART,
+            now=now,
+            created_by=owner,
+            scopes=(*DEFAULT_SCOPES, Scope.USAGE_WRITE),
+        )
     return secret
 
 

@@ -73,6 +73,22 @@ def test_no_key_makes_a_mightier_one(cast: stories.Cast) -> None:
     assert (issued["scopes"], issued["allowed_models"]) == (["usage:read"], ["a/b"])
 
 
+def test_a_new_key_calls_models_and_reads_usage_unless_more_is_asked_for(
+    cast: stories.Cast, as_acme: Client, signed_in: Callable[[Any], Client]
+) -> None:
+    for client in (as_acme, signed_in(cast.acme.owner)):
+        issued = post(client, name="Plain").json()
+        assert issued["scopes"] == ["inference", "usage:read"]
+        refused = Client(headers=stories.bearer(issued["secret"])).post(
+            "/api/v1/usage/events", "[]", content_type="application/json"
+        )
+        assert (refused.status_code, refused.json()["error"]["message"]) == (
+            403,
+            "The API key lacks the scope usage:write.",
+        )
+    assert post(as_acme, name="Reporter", scopes=["usage:write"]).json()["scopes"] == ["usage:write"]
+
+
 def test_a_key_without_the_scope_manages_none(cast: stories.Cast, as_acme: Client) -> None:
     secret = post(as_acme, name="plain").json()["secret"]
     plain = Client(headers=stories.bearer(secret))

@@ -135,3 +135,8 @@ def test_limits_a_minute_of_a_key(owner: Client, cast: stories.Cast) -> None:
     assert owner.post(address, {"requests": "0"}).status_code == 422
     assert owner.post(address, {}).status_code == 302
     assert ApiKey.objects.using("system").get(pk=key.pk).requests_per_minute is None
+
+
+def test_the_form_offers_a_new_key_what_most_need(cast: stories.Cast, browse: Browse) -> None:
+    form = browse(cast.acme.owner).get("/o/acme/keys/new").context["form"]
+    assert sorted(form["scopes"].value()) == ["inference", "usage:read"]
