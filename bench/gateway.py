@@ -123,11 +123,12 @@ def print_throughput(subjects: list[Subject], *, rounds: int, seconds: float, fo
                     folder=folder,
                 )
                 results[subject.name].append(measured)
-        print(f"\n{what:<40} {'a second':>10} {'p50 ms':>8} {'p99 ms':>8}   how")
+        print(f"\n{what:<40} {'a second':>10} {'p50 ms':>8} {'p99 ms':>8} {'CPU ms':>7}   how")
         for subject in asked:
             taken = results[subject.name]
-            rate, p50, p99 = (statistics.median(getattr(one, name) for one in taken) for name in ("rate", "p50", "p99"))
-            print(f"{subject.name:<40} {rate:>10,.0f} {p50:>8.2f} {p99:>8.2f}   {subject.note}", flush=True)
+            names = ("rate", "p50", "p99", "cpu")
+            rate, p50, p99, cpu = (statistics.median(getattr(one, name) for one in taken) for name in names)
+            print(f"{subject.name:<40} {rate:>10,.0f} {p50:>8.2f} {p99:>8.2f} {cpu:>7.2f}   {subject.note}", flush=True)
 
 
 def print_streams(subjects: list[Subject]) -> None:

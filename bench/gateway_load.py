@@ -6,7 +6,8 @@ import resource
 import socket
 import subprocess
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -29,11 +30,12 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Of one run of wrk: answers a second and milliseconds to their end."""
+    """Of one run of wrk: answers a second, milliseconds to their end, and milliseconds of processor that one takes the subject."""
 
     rate: float
     p50: float
     p99: float
+    cpu: float
 
 
 def drive(subject: Subject, *, connections: int, seconds: float, stream: bool, folder: Path) -> Measured:
@@ -53,11 +55,13 @@ def drive(subject: Subject, *, connections: int, seconds: float, stream: bool, f
         "--timeout",
         "30s",
     ]
+    before = cpu_seconds_of(subject)
     done = subprocess.run([*command, "--script", str(script), subject.url], capture_output=True, text=True, check=True)
     found = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("RESULT"))[7:])
     if found["wrong"]:
         raise SystemExit(f"{subject.name}: {found['wrong']} of {found['requests']} answers were errors")
-    return Measured(found["requests"] / found["microseconds"] * 1e6, found["p50"] / 1000, found["p99"] / 1000)
+    cpu = (cpu_seconds_of(subject) - before) * 1000 / max(found["requests"], 1)
+    return Measured(found["requests"] / found["microseconds"] * 1e6, found["p50"] / 1000, found["p99"] / 1000, cpu)
 
 
 def _lua(text: str) -> str:
@@ -113,14 +117,20 @@ def _read_until(connection: socket.socket, wanted: bytes) -> None:
 
 
 def memory_of(subject: Subject) -> float:
-    """MiB of all processes in the subject's group: proportional set size, so that shared pages count once."""
-    total = 0
+    """MiB of all its processes: proportional set size, so that shared pages count once."""
+    rollups = [(process / "smaps_rollup").read_text() for process in _processes_of(subject)]
+    return sum(int(text.partition("\nPss:")[2].split()[0]) for text in rollups) / 1024
+
+
+def cpu_seconds_of(subject: Subject) -> float:
+    """What all its processes have used so far. Unlike the time that passes it hardly depends on what else the machine does."""
+    fields = [(process / "stat").read_text().rpartition(")")[2].split() for process in _processes_of(subject)]
+    return sum(int(user) + int(system) for user, system in (some[11:13] for some in fields)) / os.sysconf("SC_CLK_TCK")
+
+
+def _processes_of(subject: Subject) -> Iterator[Path]:
+    """The folders in /proc of the subject's process group."""
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if os.getpgid(int(entry.name)) == subject.process.pid:
-                    rollup = (entry / "smaps_rollup").read_text()
-                    total += int(rollup.partition("\nPss:")[2].split()[0])
-            except (OSError, ProcessLookupError):
-                continue
-    return total / 1024
+        with suppress(ProcessLookupError):
+            if entry.name.isdigit() and os.getpgid(int(entry.name)) == subject.process.pid:
+                yield entry

@@ -27,6 +27,13 @@ LOCKS = CHECKOUT / "bench" / "peers"
 ENVIRONMENTS = CHECKOUT / "var" / "bench"
 MODELS = ("bench-model", "bench-model-slow", "bench-model-idle")
 SECONDS_TO_START = 90.0
+BUSY = {
+    "LOG_LEVEL": "INFO",
+    "LOG_FORMAT": "json",
+    "RATE_LIMIT_REQUESTS": "1000000000",
+    "RATE_LIMIT_TOKENS": "1000000000000",
+}
+"""Of our gateway: it logs each request, as in production, and counts them in Redis against limits that nobody reaches."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +91,7 @@ def _ours(plan: Plan, *, name: str, application: str) -> Subject:
     service = services.gateway(port=port)
     command = [*service.command[:-1], "--workers", str(plan.workers), application]
     counted = {"RATE_LIMIT_REQUESTS": "1000000000", "RATE_LIMIT_TOKENS": "1000000000000"}  # asked for, never reached
-    own = {"UPSTREAM_BASE_URL": f"{plan.upstream}/v1", "LOG_LEVEL": "INFO"}
+    own = {"UPSTREAM_BASE_URL": f"{plan.upstream}/v1"} | BUSY
     environment = {**os.environ, **service.environment, **counted, **own}
     process = spawn(command, log=plan.log(name), environment=environment, folder=CHECKOUT)
     headers = {"Authorization": f"Bearer {plan.secret}"}
