@@ -6,6 +6,7 @@ resolved only after the commit that contains its item.
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -15,6 +16,8 @@ from typing import Generic, TypeVar
 from django.db import close_old_connections, connections
 
 logger = logging.getLogger(__name__)
+SECONDS_BETWEEN_CHECKS = 1.0
+"""A look whether the connection lives costs a round trip. Within this time `write` finds out by itself, and tries again."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -68,8 +71,11 @@ class GroupCommit(Generic[Item, Result]):
 
     def _run(self) -> None:
         try:
+            checked = 0.0
             while group := self._next_group():
-                close_old_connections()
+                if time.monotonic() - checked > SECONDS_BETWEEN_CHECKS:
+                    close_old_connections()
+                    checked = time.monotonic()
                 self._commit(group)
         finally:
             connections.close_all()

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db import connections
 
-from accounts.tenancy import tenant_scope
+from accounts.tenancy import tenant_query, tenant_scope
 from ledger.balances import available
 from ledger.call_keys import RepeatedCall, claim, find_claimed, note_claimed, repeated
 from ledger.credit_expiry import expire, is_due
@@ -24,7 +24,12 @@ from ledger.retrying import with_retries
 from ledger.velocity import KeyIsStopped, find_stops
 from pricing.exact import EXACT, ZERO, exact_sum
 
+BALANCE_FIELDS = [field.attname for field in Balance._meta.concrete_fields]
+LOCK_BALANCES = f"""
+SELECT {", ".join(BALANCE_FIELDS)} FROM ledger_balance WHERE organization_id = ANY(%s) ORDER BY organization_id FOR UPDATE
+"""  # noqa: S608  (names of our own columns)
 ADD_HOLDS = """
+WITH added AS (
 INSERT INTO ledger_hold
     (organization_id, id, created_at, expires_at, status, api_key_id, model_id, amount, request_id, upstream, attempt, end_user)
 SELECT t.organization_id, t.id, t.created_at, t.expires_at, 1, t.api_key_id, t.model_id, t.amount, t.request_id, t.upstream,
@@ -33,6 +38,12 @@ FROM unnest(%s::bigint[], %s::uuid[], %s::timestamptz[], %s::timestamptz[], %s::
     %s::text[], %s::smallint[], %s::text[])
     AS t (organization_id, id, created_at, expires_at, api_key_id, model_id, amount, request_id, upstream, attempt, end_user)
 ON CONFLICT DO NOTHING RETURNING organization_id, id, amount
+), reserved AS (
+    UPDATE ledger_balance AS balance SET held = balance.held + sums.amount
+    FROM (SELECT organization_id, sum(amount) AS amount FROM added GROUP BY 1) AS sums
+    WHERE balance.organization_id = sums.organization_id
+)
+SELECT id FROM added
 """
 CAPTURE = """
 UPDATE ledger_hold AS hold SET status = 2, resolved_at = %s, captured = least(hold.amount, t.charge)
@@ -90,9 +101,9 @@ def _reserve(requests: Sequence[HoldRequest]) -> list[Refusal | None]:
     organization_ids = sorted({request.organization_id for request in requests})
     results: list[Refusal | None] = []
     admitted: list[HoldRequest] = []
-    with tenant_scope(organization_ids):
-        rows = Balance.objects.filter(organization_id__in=organization_ids).order_by("organization_id")
-        balances = {balance.pk: balance for balance in rows.select_for_update()}
+    with tenant_query(organization_ids, LOCK_BALANCES, [organization_ids]) as rows:
+        found = (Balance.from_db("default", BALANCE_FIELDS, row) for row in rows)
+        balances = {balance.pk: balance for balance in found}
         now = max(request.created_at for request in requests)
         for balance in balances.values():
             if is_due(balance, now=now):
@@ -144,18 +155,10 @@ def _write(admitted: Sequence[HoldRequest]) -> list[HoldRequest]:
                 [request.end_user for request in admitted],
             ],
         )
-        added = cursor.fetchall()
-        sums = sums_of((organization_id, amount) for organization_id, _id, amount in added)
-        cursor.execute(
-            "UPDATE ledger_balance AS balance SET held = held + t.amount"
-            " FROM unnest(%s::bigint[], %s::numeric[]) AS t (organization_id, amount)"
-            " WHERE balance.organization_id = t.organization_id",
-            [list(sums), list(sums.values())],
-        )
+        added = {hold_id for (hold_id,) in cursor.fetchall()}
     if len(added) == len(admitted):
         return []
-    fresh = {hold_id for _organization_id, hold_id, _amount in added}
-    return [request for request in admitted if request.id not in fresh]
+    return [request for request in admitted if request.id not in added]
 
 
 def capture(charges: Mapping[tuple[int, UUID], Decimal], *, now: datetime) -> list[Movement]:

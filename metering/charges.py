@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -64,16 +65,21 @@ def terms_of(organization_ids: Iterable[int]) -> dict[int, ChargeTerms]:
     """The terms of these organizations, as far as they exist and the running transaction may see them."""
     with connections["default"].cursor() as cursor:
         cursor.execute(TERMS_QUERY, [sorted(set(organization_ids))])
-        return {
-            organization_id: ChargeTerms(
-                price_book.Terms(
-                    organization_id=organization_id, currency=currency, exchange_policy=exchange_policy, zone=zone
-                ),
-                tax_rate,
-                declared_tags or (),
-            )
-            for organization_id, currency, exchange_policy, zone, tax_rate, declared_tags in cursor.fetchall()
-        }
+        return terms_in(cursor.fetchall())
+
+
+def terms_in(rows: Iterable[Sequence[Any]]) -> dict[int, ChargeTerms]:
+    """The terms of an answer to TERMS_QUERY."""
+    return {
+        organization_id: ChargeTerms(
+            price_book.Terms(
+                organization_id=organization_id, currency=currency, exchange_policy=exchange_policy, zone=zone
+            ),
+            tax_rate,
+            declared_tags or (),
+        )
+        for organization_id, currency, exchange_policy, zone, tax_rate, declared_tags in rows
+    }
 
 
 def price(

@@ -10,13 +10,13 @@ from decimal import Decimal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from accounts.tenancy import tenant_scope
+from accounts.tenancy import tenant_query
 from ledger import balances, holds, limits
 from ledger.partitions import MonthArchived, ensure_partitions, month_of
 from ledger.periods import OpenPeriod, lock_periods_for_charges
 from ledger.retrying import with_retries
 from metering import event_rows, rollups
-from metering.charges import Charge, ChargeTerms, Waiting, price, terms_of
+from metering.charges import TERMS_QUERY, Charge, ChargeTerms, Waiting, price, terms_in
 from metering.reports import Outcome, Status, UsageReport
 from pricing.exact import exact_sum
 
@@ -44,8 +44,9 @@ def _record_others(reports: Sequence[UsageReport], error: MonthArchived, *, now:
 
 
 def _record(reports: Sequence[UsageReport], *, now: datetime) -> list[Outcome]:
-    with tenant_scope({report.organization_id for report in reports}):
-        terms = terms_of(report.organization_id for report in reports)
+    organization_ids = sorted({report.organization_id for report in reports})
+    with tenant_query(organization_ids, TERMS_QUERY, [organization_ids]) as rows:
+        terms = terms_in(rows)
         known = [report for report in reports if report.organization_id in terms]
         batch = price(known, terms, now=now)
         fresh = event_rows.claim(batch) if batch else set()
