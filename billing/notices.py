@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 
+from django.conf import settings
 from django.db import transaction
 
 from accounts.audit_log import write_audit_entry
@@ -96,6 +97,12 @@ def set_low_credit(*, organization: Organization, amount: Decimal, actor: User |
             detail={"amount": plain(setting.low_credit)},
         )
     return setting
+
+
+def low_credit_of(organization: Organization) -> Decimal:
+    """Below what credit the organization is told. Needs the tenant scope."""
+    setting = NoticeSetting.objects.for_organization(organization).first()
+    return setting.low_credit if setting else settings.LOW_CREDIT[organization.billing_currency]
 
 
 def _people(organization: Organization, concerned: User | None) -> list[User]:

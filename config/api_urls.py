@@ -13,12 +13,12 @@ from accounts import api as accounts_api
 from accounts import organization_api, tags_api
 from accounts.api_views import ApiView, PublicAPIView
 from billing import api as billing_api
-from billing import balance_api, evidence_api, invoices_api, payments_api, what_if_api
+from billing import balance_api, evidence_api, invoices_api, payments_api, webhook_endpoints_api, what_if_api
 from catalog import api as catalog_api
 from catalog import prices_api
 from dashboard.access import speak_language_of
 from metering import api as metering_api
-from metering import corrections_api, export_api, push_api
+from metering import corrections_api, export_api, limits_api, push_api
 
 
 class Schema(ApiView, SpectacularAPIView):
@@ -52,6 +52,18 @@ class NoSuchAddress(PublicAPIView):
 
 
 version_1 = [
+    path("limits", limits_api.Limits.as_view(), name="api-limits"),
+    path("limits/<int:spend_limit_id>", limits_api.LimitDetail.as_view(), name="api-limit"),
+    path("limits/stopped-keys", limits_api.StoppedKeys.as_view(), name="api-stopped-keys"),
+    path("limits/stopped-keys/<str:key_id>/lift", limits_api.LiftKeyStop.as_view(), name="api-lift-key-stop"),
+    path("webhooks", webhook_endpoints_api.Webhooks.as_view(), name="api-webhooks"),
+    path("webhooks/<uuid:webhook_id>/test", webhook_endpoints_api.TestWebhook.as_view(), name="api-test-webhook"),
+    path(
+        "webhooks/<uuid:webhook_id>/deliveries",
+        webhook_endpoints_api.WebhookDeliveries.as_view(),
+        name="api-webhook-deliveries",
+    ),
+    path("webhooks/<uuid:webhook_id>", webhook_endpoints_api.WebhookDetail.as_view(), name="api-webhook"),
     path("usage", metering_api.Usage.as_view(), name="api-usage"),
     path("usage/events", metering_api.UsageEvents.as_view(), name="api-usage-events"),
     path("usage/export", export_api.UsageExport.as_view(), name="api-usage-export"),

@@ -99,6 +99,15 @@ class ChangeLimitForm(AmountForm):
         super().__init__(*args, amount=limit.amount, **options)
 
 
+class LowCreditForm(AmountForm):
+    """Below what credit a notice is wanted."""
+
+    amount = AmountField(
+        label=gettext_lazy("Tell us below this credit, VAT included"),
+        help_text=gettext_lazy("0 switches it off. What running calls hold does not count."),
+    )
+
+
 class VelocityForm(AmountForm):
     """What a key may spend in a few minutes before it is stopped."""
 

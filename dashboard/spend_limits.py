@@ -13,8 +13,9 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.models import ApiKey, Membership, Organization, User
 from accounts.profiles import ROLES_THAT_ADMINISTER
+from billing.notices import low_credit_of, set_low_credit
 from dashboard.access import may, organization_page
-from dashboard.limit_forms import ChangeLimitForm, NewLimitForm
+from dashboard.limit_forms import ChangeLimitForm, LowCreditForm, NewLimitForm
 from dashboard.limit_standing import Standing, standing
 from ledger.limit_setting import limits_at, remove_limit
 from ledger.limits import move_on
@@ -52,6 +53,7 @@ def limits(request: HttpRequest) -> HttpResponse:
         "floor": settings.VELOCITY_FLOOR[organization.billing_currency],
         "cap": next((cap for cap in caps if cap.api_key_id is None), None),
         "key_caps": [cap for cap in caps if cap.api_key_id is not None],
+        "low_credit": low_credit_of(organization),
         "may_change": may(request, ROLES_THAT_ADMINISTER),
     }
     return render(request, "dashboard/limits.html", context)
@@ -100,6 +102,22 @@ def change_limit(request: HttpRequest, limit_id: int) -> HttpResponse:
     move_on(limit, now=now)
     context = {"section": "limits", "form": form, "limit": limit, "standing": standing(limit)}
     return render(request, "dashboard/limit_change.html", context, status=422 if form.errors else 200)
+
+
+@organization_page(roles=ROLES_THAT_ADMINISTER)
+@require_http_methods(["GET", "HEAD", "POST"])
+def low_credit(request: HttpRequest) -> HttpResponse:
+    """Below what credit owners and admins want to hear of it."""
+    organization = request.organization
+    posted = request.POST if request.method == "POST" else None
+    form = LowCreditForm(posted, amount=low_credit_of(organization), currency=organization.billing_currency)
+    if request.method == "POST" and form.is_valid():
+        amount = form.cleaned_data["amount"]
+        set_low_credit(organization=organization, amount=amount, actor=request.user, now=timezone.now())
+        messages.success(request, _("Saved."))
+        return redirect("dashboard:limits", organization.slug)
+    context = {"section": "limits", "form": form}
+    return render(request, "dashboard/low_credit.html", context, status=422 if form.errors else 200)
 
 
 def _is_whole(limit: SpendLimit) -> bool:

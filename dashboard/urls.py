@@ -29,6 +29,7 @@ from dashboard import (
     stopped_keys,
     usage,
     waiting,
+    webhooks,
 )
 
 app_name = "dashboard"
@@ -64,6 +65,7 @@ urlpatterns = [
     path("o/<slug:slug>/limits", spend_limits.limits, name="limits"),
     path("o/<slug:slug>/limits/new", spend_limits.new_limit, name="new_limit"),
     path("o/<slug:slug>/limits/<int:limit_id>", spend_limits.change_limit, name="change_limit"),
+    path("o/<slug:slug>/limits/low-credit", spend_limits.low_credit, name="low_credit"),
     path("o/<slug:slug>/limits/breaker", stopped_keys.breaker, name="breaker"),
     path("o/<slug:slug>/limits/breaker/<int:key_id>", stopped_keys.key_breaker, name="key_breaker"),
     path("o/<slug:slug>/limits/stopped/<int:key_id>/lift", stopped_keys.lift_key_stop, name="lift_key_stop"),
@@ -79,6 +81,8 @@ urlpatterns = [
     ),
     path("o/<slug:slug>/invoices/<uuid:invoice_id>/pay", invoice_payment.pay, name="pay_invoice"),
     path("o/<slug:slug>/invoices/<uuid:invoice_id>/payment", invoice_payment.progress, name="payment_progress"),
+    path("o/<slug:slug>/webhooks", webhooks.webhooks, name="webhooks"),
+    path("o/<slug:slug>/webhooks/<uuid:endpoint_id>", webhooks.webhook, name="webhook"),
     path("o/<slug:slug>/members", members.members, name="members"),
     path("o/<slug:slug>/members/invite", inviting.invite, name="invite"),
     path("o/<slug:slug>/members/leave", members.leave, name="leave"),

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.apps import apps
@@ -20,6 +21,7 @@ from pytest_django.fixtures import Settings
 from accounts import invitations, throttling
 from accounts.models import ApiKey, Membership, Role, Scope
 from accounts.tenancy import tenant_scope
+from billing import webhook_endpoints
 from billing.invoicing import close_period
 from billing.models import Invoice
 from billing.sellers import set_seller
@@ -96,7 +98,10 @@ class Sweep:
             "key_id": str(target.pk),
             "invoice_id": str(invoice.pk),
             "position": "1",
-            "limit_id": str(self._limit()),
+            "limit_id": str(self._limit(hard=True)),
+            "spend_limit_id": str(self._limit(hard=False)),
+            "endpoint_id": str(self._webhook()),
+            "webhook_id": str(self._webhook()),
             **self._colleagues(),
         }
         self.markers = [
@@ -109,6 +114,8 @@ class Sweep:
             invoice.number,
             "billing@acme.example",
             "guest@acme.example",
+            "987654321",
+            "hooks.acme.example",
         ]
         self.members = {role: stories.make_member(acme, role, now=now) for role in ROLES if role != Role.OWNER}
         self.members[Role.OWNER] = cast.acme.owner
@@ -129,10 +136,14 @@ class Sweep:
             )
             return {"member_id": str(places.get(user=user).pk), "invitation_id": str(invitation.pk)}
 
-    def _limit(self) -> int:
+    def _limit(self, *, hard: bool) -> int:
         """Acme's own, which refuses nothing."""
         acme, amount = self.cast.acme.organization, Decimal(987_654_321)
-        return set_limit(organization=acme, amount=amount, actor=None, now=stories.NOON).pk
+        return set_limit(organization=acme, amount=amount, hard=hard, actor=None, now=stories.NOON).pk
+
+    def _webhook(self) -> UUID:
+        acme, url = self.cast.acme.organization, "https://hooks.acme.example/"
+        return webhook_endpoints.register(organization=acme, url=url, actor=None, now=stories.NOON)[0].pk
 
     def _invoice(self) -> Invoice:
         """Acme's, for last month; nothing is paid yet."""

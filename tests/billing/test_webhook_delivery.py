@@ -1,4 +1,4 @@
-"""A customer's endpoint hears of a notice at least once, signed, under one id; failures are tried again, private addresses refused."""
+"""An endpoint hears of a notice at least once, signed, under one id; failures are tried again, private addresses are refused."""
 
 import hashlib
 import hmac
@@ -12,7 +12,9 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
+from django.conf import settings as django_settings
 from django.db import connections
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from accounts.models import AuditEntry
@@ -104,6 +106,19 @@ def test_a_notice_arrives_signed_and_with_its_figures(acme: stories.Company, lis
     assert (event["data"]["spent"], event["data"]["amount"], event["data"]["percent"]) == ("72.6", "100", 50)
     assert (only().status, only().attempts) == ("delivered", 1)
     assert deliver_waiting(now=NOON + timedelta(days=1)) == 0
+
+
+def test_the_documented_check_tells_ours_from_others() -> None:
+    """The snippet of docs/webhooks.md, as customers copy it."""
+    code = (django_settings.BASE_DIR / "docs" / "webhooks.md").read_text().split("```python\n")[1].split("```")[0]
+    names: dict[str, Any] = {}
+    exec(code, names)
+    header = webhook_delivery.signature("whsec_x", b'{"a":1}', at=timezone.now())
+    assert names["is_genuine"]("whsec_x", header, b'{"a":1}')
+    assert not names["is_genuine"]("whsec_x", header, b'{"a":2}')
+    assert not names["is_genuine"]("whsec_y", header, b'{"a":1}')
+    old = webhook_delivery.signature("whsec_x", b'{"a":1}', at=timezone.now() - timedelta(minutes=6))
+    assert not names["is_genuine"]("whsec_x", old, b'{"a":1}')
 
 
 def test_what_fails_is_tried_again_under_the_same_id(acme: stories.Company, listener: Listener) -> None:

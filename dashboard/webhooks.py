@@ -1,0 +1,108 @@
+"""Webhooks: addresses of the customer's own that hear of notices; what became of each notice there."""
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_http_methods
+
+from accounts.profiles import ROLES_THAT_ADMINISTER
+from billing import webhook_endpoints
+from billing.models import WebhookDelivery, WebhookEndpoint
+from dashboard.access import may, organization_page
+
+LATEST = 20
+
+
+class WebhookForm(forms.Form):
+    url = forms.CharField(
+        label=gettext_lazy("Address"),
+        max_length=webhook_endpoints.LONGEST,
+        help_text=gettext_lazy("https, reachable from the internet."),
+        widget=forms.URLInput(attrs={"placeholder": "https://…", "autocomplete": "off"}),
+    )
+
+    def clean_url(self) -> str:
+        try:
+            return webhook_endpoints.check_url(self.cleaned_data["url"])
+        except webhook_endpoints.BadUrl:
+            raise forms.ValidationError(_("Write an https:// address that can be reached from the internet.")) from None
+
+
+@organization_page()
+@require_http_methods(["GET", "HEAD", "POST"])
+def webhooks(request: HttpRequest) -> HttpResponse:
+    """Sent, the page that shows the secret, once: it is in this answer and nowhere else."""
+    organization, may_change = request.organization, may(request, ROLES_THAT_ADMINISTER)
+    if request.method == "POST" and not may_change:
+        raise PermissionDenied(request.membership.role)
+    form = WebhookForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            endpoint, secret = webhook_endpoints.register(
+                organization=organization, url=form.cleaned_data["url"], actor=request.user, now=timezone.now()
+            )
+        except webhook_endpoints.TooMany:
+            form.add_error("url", _("There are as many webhooks as an organization may have. Remove one first."))
+        else:
+            context = {"section": "limits", "endpoint": endpoint, "secret": secret}
+            answer = render(request, "dashboard/webhook_registered.html", context)
+            answer["Cache-Control"] = "no-store"
+            return answer
+    context = {
+        "section": "limits",
+        "form": form,
+        "endpoints": webhook_endpoints.endpoints_of(organization),
+        "may_change": may_change,
+    }
+    return render(request, "dashboard/webhooks.html", context, status=422 if form.errors else 200)
+
+
+@organization_page()
+@require_http_methods(["GET", "HEAD", "POST"])
+def webhook(request: HttpRequest, endpoint_id: str) -> HttpResponse:
+    """One webhook and its latest deliveries; a button each for a test, switching on, removing."""
+    organization, may_change = request.organization, may(request, ROLES_THAT_ADMINISTER)
+    endpoint = get_object_or_404(webhook_endpoints.endpoints_of(organization), pk=endpoint_id)
+    if request.method == "POST" and not may_change:
+        raise PermissionDenied(request.membership.role)
+    if request.method == "POST":
+        removed = _do(request, endpoint)
+        return redirect(
+            "dashboard:webhooks" if removed else "dashboard:webhook", organization.slug, *_ids(endpoint, removed)
+        )
+    rows = WebhookDelivery.objects.for_organization(organization).filter(endpoint=endpoint).select_related("notice")
+    context = {
+        "section": "limits",
+        "endpoint": endpoint,
+        "deliveries": rows.order_by("-created_at", "-pk")[:LATEST],
+        "may_change": may_change,
+    }
+    return render(request, "dashboard/webhook.html", context)
+
+
+def _do(request: HttpRequest, endpoint: WebhookEndpoint) -> bool:
+    """What the button says; whether the webhook is gone."""
+    action, now = request.POST.get("action"), timezone.now()
+    if action == "remove":
+        webhook_endpoints.remove(endpoint=endpoint, actor=request.user, now=now)
+        messages.success(request, _("The webhook is removed."))
+        return True
+    if action == "switch_on" and webhook_endpoints.switch_on(endpoint=endpoint, actor=request.user, now=now):
+        messages.success(request, _("The webhook is on again."))
+    if action == "test":
+        try:
+            webhook_endpoints.send_test(endpoint=endpoint, actor=request.user, now=now)
+        except webhook_endpoints.TestsTooFast:
+            messages.info(request, _("A test is on its way already."))
+        else:
+            messages.success(request, _("A test is on its way. Reload this page to see what became of it."))
+    return False
+
+
+def _ids(endpoint: WebhookEndpoint, removed: bool) -> list[str]:
+    return [] if removed else [str(endpoint.pk)]

@@ -1,0 +1,77 @@
+"""Webhooks are registered, tested and removed on their page; the secret is shown once."""
+
+import re
+from decimal import Decimal
+
+import pytest
+from django.test import Client
+
+from accounts.models import Role
+from billing.models import NoticeSetting, WebhookDelivery, WebhookEndpoint
+from billing.webhook_endpoints import secret_of
+from tests import stories
+from tests.dashboard.conftest import Browse, text_of
+
+WEBHOOKS = "/o/acme/webhooks"
+URL = "https://hooks.acme.example/notices"
+
+
+@pytest.fixture
+def owner(cast: stories.Cast, browse: Browse) -> Client:
+    return browse(cast.acme.owner, language="en")
+
+
+def only() -> WebhookEndpoint:
+    return WebhookEndpoint.objects.using("system").get()
+
+
+def test_a_webhook_is_registered_and_its_secret_shown_once(owner: Client) -> None:
+    assert "No webhook yet" in text_of(owner.get(WEBHOOKS))
+    answer = owner.post(WEBHOOKS, {"url": URL})
+    found = re.search(r"whsec_[0-9a-f]{64}", answer.content.decode())
+    assert found is not None
+    assert found[0] == secret_of(only())
+    assert "no-store" in answer["Cache-Control"]
+    for page in (WEBHOOKS, f"{WEBHOOKS}/{only().pk}"):
+        text = owner.get(page).content.decode()
+        assert URL in text
+        assert found[0] not in text
+
+
+@pytest.mark.parametrize("url", ["", "ftp://x.example", "https://u:p@x.example", "nothing"])
+def test_what_is_no_address_is_refused(owner: Client, url: str) -> None:
+    assert owner.post(WEBHOOKS, {"url": url}).status_code == 422
+    assert not WebhookEndpoint.objects.using("system").exists()
+
+
+def test_tests_are_seen_and_a_removed_webhook_is_gone(owner: Client) -> None:
+    owner.post(WEBHOOKS, {"url": URL})
+    page = f"{WEBHOOKS}/{only().pk}"
+    assert owner.post(page, {"action": "test"})["Location"] == page
+    shown = text_of(owner.get(page))
+    assert f"evt_{WebhookDelivery.objects.using('system').get().notice_id.hex}" in shown
+    assert "A test is on its way already." in text_of(owner.post(page, {"action": "test"}, follow=True))
+    WebhookEndpoint.objects.using("system").update(disabled_at=stories.NOON)
+    assert "Switched off" in text_of(owner.get(page))
+    owner.post(page, {"action": "switch_on"})
+    assert only().disabled_at is None
+    assert owner.post(page, {"action": "remove"})["Location"] == WEBHOOKS
+    assert owner.get(page).status_code == 404
+    assert "No webhook yet" in text_of(owner.get(WEBHOOKS))
+
+
+def test_members_without_the_role_look_only(cast: stories.Cast, owner: Client, browse: Browse) -> None:
+    owner.post(WEBHOOKS, {"url": URL})
+    viewer = browse(stories.make_member(cast.acme.organization, Role.VIEWER, now=stories.NOON), language="en")
+    assert URL in viewer.get(WEBHOOKS).content.decode()
+    assert viewer.post(WEBHOOKS, {"url": URL}).status_code == 403
+    assert viewer.post(f"{WEBHOOKS}/{only().pk}", {"action": "remove"}).status_code == 403
+
+
+def test_low_credit_is_told_below_what_one_says(owner: Client) -> None:
+    assert "Low credit is told below ₩1,000." in text_of(owner.get("/o/acme/limits"))
+    owner.post("/o/acme/limits/low-credit", {"amount": "2,500"})
+    assert NoticeSetting.objects.using("system").get().low_credit == Decimal(2500)
+    assert "told below ₩2,500." in text_of(owner.get("/o/acme/limits"))
+    owner.post("/o/acme/limits/low-credit", {"amount": "0"})
+    assert "Low credit is not told." in text_of(owner.get("/o/acme/limits"))
