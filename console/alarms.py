@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Alarm
 from billing.models import AuditRun
+from catalog.models import Upstream, UpstreamBill
 from console.own_words import in_words, words_filter
 from console.read_only import ReadOnlyAdmin, address_of, list_of, raw_column
 from console.sentences import in_sentences
@@ -72,6 +73,23 @@ KINDS: Mapping[str, Kind] = {
         ),
         place=lambda: list_of(AuditRun),
         place_label=_("Audits"),
+    ),
+    "upstream_credit": Kind(
+        label=_("Credit with an upstream"),
+        headline=_("Our credit with an upstream runs out."),
+        remedy=_("Without credit it refuses our calls. Buy some there; the alarm ends by itself."),
+        place=lambda: list_of(Upstream),
+        place_label=_("Upstreams"),
+    ),
+    "upstream_bill": Kind(
+        label=_("Bill of an upstream"),
+        headline=_("An upstream bills something else than was recorded."),
+        remedy=_(
+            "Compare the day: calls that were waived, prices that moved, or somebody else who uses our key. "
+            "It is compared again by itself."
+        ),
+        place=lambda: list_of(UpstreamBill),
+        place_label=_("Upstreams' bills"),
     ),
     "exchange_rate": Kind(
         label=_("Exchange rate"),

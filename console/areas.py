@@ -9,6 +9,7 @@ from console import (
     credit_deed,
     credit_proposals,
     exchange_rates,
+    hold_deeds,
     invoice_deeds,
     invoices,
     listing,
@@ -30,6 +31,8 @@ from console import (
     simulation,
     standing,
     statement,
+    upstream_deeds,
+    upstreams,
     usage,
 )
 from console.site import site
@@ -43,6 +46,7 @@ __all__ = [
     "credit_deed",
     "credit_proposals",
     "exchange_rates",
+    "hold_deeds",
     "invoice_deeds",
     "invoices",
     "listing",
@@ -65,5 +69,7 @@ __all__ = [
     "site",
     "standing",
     "statement",
+    "upstream_deeds",
+    "upstreams",
     "usage",
 ]

@@ -9,7 +9,17 @@ from django.utils.translation import gettext as _
 
 from accounts.models import Alarm, ApiKey, AuditEntry, Organization, ServiceKey, Source, User
 from billing.models import AuditRun, CreditNoteProposal, Invoice, OutboxMail, Payment, ProcessorEvent, Seller
-from catalog.models import AppliedRate, CostPrice, CostTable, ExchangeRate, LanguageModel, MarkupRule
+from catalog.models import (
+    AppliedRate,
+    CostPrice,
+    CostTable,
+    ExchangeRate,
+    LanguageModel,
+    MarkupRule,
+    ModelRoute,
+    Upstream,
+    UpstreamBill,
+)
 from console.read_only import list_of
 from ledger.models import BillingPeriod, CreditGrant
 
@@ -48,6 +58,14 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                 _list(_("Applied rates"), "calculate", AppliedRate),
                 _list(_("Cost tables"), "table", CostTable),
                 _page(_("Simulate a month"), "experiment", "simulation"),
+            ],
+        ),
+        _group(
+            _("Upstreams"),
+            [
+                _list(_("Upstreams"), "dns", Upstream),
+                _list(_("Model routes"), "alt_route", ModelRoute),
+                _list(_("Upstreams' bills"), "request_quote", UpstreamBill),
             ],
         ),
         _group(

@@ -43,6 +43,7 @@ VOCABULARY: Mapping[str, Mapping[str, Promise | str]] = {
     "upstream": {
         "books": _("All books"),
         "openrouter": "OpenRouter",
+        "openai_compatible": _("OpenAI-compatible server"),
         "self-hosted": _("Own servers"),
         "sandbox": _("Sandbox"),
     },

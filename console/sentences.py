@@ -60,6 +60,14 @@ SENTENCES: Sequence[tuple[re.Pattern[str], Promise]] = tuple(
             r"the log of the worker says why it cannot be made\.",
             _("The table %(table)s has no partition for %(months)s; the log of the worker says why it cannot be made."),
         ),
+        (
+            r"Credit with (?P<upstream>\S+) runs out: (?P<left>\S+) USD are left\.",
+            _("Credit with %(upstream)s runs out: %(left)s dollars are left."),
+        ),
+        (
+            r"The bill of (?P<upstream>\S+) differs from what was recorded on (?P<days>.+)\.",
+            _("The bill of %(upstream)s differs from what was recorded on %(days)s."),
+        ),
         (r"Violated invariants: (?P<numbers>.+)\.", _("Violated invariants: %(numbers)s.")),
         (
             r"Look at the audit, repair, and run `manage\.py audit`\.",

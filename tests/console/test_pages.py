@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 from django.utils import translation
@@ -12,6 +13,8 @@ from accounts.alarms import clear_alarm, raise_alarm
 from billing.invoicing import close_period
 from billing.models import AuditRun, CreditNoteProposal, Document, Invoice, OutboxMail, Payment, ProcessorEvent
 from billing.sellers import set_seller
+from catalog.models import CostTable, UpstreamBill
+from catalog.upstreams import add_route, add_upstream
 from console.own_words import in_words
 from ledger.event_ids import new_id
 from ledger.holds import HoldRequest, reserve
@@ -64,6 +67,28 @@ def story(cast: Cast, now: datetime, request: pytest.FixtureRequest) -> Cast:
     )
     AuditRun.objects.using("system").create(
         started_at=now, finished_at=now, is_clean=False, invariants=30, violations={"12": ["organization_id 1"]}
+    )
+    upstream = add_upstream(
+        slug="second",
+        cost_table_id=CostTable.objects.using("system").get(slug="openrouter").pk,
+        facts={
+            "name": "Second",
+            "kind": "openai_compatible",
+            "base_url": settings.UPSTREAM_URLS[0],
+            "key_variable": "",
+        },
+        now=now,
+        actor=None,
+    )
+    add_route(
+        upstream_id=upstream.pk, language_model_id=None, upstream_model="", priority=5, now=now, actor=cast.operator
+    )
+    UpstreamBill.objects.using("system").create(
+        upstream="second",
+        day=now.date(),
+        billed=stories.Decimal("1.5"),
+        recorded=stories.Decimal("1.4"),
+        checked_at=now,
     )
     raise_alarm(kind="price_feed", subject="openrouter", summary="The price list could not be read.", now=now)
     ProcessorEvent.objects.using("system").create(
