@@ -7,6 +7,7 @@ from uuid import UUID
 
 import openai
 import pytest
+from django.test import Client
 from pydantic import BaseModel
 
 from accounts.tenancy import tenant_scope
@@ -296,3 +297,7 @@ def test_the_receipt_that_an_answer_names_is_the_calls(house: House) -> None:
         assert event_named(event["id"], organization=acme) == event["id"]
     with tenant_scope([globex.pk]):
         assert event_named(name, organization=globex) == name, "a neighbour learns nothing"
+    address = f"/api/v1/usage/events/{name}"
+    receipt = Client().get(address, headers=stories.bearer(house.cast.acme.secret))
+    assert (receipt.status_code, receipt.json()["id"]) == (200, str(event["id"]))
+    assert Client().get(address, headers=stories.bearer(house.cast.globex.secret)).status_code == 404

@@ -77,6 +77,29 @@ def test_key_of_another_model(house: House) -> None:
     assert list(house.gateway.client(secret).models.list()) == []
 
 
+CALLS: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": {"messages": HELLO},
+    "/v1/completions": {"prompt": "안녕하세요"},
+    "/v1/responses": {"input": "안녕하세요"},
+    "/v1/embeddings": {"input": "안녕하세요"},
+}
+
+
+@pytest.mark.parametrize("path", CALLS)
+def test_every_endpoint_asks_whose_key_it_is_and_what_it_may(house: House, path: str) -> None:
+    now, acme = timezone.now(), house.cast.acme.organization
+    body = {"model": stories.DEVSTRAL, **CALLS[path]}
+    assert refused(house, body, secret=new_secret("idk_live_"), path=path)[0] == 401
+    _key, reader = stories.make_key(acme, now=now, scopes=[Scope.USAGE_READ])
+    assert refused(house, body, secret=reader, path=path)[1]["code"] == "missing_scope"
+    _key, other = stories.make_key(acme, now=now, allowed_models=["some/other"])
+    assert refused(house, body, secret=other, path=path)[1]["code"] == "model_not_found"
+    key, ended = stories.make_key(acme, now=now)
+    with tenant_scope([acme.pk]):
+        revoke_api_key(key=key, now=now, actor=None)
+    assert refused(house, body, secret=ended, path=path)[1]["code"] == "invalid_api_key"
+
+
 def test_suspended_organization(house: House) -> None:
     company = stories.make_company("sleepy", now=timezone.now())
     Organization.objects.using("system").filter(pk=company.organization.pk).update(status="suspended")
