@@ -22,6 +22,7 @@ from billing.document_content import credit_word, nothing_due_words, service_day
 from billing.models import Invoice, Notice, OutboxMail, Payment
 from billing.notice_texts import words_of
 from billing.payment_states import FAILURES
+from billing.seller_on_site import seller_on_site
 from billing.site_addresses import invoice_page
 from pricing.exact import ZERO
 
@@ -252,10 +253,9 @@ def _outstanding(invoice: Invoice) -> Decimal:
 
 
 def _seller(mail: OutboxMail) -> Mapping[str, str]:
-    """For the foot of the mail: the invoice's own seller, or today's."""
+    """For the foot of the mail: the invoice's own seller, or the one in force when the mail was written."""
     if mail.invoice is None:
-        seller: Mapping[str, str] = settings.SELLER
-        return seller
+        return seller_on_site(now=mail.created_at)
     snapshot = mail.invoice.seller
     english = mail.language == texts.ENGLISH
     own = {

@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
-from django.conf import settings
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -18,16 +17,6 @@ from console.figures import figure
 from console.read_only import list_of
 
 LANGUAGES = (("ko", _("Korean")), ("en", _("English")))
-ON_THE_SITE = {
-    "name": "legal_name",
-    "representative": "representative",
-    "registration_number": "registration_number",
-    "mail_order_number": "mail_order_number",
-    "address": "address",
-    "phone": "phone",
-    "email": "email",
-}
-"""What the site's footer says (the settings SELLER_…), and the detail that says the same on invoices."""
 
 
 class SellerForm(forms.ModelForm, DeedForm):
@@ -91,8 +80,7 @@ class EnterSeller(Deed):
         rows.append(
             (_("Invoices"), _("Those finalized from then on. Final ones keep their seller, also when sent again."))
         )
-        if differing := differences(seller):
-            rows.append((_("Mind"), footer_note(differing)))
+        rows.append((_("The site’s footer and legal texts"), _("Say the same from then on, within a minute.")))
         later = Seller.objects.filter(since__gt=since).order_by("since").first()
         if later is not None:
             rows.append(
@@ -145,21 +133,6 @@ def block(seller: Seller, language: str) -> str:
     rows = [*supplier(details, language)["rows"], [account["title"], " · ".join(account["rows"])]]
     pairs = format_html_join("", '<span class="pair"><span>{}</span><span>{}</span></span>', rows)
     return format_html('<span lang="{}">{}</span>', language, pairs)
-
-
-def differences(seller: Seller) -> list[str]:
-    """What the site's footer says otherwise, as the names of its settings."""
-    on_site = settings.SELLER
-    return [
-        f"SELLER_{name.upper()}" for name, detail in ON_THE_SITE.items() if on_site.get(name) != getattr(seller, detail)
-    ]
-
-
-def footer_note(names: list[str]) -> str:
-    return gettext(
-        "The site's footer, the legal texts and mails without an invoice read from the settings, which say otherwise: %(names)s. "
-        "Change these too and restart the site."
-    ) % {"names": ", ".join(names)}
 
 
 add_deed("seller/", EnterSeller, name="enter_seller")

@@ -5,11 +5,13 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organization, User
 from accounts.organizations import memberships_of
+from billing.seller_on_site import seller_on_site
 
 
 def site(request: HttpRequest) -> Mapping[str, Any]:
@@ -19,7 +21,7 @@ def site(request: HttpRequest) -> Mapping[str, Any]:
         "site_url": settings.SITE_URL,
         "gateway_url": settings.GATEWAY_URL,
         "mailbox_url": settings.MAILBOX_URL,
-        "seller": settings.SELLER,
+        "seller": SimpleLazyObject(lambda: seller_on_site(now=timezone.now())),
         "demo": settings.DEMO,
         "trial_credit": settings.TRIAL_CREDIT_KRW,
         "organization": getattr(request, "organization", None),

@@ -16,6 +16,7 @@ from accounts.api_keys import issue_api_key
 from accounts.models import ApiKey, Membership, Organization, Role, Scope, Source, User
 from accounts.service_keys import add_source, issue_service_key
 from accounts.tenancy import tenant_scope
+from billing import seller_on_site
 from billing.onboarding import open_account
 from catalog import price_book
 from catalog.exchange_rates import publish_exchange_rate
@@ -249,6 +250,7 @@ def forget_what_processes_remember() -> None:
     partitions.forget()
     reporters.forget()
     tag_room.forget()
+    seller_on_site.forget()
 
 
 def correct_usage(organization: Organization, *, now: datetime, recharge: bool = True) -> tuple[UUID, UUID, UUID]:

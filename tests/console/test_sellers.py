@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from billing.models import InvoiceSeries, Seller
+from billing.seller_on_site import forget, seller_on_site
 from billing.sellers import current_seller, set_seller
 from tests.console.conftest import audited, carry_out, picked, refused
 from tests.stories import SELLER, Cast
@@ -76,14 +78,18 @@ def test_bad_input_is_refused(seller: Seller, operator: Client, wrong: dict[str,
     assert Seller.objects.count() == 1
 
 
-def test_that_the_sites_footer_says_otherwise_is_pointed_out(
-    seller: Seller, operator: Client, settings: Settings
-) -> None:
-    settings.SELLER = {"name": SELLER["legal_name"], "address": "elsewhere"}
-    operator.cookies["invoicedream_language"] = "en"
-    review = operator.post(ADDRESS, VALUES).context["review"]
-    [mind] = [str(value) for label, value in review if str(label) == "Mind"]
-    assert "SELLER_ADDRESS" in mind and "SELLER_NAME" not in mind
+def test_the_foot_of_pages_says_what_invoices_say(seller: Seller, operator: Client, settings: Settings) -> None:
+    settings.SELLER = dict.fromkeys(settings.SELLER, "") | {"name": "elsewhere", "privacy_officer": "이보호"}
+    forget()
+    assert seller_on_site(now=timezone.now())["name"] == seller.legal_name
+    carry_out(operator, ADDRESS, VALUES | {"legal_name": "주식회사 새이름", "since": ""})
+    forget()
+    shown = seller_on_site(now=timezone.now())
+    assert (shown["name"], shown["address"], shown["privacy_officer"]) == (
+        "주식회사 새이름",
+        VALUES["address"],
+        "이보호",
+    )
 
 
 def test_the_first_details_choose_the_series(operator: Client, now: datetime) -> None:
