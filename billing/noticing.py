@@ -132,7 +132,7 @@ def _of_limit(
             concerned=concerned,
         )
         yield found, [f"{name}:{share}" for share in SHARES if share >= passed]
-    if row["refused_at"] is not None:
+    if row["refused_at"] is not None and passed != 100:  # a limit that is used up says by itself that it refuses
         refusing = data | {"refused_at": _moment(row["refused_at"])}
         key_text = f"{name}:refusing"
         found = Found(

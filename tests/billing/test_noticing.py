@@ -100,6 +100,14 @@ def test_a_hard_limit_that_refuses_is_told_even_if_little_is_spent(acme: stories
     assert told() == []
 
 
+def test_a_hard_limit_that_is_used_up_says_it_once(acme: stories.Company) -> None:
+    limit(acme, "72.6")
+    spend(acme, 1)
+    holds.reserve([request(acme, 1)])
+    assert told() == [(Kind.LIMIT_THRESHOLD, 100)]
+    assert told() == []
+
+
 def test_owners_admins_and_the_member_concerned_get_mail_in_their_language(cast: stories.Cast) -> None:
     acme = cast.acme
     admin = stories.make_member(acme.organization, Role.ADMIN, now=NOON)
