@@ -428,6 +428,8 @@ VELOCITY_FLOOR = {
 RATE_LIMIT_REQUESTS = env.int("RATE_LIMIT_REQUESTS", default=6_000)
 RATE_LIMIT_TOKENS = env.int("RATE_LIMIT_TOKENS", default=20_000_000)
 """What an organization may ask of the gateway in a minute unless its row says otherwise; 0 is no limit."""
+RATE_LIMIT_SECONDS_FOR_REDIS = env.float("RATE_LIMIT_SECONDS_FOR_REDIS", default=0.025)
+"""A call does not wait longer for Redis to count it."""
 RATE_LIMITS_WITHOUT_REDIS = env.str("RATE_LIMITS_WITHOUT_REDIS", default="local")
 """`local`: each process of the gateway counts by itself; `open`: all pass; `closed`: none does."""
 if RATE_LIMITS_WITHOUT_REDIS not in ("local", "open", "closed"):

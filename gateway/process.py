@@ -72,6 +72,7 @@ class Gateway:
         """Begin to read prices. The database may still be away: then the gateway waits, unready."""
         price_book.leave_refreshing_to_a_thread()
         self._refresher.start()
+        await self.rates.start()
         self._hear_the_signal()
 
     def begin_drain(self) -> None:

@@ -47,7 +47,7 @@ class RateLimiter:
     by itself –, `open` – all pass –, `closed` – none does."""
 
     def __init__(self) -> None:
-        self._shared = SharedBuckets(settings.REDIS_URL)
+        self._shared = SharedBuckets(settings.REDIS_URL, patience=settings.RATE_LIMIT_SECONDS_FOR_REDIS)
         self._local = LocalBuckets()
 
     async def take(self, identity: KeyIdentity, ask: Ask, *, prompt_bytes: int, cap: int) -> Allowance:
@@ -83,6 +83,10 @@ class RateLimiter:
             self._shared.put_back(takes)
         else:
             self._local.put_back(takes, now_ms=time.monotonic() * 1000)
+
+    async def start(self) -> None:
+        """Connect, before the first call; without Redis it goes on by itself."""
+        await self._shared.connect()
 
     async def close(self) -> None:
         await self._shared.close()

@@ -1,7 +1,7 @@
 """The same buckets in Redis, shared by all processes: one atomic script for all calls that wait at a moment.
 
-Redis protects the service, not the money (that is what holds are for), so it is asked briefly: an answer that does not come within
-`SECONDS_TO_ANSWER` is not waited for, and Redis is then left alone for some seconds.
+Rate limits protect the service, not the money (that is what holds are for), so Redis is asked briefly: an answer that does not come
+within `patience` is not waited for. Redis is then left alone for some seconds, and connected to anew beside the calls.
 """
 
 import asyncio
@@ -16,7 +16,6 @@ from redis.exceptions import RedisError
 from gateway.token_buckets import Level, Take
 
 logger = logging.getLogger(__name__)
-SECONDS_TO_ANSWER = 0.025
 SECONDS_TO_CONNECT = 0.25
 SECONDS_OF_SILENCE = 3.0
 MOST_AT_ONCE = 500
@@ -66,14 +65,27 @@ Wish = tuple[str, Sequence[Take]]
 
 
 class SharedBuckets:
-    """Buckets in Redis. To be used on one event loop."""
+    """Buckets in Redis. To be used on one event loop. `patience` is in seconds."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, patience: float) -> None:
         self._url = url
+        self._patience = patience
         self._client: Redis | None = None
         self._waiting: list[tuple[Wish, asyncio.Future[list[Level] | None]]] = []
         self._asking: asyncio.Task[None] | None = None
+        self._connecting: asyncio.Task[None] | None = None
         self._silent_until = 0.0
+
+    async def connect(self) -> None:
+        """Done before the first call; whoever calls while there is no connection has it made, and does not wait for it."""
+        client = Redis.from_url(self._url, single_connection_client=True, retry=Retry(NoBackoff(), 0))
+        try:
+            async with asyncio.timeout(SECONDS_TO_CONNECT):
+                await client.ping()
+            self._client = client
+        except Exception as error:
+            self._fall_silent(error)
+            await _disconnect(client)
 
     async def take(self, takes: Sequence[Take]) -> list[Level] | None:
         """Take from all buckets if all have enough, else from none. None if Redis does not answer in time."""
@@ -84,71 +96,62 @@ class SharedBuckets:
         self._ask(("put", takes))
 
     async def close(self) -> None:
-        if self._asking is not None:
-            await asyncio.wait([self._asking], timeout=SECONDS_TO_CONNECT)
-        await self._disconnect()
+        running = [task for task in (self._asking, self._connecting) if task is not None]
+        if running:
+            await asyncio.wait(running, timeout=SECONDS_TO_CONNECT * 2)
+        if self._client is not None:
+            await _disconnect(self._client)
 
     def _ask(self, wish: Wish) -> asyncio.Future[list[Level] | None]:
         """Whoever asks while an answer is under way goes with the next question."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[Level] | None] = loop.create_future()
-        if loop.time() < self._silent_until:
+        if self._client is None:
             answer.set_result(None)
+            if loop.time() >= self._silent_until and (self._connecting is None or self._connecting.done()):
+                self._connecting = loop.create_task(self.connect())
             return answer
         self._waiting.append((wish, answer))
         if self._asking is None or self._asking.done():
-            self._asking = loop.create_task(self._ask_all())
+            self._asking = loop.create_task(self._ask_all(self._client))
         return answer
 
-    async def _ask_all(self) -> None:
+    async def _ask_all(self, client: Redis) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
             answers: Sequence[list[Level] | None] = [None] * len(batch)
-            if asyncio.get_running_loop().time() >= self._silent_until:
+            if self._client is client:
                 try:
-                    answers = await self._run([wish for wish, _answer in batch])
-                except (RedisError, OSError, TimeoutError) as error:
-                    await self._fall_silent(error)
+                    async with asyncio.timeout(self._patience):
+                        answers = await _run(client, [wish for wish, _answer in batch])
+                except Exception as error:  # whatever it is, nobody may be left waiting
+                    self._client = None
+                    self._fall_silent(error)
             for (_wish, answer), levels in zip(batch, answers, strict=True):
                 if not answer.done():
                     answer.set_result(levels)
+        if self._client is not client:
+            await _disconnect(client)
 
-    async def _run(self, wishes: Sequence[Wish]) -> list[list[Level]]:
-        client = self._client
-        if client is None:
-            client = await self._connect()
-        names = [take.name for _word, takes in wishes for take in takes]
-        words: list[str | int] = []
-        for word, takes in wishes:
-            words += [word, len(takes)]
-            for take in takes:
-                words += [take.limit, take.amount]
-        async with asyncio.timeout(SECONDS_TO_ANSWER):
-            answers = await client.eval(SCRIPT, len(names), *names, *words)
-        return [[Level(left, wait) for left, wait in zip(each[::2], each[1::2], strict=True)] for each in answers]
-
-    async def _connect(self) -> Redis:
-        """A connection, made once. The first call may wait a little longer for it than for an answer."""
-        client = Redis.from_url(self._url, single_connection_client=True, retry=Retry(NoBackoff(), 0))
-        try:
-            async with asyncio.timeout(SECONDS_TO_CONNECT):
-                await client.ping()
-        except BaseException:
-            await client.aclose()
-            raise
-        self._client = client
-        return client
-
-    async def _fall_silent(self, error: Exception) -> None:
+    def _fall_silent(self, error: Exception) -> None:
         self._silent_until = asyncio.get_running_loop().time() + SECONDS_OF_SILENCE
         logger.warning("rate limits are not shared: Redis does not answer", extra={"error_type": type(error).__name__})
-        await self._disconnect()
 
-    async def _disconnect(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            try:
-                async with asyncio.timeout(SECONDS_TO_CONNECT):
-                    await client.aclose()
-            except (RedisError, OSError, TimeoutError):
-                pass
+
+async def _run(client: Redis, wishes: Sequence[Wish]) -> list[list[Level]]:
+    names = [take.name for _word, takes in wishes for take in takes]
+    words: list[str | int] = []
+    for word, takes in wishes:
+        words += [word, len(takes)]
+        for take in takes:
+            words += [take.limit, take.amount]
+    answers = await client.eval(SCRIPT, len(names), *names, *words)
+    return [[Level(left, wait) for left, wait in zip(each[::2], each[1::2], strict=True)] for each in answers]
+
+
+async def _disconnect(client: Redis) -> None:
+    try:
+        async with asyncio.timeout(SECONDS_TO_CONNECT):
+            await client.aclose()
+    except (RedisError, OSError, TimeoutError):
+        pass

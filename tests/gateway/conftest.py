@@ -24,6 +24,7 @@ QUICK = {
     "GATEWAY_FIRST_BYTE_SECONDS": "2",
     "GATEWAY_TOTAL_SECONDS": "5",
     "GATEWAY_COMMIT_SECONDS": "2",
+    "RATE_LIMIT_SECONDS_FOR_REDIS": "2",
     "GATEWAY_ATTEMPTS": "1",
 }
 """Patience that a test can wait for; what an upstream answers is shown, not tried again."""

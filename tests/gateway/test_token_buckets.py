@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
+import redis.asyncio
 
 from gateway.rate_limits import duration
 from gateway.shared_buckets import SharedBuckets
@@ -22,12 +23,14 @@ def test_a_bucket_fills_evenly() -> None:
 
 
 Run = Callable[[Any], Any]
+PATIENCE = 0.5
 
 
 @pytest.fixture
 def shared(redis_url: str) -> Iterator[tuple[SharedBuckets, Run]]:
     with asyncio.Runner() as runner:
-        buckets = SharedBuckets(redis_url)
+        buckets = SharedBuckets(redis_url, patience=PATIENCE)
+        runner.run(buckets.connect())
         yield buckets, runner.run
         runner.run(buckets.close())
 
@@ -84,7 +87,8 @@ def test_many_at_once_take_exactly_what_there_is(shared: tuple[SharedBuckets, Ru
     buckets, run = shared
 
     async def all_at_once() -> int:
-        others = SharedBuckets(redis_url)
+        others = SharedBuckets(redis_url, patience=PATIENCE)
+        await others.connect()
         try:
             answers = await asyncio.gather(*((buckets, others)[turn % 2].take(takes(1)) for turn in range(500)))
         finally:
@@ -103,7 +107,8 @@ def test_a_silent_redis_is_asked_once_and_then_left_alone(shared: tuple[SharedBu
             connections.append(writer)
 
         server = await asyncio.start_server(accept, "127.0.0.1", 0)
-        buckets = SharedBuckets(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0")
+        buckets = SharedBuckets(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0", patience=PATIENCE)
+        await buckets.connect()
         assert await buckets.take(takes(1)) is None
         assert await asyncio.gather(*(buckets.take(takes(1)) for _turn in range(100))) == [None] * 100
         await buckets.close()
@@ -113,6 +118,24 @@ def test_a_silent_redis_is_asked_once_and_then_left_alone(shared: tuple[SharedBu
 
     run(ask())
     assert len(connections) == 1
+
+
+def test_a_redis_that_stops_answering_is_given_up_and_found_again(
+    shared: tuple[SharedBuckets, Run], redis_url: str
+) -> None:
+    buckets, run = shared
+
+    async def ask() -> None:
+        assert await buckets.take(takes(1)) is not None
+        async with redis.asyncio.Redis.from_url(redis_url) as other:
+            await other.client_pause(round(PATIENCE * 3000))
+        assert await buckets.take(takes(1)) is None, "it is not waited for"
+        assert await buckets.take(takes(1)) is None
+        async with asyncio.timeout(PATIENCE * 30):
+            while await buckets.take(takes(1)) is None:
+                await buckets.connect()
+
+    run(ask())
 
 
 @pytest.mark.parametrize(
