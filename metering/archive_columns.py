@@ -17,7 +17,7 @@ from metering.models import UsageEvent
 from pricing.rating import AMOUNT_DECIMALS, AMOUNT_DIGITS
 
 Row = tuple[Any, ...]
-FIELDS = {field.attname: field for field in UsageEvent._meta.concrete_fields if field.column}
+FIELDS = {field.attname: field for field in UsageEvent._meta.concrete_fields}
 NAMES = tuple(FIELDS)
 """The fields of an event, in the order in which rows of them are passed around."""
 MICROSECOND = timedelta(microseconds=1)

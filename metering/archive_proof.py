@@ -26,7 +26,7 @@ from metering.rollup_comparison import DIGEST
 from metering.rollups import SUMMED, TAGS
 from pricing.exact import ZERO, exact_sum
 
-ROWS_A_GROUP = 10_000
+ROWS_A_GROUP = 4_000
 """Rows of a Parquet row group: what is read for one event, and held in memory for each reader."""
 _GROUPED = {"api_key_id": "coalesce(api_key_id, 0)"} | {name: f"coalesce({name}, '')" for name in TAGS}
 _KEY = ("organization_id", "period_id", "api_key_id", "model_id", "applied_rate_id", *TAGS)

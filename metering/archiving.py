@@ -44,6 +44,10 @@ class AlreadyArchiving(Exception):
     """Another process is at it."""
 
 
+class StillRead(Exception):
+    """Somebody has been reading events for longer than detaching waits. The files are there; another run goes on with them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Archived:
     """What became of a month: so many files with so many events, or the obstacle that keeps it in the database."""
@@ -63,7 +67,7 @@ def archive_old_months(
 ) -> Iterator[Archived]:
     """Archive every month that ended more than `older_than` months before this one, oldest first; finishes what was begun.
 
-    Raises AlreadyArchiving, TooYoung, NotProven, ArchiveDamaged.
+    Raises AlreadyArchiving, TooYoung, NotProven, StillRead, ArchiveDamaged.
     """
     with _alone():
         months = old_months(older_than=older_than, now=now)
@@ -85,7 +89,8 @@ def archive_regularly(*, older_than: int, now: datetime) -> None:
     try:
         for archived in archive_old_months(older_than=older_than, now=now):
             logger.info("a month of usage: %s", archived)
-    except AlreadyArchiving:
+    except (AlreadyArchiving, StillRead) as error:
+        logger.warning("old usage waits for the next night: %s", error)
         return
     except (TooYoung, NotProven, archive_files.ArchiveDamaged) as error:
         raise_alarm(kind=ALARM, subject=SUBJECT, summary=f"Old usage could not be archived: {error}", now=now)
@@ -112,7 +117,7 @@ def _held(month: date) -> dict[Organization, Totals]:
 
 
 def _detach(month: date, archives: Sequence[UsageArchive], *, now: datetime) -> None:
-    """Take the partition out, if it holds exactly what these archives do; the database looks once more. Raises NotProven."""
+    """Take the partition out, if it holds exactly what these archives do. Raises NotProven, StillRead."""
     totals = totals_of(archives)
 
     def detach() -> None:
@@ -123,9 +128,12 @@ def _detach(month: date, archives: Sequence[UsageArchive], *, now: datetime) -> 
     try:
         with_retries(detach, using="system")
     except DatabaseError as error:
-        if getattr(error.__cause__, "sqlstate", None) != partitions.REFUSED:
-            raise
-        raise NotProven(str(error).splitlines()[0]) from error
+        match getattr(error.__cause__, "sqlstate", None):
+            case partitions.REFUSED:
+                raise NotProven(str(error).splitlines()[0]) from error
+            case "55P03":  # lock_not_available
+                raise StillRead(f"somebody still reads usage, so {month:%Y-%m} cannot be taken out") from error
+        raise
     partitions.forget()
 
 
@@ -149,12 +157,13 @@ def _drop(month: date, *, now: datetime) -> None:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """One process at a time: a session's lock, because files of millions of rows must not keep a transaction open."""
-    with connections["system"].cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [LOCK_KEY])
-        if not cursor.fetchone()[0]:
-            raise AlreadyArchiving("Old months are being archived by another process.")
-        try:
-            yield
-        finally:
-            cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK_KEY])
+    """One process at a time: the lock of a session of its own, which no transaction and no retry ends."""
+    session = connections["system"].copy()
+    try:
+        with session.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", [LOCK_KEY])
+            if not cursor.fetchone()[0]:
+                raise AlreadyArchiving("Old months are being archived by another process.")
+        yield
+    finally:
+        session.close()

@@ -4,7 +4,7 @@ Events of an archived month come back as the same (unsaved) objects. A look sees
 meanwhile: while it looks, no partition can be detached.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from heapq import merge
@@ -27,7 +27,9 @@ FIRST, END = UUID(int=0), UUID(int=LAST_ID)
 EVERYTHING = Q()
 HOLD_PARTITIONS = "LOCK TABLE ONLY metering_usageevent IN ACCESS SHARE MODE"
 """Detaching wants the table for itself, so it comes before the look or after it."""
-EVENT_FIELDS = tuple(field.attname for field in UsageEvent._meta.concrete_fields if field.column)
+EVENT_FIELDS = tuple(field.attname for field in UsageEvent._meta.concrete_fields)
+"""In the order in which an event is made of them."""
+_EVENT: Callable[..., UsageEvent] = UsageEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,7 @@ def look(asked: Look, *, limit: int, newest_first: bool = False, using: str = "d
             left = limit - len(found)
             if piece.archives:
                 rows = _archived(asked, piece, EVENT_FIELDS, newest_first=newest_first)
-                found += [_event(row) for row in islice(rows, left)]
+                found += [_EVENT(*row) for row in islice(rows, left)]
             else:
                 found += _query(asked, piece, using=using).order_by("-id" if newest_first else "id")[:left]
             if len(found) == limit:
@@ -108,10 +110,6 @@ def in_database(asked: Look) -> TenantQuerySet[UsageEvent]:
 def is_archived(event: UsageEvent) -> bool:
     """Whether the event came out of an archive: no row can be made from it by the database."""
     return event._state.adding
-
-
-def _event(row: Row) -> UsageEvent:
-    return UsageEvent(**dict(zip(EVENT_FIELDS, row, strict=True)))
 
 
 def _query(asked: Look, piece: _Piece, *, using: str) -> TenantQuerySet[UsageEvent]:

@@ -10,11 +10,16 @@ from django.core.management import call_command
 from django.db import connections
 from django.test import Client
 
+from accounts.models import ServiceKey
 from billing import invoicing
 from billing.models import Invoice
 from billing.sellers import set_seller
 from ledger.models import BillingPeriod
+from metering.correcting_usage import correct_usage
+from metering.correction_decisions import Asked, AskedBy
 from metering.models import Evidence, UsageEvent
+from metering.pushed_corrections import Action
+from metering.reports import Status
 from pricing.tokens import TokenUsage
 from tests import stories
 from tests.stories import NOON, SELLER, use
@@ -46,6 +51,7 @@ def grow_history() -> stories.Cast:
     use(acme, at=datetime(2026, 8, 31, 23, 59, 59, 999_000, tzinfo=UTC), tags={"team": "ops"})  # September in Seoul
     use(acme, at=datetime(2026, 9, 1, 0, 0, tzinfo=UTC))
     stories.correct_usage(cast.globex.organization, now=SEPTEMBER + HOUR)  # in the month that still runs
+    void(cast, key="reported twice", at=AUGUST + 5 * DAY)
     close("2026-08", now=datetime(2026, 9, 5, tzinfo=UTC))
     use(acme, at=AUGUST + 4 * DAY, now=datetime(2026, 9, 6, tzinfo=UTC))  # late: September's invoice
     take_back(cast.acme, at=AUGUST + DAY, now=datetime(2026, 9, 7, tzinfo=UTC))
@@ -66,6 +72,16 @@ def take_back(company: stories.Company, *, at: datetime, now: datetime) -> None:
         event = UsageEvent.objects.for_organization(company.organization).get(occurred_at=at)
         again = Recharge(applied_rate_id=event.applied_rate_id, cost=event.cost, amount=event.amount)
         reverse([Correction(event=event, recharge=again)], reason="A test.", actor=None, now=now)
+
+
+def void(cast: stories.Cast, *, key: str, at: datetime) -> None:
+    """The foreign gateway reports a call of globex', and takes it back at once."""
+    globex = cast.globex.organization
+    use(globex, at=at, key=key, source_id=cast.source.pk)
+    asked = Asked(organization_id=globex.pk, call=key, action=Action.VOID, reason="Reported twice.")
+    service_key = ServiceKey.objects.using("system").get(source=cast.source)
+    [outcome] = correct_usage([asked], by=AskedBy(source_id=cast.source.pk, service_key_id=service_key.pk), now=at)
+    assert outcome.status is Status.ACCEPTED
 
 
 def close(month: str, *, now: datetime) -> None:

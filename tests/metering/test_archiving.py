@@ -26,8 +26,8 @@ from billing.simulation import simulate_period
 from catalog.hypothetical_prices import Hypothesis
 from catalog.markups import set_markup
 from config.launch.places import CHECKOUT
-from ledger import partitions
-from ledger.event_ids import first_id_of_month
+from ledger import holds, partitions
+from ledger.event_ids import first_id_of_month, new_id
 from ledger.models import BillingPeriod
 from ledger.partitions import MonthArchived, ensure_partitions
 from metering import archive_files, archive_proof, archiving, stored_events, tasks
@@ -80,7 +80,7 @@ def test_everything_reads_the_same_before_and_after(cast: stories.Cast) -> None:
     stored = {company.organization.slug: values(events_of(company)) for company in (cast.acme, cast.globex)}
     assert len(before["acme"]) > 50
     told = archive()
-    assert "2026-08: 14 event(s) became 2 file(s)" in told and "2 month(s) archived" in told
+    assert "2026-08: 16 event(s) became 2 file(s)" in told and "2 month(s) archived" in told
     assert partitions_left() == ["metering_usageevent_y2026m10", "metering_usageevent_y2026m11"]
     for company in (cast.acme, cast.globex):
         for what, answer in everything_seen(company):
@@ -121,7 +121,7 @@ def test_what_is_worked_out_from_single_calls_stays_the_same(cast: stories.Cast)
 
 def test_a_dry_run_writes_nothing(cast: stories.Cast) -> None:
     told = archive("--dry-run", "--older-than-months", "1")
-    assert "2026-08: 14 event(s) would become 2 file(s)" in told and "2 month(s) would be archived" in told
+    assert "2026-08: 16 event(s) would become 2 file(s)" in told and "2 month(s) would be archived" in told
     assert len(partitions_left()) == 4 and files() == [] and not UsageArchive.objects.using("system").exists()
 
 
@@ -132,7 +132,22 @@ def test_months_that_may_still_change_stay(cast: stories.Cast, settings: LazySet
         archive("--older-than-months", "1")
     stories.use(acme, at=AUGUST, now=NOON, model="acme-labs/unknown")
     assert "2026-08 stays in the database: usage of it waits for a price (acme)" in archive(*AUGUST_ONLY)
-    break_books("DELETE FROM metering_unratedusage; UPDATE ledger_billingperiod SET status = 'closing' WHERE id = 1")
+    break_books("DELETE FROM metering_unratedusage")
+    hold = holds.HoldRequest(
+        organization_id=acme.pk,
+        id=new_id(AUGUST),
+        created_at=AUGUST,
+        expires_at=AUGUST + HOUR,
+        api_key_id=cast.acme.key.pk,
+        model_id=1,
+        amount=Decimal(1),
+        request_id="req",
+        upstream="test",
+    )
+    ensure_partitions("ledger_hold", [MONTH])
+    assert holds.reserve([hold]) == [None]
+    assert "2026-08 stays in the database: a call of it is not resolved (acme)" in archive(*AUGUST_ONLY)
+    break_books("DELETE FROM ledger_hold; UPDATE ledger_billingperiod SET status = 'closing' WHERE id = 1")
     assert "2026-08 stays in the database: a period that bills its usage is not closed (acme)" in archive(*AUGUST_ONLY)
     assert len(partitions_left()) == 4 and files() == []
 
@@ -270,7 +285,7 @@ def test_what_changed_since_the_export_keeps_the_month(cast: stories.Cast, monke
     assert len(partitions_left()) == 4 and not ArchivedMonth.objects.using("system").exists()
     with connections["system"].cursor() as cursor:
         cursor.execute("UPDATE ledger_billingperiod SET status = 'closed', closed_at = now() WHERE status = 'open'")
-    assert "2026-08: 15 event(s) became 2 file(s)" in archive(*AUGUST_ONLY)
+    assert "2026-08: 17 event(s) became 2 file(s)" in archive(*AUGUST_ONLY)
 
 
 def test_rollups_that_are_wrong_keep_the_month(cast: stories.Cast) -> None:
@@ -316,6 +331,18 @@ def test_detaching_waits_for_who_looks_and_is_seen_whole_by_who_comes_after(cast
         other.result(timeout=60)
     assert [event.id for event in events_of(cast.acme)] == before
     assert "metering_usageevent_y2026m08" not in partitions_left()
+
+
+def test_who_reads_for_too_long_keeps_the_month_until_the_next_run(
+    cast: stories.Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archiving, "SHORT_WAIT", "SET LOCAL lock_timeout = '10ms'")
+    with ThreadPoolExecutor(1) as threads, tenant_scope([cast.acme.organization.pk]):
+        look(Look(organization_id=cast.acme.organization.pk), limit=1)
+        other = threads.submit(closing_connections(lambda _house: archive(*AUGUST_ONLY)), None)
+        with pytest.raises(CommandError, match="somebody still reads usage, so 2026-08 cannot be taken out"):
+            other.result(timeout=60)
+    assert "2026-08: 16 event(s) became 2 file(s)" in archive(*AUGUST_ONLY)
 
 
 KILLED = """

@@ -11,7 +11,7 @@ from django.utils import timezone
 from metering.archivable_months import TooYoung
 from metering.archive_files import ArchiveDamaged, folder
 from metering.archive_proof import NotProven
-from metering.archiving import AlreadyArchiving, Archived, archive_old_months
+from metering.archiving import AlreadyArchiving, Archived, StillRead, archive_old_months
 
 USUAL_MONTHS = 13
 
@@ -45,7 +45,7 @@ class Command(BaseCommand):
             ):
                 found += not archived.obstacle
                 self.stdout.write(_told(archived, dry_run=dry_run))
-        except (AlreadyArchiving, TooYoung) as error:
+        except (AlreadyArchiving, StillRead, TooYoung) as error:
             raise CommandError(str(error)) from error
         except (NotProven, ArchiveDamaged) as error:
             raise CommandError(f"Nothing more was taken out of the database: {error}") from error
