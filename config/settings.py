@@ -361,8 +361,8 @@ SELLER = {
     "email": env("SELLER_EMAIL", default="billing@invoicedream.example" if DEMO else ""),
     "privacy_officer": env("SELLER_PRIVACY_OFFICER", default="홍길동" if DEMO else ""),
 }
-"""Stands in until the seller's details are entered (`billing/seller_on_site.py`); the privacy officer is named here only. Lines that are
-not set are left out. The demo's are examples that nobody could mistake for a company."""
+"""Stands in until the seller's details are entered (`billing/seller_on_site.py`); the privacy officer is named here only. Lines
+that are not set are left out. The demo's are examples that nobody could mistake for a company."""
 
 # -- the gateway's upstream: OpenRouter, any OpenAI-compatible server, or the stand-in of sandbox/ --------------------
 OPENROUTER_API_KEY = env("OPENROUTER_API_KEY", default="")

@@ -1,6 +1,7 @@
 """From a month's sum down to one request and the formula of its amount."""
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from django.test import Client
@@ -8,6 +9,7 @@ from django.test import Client
 from accounts.tag_declarations import declare_tags
 from metering.models import Evidence
 from pricing.tokens import TokenUsage
+from pricing.totals import invoice_totals
 from tests import stories
 from tests.dashboard.conftest import Browse, text_of
 
@@ -211,3 +213,22 @@ def test_counts_that_did_not_come_with_an_answer_say_how_they_are_known(
     page = text_of(owner.get("/o/acme/requests?from=2026-11-22&to=2026-11-22"))
     assert page.count("Estimated") == 1
     assert "Reported" not in page
+
+
+def test_what_is_used_and_not_invoiced_is_the_sum_of_the_drafts(owner: Client, cast: stories.Cast) -> None:
+    """Fractions of two months: rounding their sum once would not say what the two invoices will."""
+    fraction = TokenUsage(input_tokens=4_561, output_tokens=0)
+    stories.use(cast.acme.organization, at=LAST_MONTH, now=stories.NOON, usage=fraction)
+    for path in ("/o/acme/", "/o/acme/invoices"):
+        context = owner.get(path).context
+        standing = context["standing"]
+        parts = (standing.credit, standing.credit_line, -standing.unbilled, -standing.receivable, -standing.held)
+        assert standing.available == sum(parts)
+    drafts = [draft.period for draft in context["drafts"]]
+    assert len(drafts) == 2
+    together = [line.amount for period in drafts for line in period.lines]
+    at_once = invoice_totals(together, currency="KRW", tax_rate=Decimal("0.10")).total
+    assert standing.unbilled != at_once, "these months have fractions that matter"
+    assert standing.unbilled == sum(period.totals.total for period in drafts)
+    text = text_of(owner.get("/o/acme/invoices"))
+    assert f"Used, not invoiced (estimate) − ₩{standing.unbilled:,}" in text
