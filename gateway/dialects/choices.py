@@ -80,11 +80,10 @@ class Choices:
 
     def _usage_chunk(self, data: bytes, ask: Ask, cost: Cost | None) -> bytes:
         """Usage that came with a part of the answer was passed on with it, unless the caller waits for the cost."""
-        fields = _fields(data)
-        if bytes(fields.get("choices", EMPTY)) not in (b"[]", b"null"):
+        if _decode(data).choices:
             if not ask.wants_cost:
                 return b""
-            data = msgspec.json.encode(fields | {"choices": EMPTY})
+            data = msgspec.json.encode(_fields(data) | {"choices": EMPTY})
         return event_of(for_caller(data, cost=cost))
 
     def broken(self, error: GatewayError, event: Event | None) -> bytes:
