@@ -148,7 +148,7 @@ def test_sweeps_at_once_post_once(acme: stories.Company) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sum(found) == 1
+    assert sorted(found) == [0, 0, 0, 1]
     with tenant_scope([acme.organization.pk]):
         assert CreditUse.objects.get().amount == 1000
     call_command("audit")
@@ -216,6 +216,22 @@ def test_an_invoice_leaves_an_expired_credit_what_was_used_after_its_month(acme:
     invoice = close(acme, OCTOBER, now=NOON + timedelta(minutes=1))
     assert invoice.credit_applied == 363
     assert left(acme) == {"trial": 121}
+    call_command("audit")
+
+
+def test_once_its_time_is_invoiced_nothing_of_an_expired_credit_is_left(acme: stories.Company) -> None:
+    """Credit that came later but is used first paid the invoice; what the expired one kept for it pays for no December."""
+    give(acme, 1000, key="trial", expires_at=NOON)
+    consume(acme, 363, at=NOON - timedelta(hours=1))
+    credit_expiry.expire_due(now=NOON)
+    give(acme, 300, key="first", priority=1, at=LATER)
+    december = datetime.fromisoformat("2026-12-02T00:00:00+00:00")
+    stories.publish_exchange_rate(rate=stories.EXCHANGE_RATE, published_on=NOON.date(), source="demo", now=NOON)
+    stories.forget_what_processes_remember()
+    consume(acme, 726, at=december)
+    invoice = close(acme, NOON, now=december)
+    assert (invoice.credit_applied, invoice.amount_due) == (363, 0)
+    assert left(acme) == {}
     call_command("audit")
 
 
