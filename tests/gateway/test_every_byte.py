@@ -91,7 +91,7 @@ def test_dropping_at_every_byte(house: House, settings: Settings, began: datetim
 
     sweep = sweeper(house, settings)
     wait_until(lambda: not house.rows("SELECT 1 FROM ledger_hold WHERE status = 1"), seconds=30)
-    sweep()
+    assert sweep() == 0, "every answer was read to its usage, whoever had gone"
     bill = billed(house)
     assert len(bill) >= length, "each was a call of its own"
     assert charged(house, since=began) == bill
