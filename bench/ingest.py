@@ -97,12 +97,13 @@ class Pushers:
         for number in range(CLIENTS):
             source = add_source(slug=f"bench-{number}", name=f"Gateway {number}", organizations=None, now=now)
             self.secrets.append(issue_service_key(source=source, name="bench", now=now)[1])
+        organizations = Organization.objects.using("system").order_by("pk")[: record.ORGANIZATIONS]
         self.organizations = {
             organization.slug: [
                 issue_api_key(organization=organization, name=f"key {number}", now=now, using="system")[0].pk
                 for number in range(record.KEYS)
             ]
-            for organization in Organization.objects.using("system").order_by("pk")
+            for organization in organizations
         }
 
     def push(self, port: int, kind: Kind, seconds: float) -> Measured:

@@ -15,7 +15,7 @@ from ledger.event_ids import new_id
 from metering.reports import UsageReport
 from metering.rollup_tags import NOTHING_DECLARED, texts_of
 from metering.tag_room import Texts
-from pricing.rating import AmountTooLarge, MissingUnitPrice, rate
+from pricing.rating import AmountTooLarge, MissingUnitPrice, amount_of
 
 TERMS_QUERY = """
 SELECT organization.id, organization.billing_currency, organization.exchange_policy, organization.zone, balance.tax_rate,
@@ -40,8 +40,8 @@ class Charge(msgspec.Struct, frozen=True):
 
     report: UsageReport
     event_id: UUID
-    key_digest: UUID
-    payload_digest: UUID
+    key_digest: str
+    payload_digest: str
     model_id: int
     requested_model_id: int | None
     applied_rate_id: int
@@ -56,8 +56,8 @@ class Waiting(msgspec.Struct, frozen=True):
 
     report: UsageReport
     event_id: UUID
-    key_digest: UUID
-    payload_digest: UUID
+    key_digest: str
+    payload_digest: str
     reason: str
 
 
@@ -110,6 +110,7 @@ def _charge(report: UsageReport, event_id: UUID, terms: ChargeTerms, *, now: dat
         terms=terms.pricing, model=model, prompt_tokens=report.usage.prompt_tokens, at=report.occurred_at
     )
     requested = model if report.requested_model is None else price_book.current().models.get(report.requested_model)
+    quantities = report.usage.billable_quantities()
     return Charge(
         report,
         event_id,
@@ -118,8 +119,8 @@ def _charge(report: UsageReport, event_id: UUID, terms: ChargeTerms, *, now: dat
         model_id=model.id,
         requested_model_id=requested.id if requested and requested.id != model.id else None,
         applied_rate_id=price_book.stored(applied, now=now),
-        cost=rate(report.usage, applied.unit_costs),
-        amount=rate(report.usage, applied.unit_prices),
+        cost=amount_of(quantities, applied.unit_costs),
+        amount=amount_of(quantities, applied.unit_prices),
         currency=applied.currency,
         rollup_tags=texts_of(report.organization_id, report.tags, terms.declared_tags, day=now.astimezone(UTC).date()),
     )

@@ -87,21 +87,21 @@ WITH incoming AS MATERIALIZED (
 
 def claim(batch: Sequence[Charge | Waiting]) -> set[UUID]:
     """Write the unique rows of a batch, sorted by key; returns the event ids that are new. Waits for rivals to commit."""
-    ordered = sorted(batch, key=lambda item: (item.report.organization_id, item.key_digest.int))
+    ordered = sorted(batch, key=lambda item: (item.report.organization_id, item.key_digest))
     with connections["default"].cursor() as cursor:
         cursor.execute(
             CLAIM,
             [
-                _array(item.report.organization_id for item in ordered),
-                _id_array(item.key_digest for item in ordered),
-                _id_array(item.event_id for item in ordered),
-                _id_array(item.payload_digest for item in ordered),
+                _array([item.report.organization_id for item in ordered]),
+                _array([item.key_digest for item in ordered]),
+                _id_array([item.event_id for item in ordered]),
+                _array([item.payload_digest for item in ordered]),
             ],
         )
         return {event_id for (event_id,) in cursor.fetchall()}
 
 
-def claimed_before(batch: Iterable[Charge | Waiting]) -> dict[tuple[int, UUID], tuple[UUID, UUID]]:
+def claimed_before(batch: Iterable[Charge | Waiting]) -> dict[tuple[int, str], tuple[str, UUID]]:
     """Payload digest and event id of the rows that hold the keys of `batch`, by organization and key digest."""
     items = list(batch)
     with connections["default"].cursor() as cursor:
@@ -109,11 +109,12 @@ def claimed_before(batch: Iterable[Charge | Waiting]) -> dict[tuple[int, UUID], 
             CLAIMED_BEFORE,
             [
                 _array(item.report.organization_id for item in items),
-                _id_array(item.key_digest for item in items),
+                _array([item.key_digest for item in items]),
             ],
         )
         return {
-            (organization_id, key_digest): tuple(found) for organization_id, key_digest, *found in cursor.fetchall()
+            (organization_id, key_digest.hex): (payload_digest.hex, event_id)
+            for organization_id, key_digest, payload_digest, event_id in cursor.fetchall()
         }
 
 
@@ -168,7 +169,7 @@ def columns_of(charges: Sequence[Charge]) -> list[str]:
     table |= dict(zip(rollups.TAGS, zip(*table["rollup_tags"], strict=True), strict=True))
     kinds = dict(EVENT_COLUMNS) | dict.fromkeys(rollups.TAGS, "text")
     return [
-        "{}" if table[name].count(None) == len(charges) else ARRAY_OF.get(kinds[name], _array)(table[name])
+        "{}" if all(value is None for value in table[name]) else ARRAY_OF.get(kinds[name], _array)(table[name])
         for name in NAMES
     ]
 
@@ -203,7 +204,7 @@ def _json(value: object) -> str:
 
 
 def _array(values: Iterable[object]) -> str:
-    """An array literal of values whose text needs no quoting: numbers, ids, moments, booleans, NULL."""
+    """An array literal of values whose text needs no quoting: numbers, digests, moments, booleans, NULL."""
     return "{" + ",".join(map(str, values)).replace("None", "NULL") + "}"
 
 

@@ -145,7 +145,7 @@ def _accepted(item: Charge | Waiting, adjusted: Mapping[UUID, str]) -> Outcome:
     return Outcome(Status.ACCEPTED, adjusted.get(item.event_id, ""), item.event_id, item.amount, item.currency)
 
 
-def _repeated(item: Charge | Waiting, holders: Mapping[tuple[int, UUID], tuple[UUID, UUID]]) -> Outcome:
+def _repeated(item: Charge | Waiting, holders: Mapping[tuple[int, str], tuple[str, UUID]]) -> Outcome:
     payload_digest, event_id = holders[item.report.organization_id, item.key_digest]
     if payload_digest == item.payload_digest:
         return Outcome(Status.DUPLICATE, "", event_id)

@@ -53,7 +53,7 @@ def events_of_keys(keys: Collection[str], *, organization_id: int, source_id: in
     """The first events of calls, by the ids that their reporter gave them. Needs the organization's tenant scope."""
     digests = {key_digest(source_id, key): key for key in keys}
     rows = EventKey.objects.for_organization(organization_id).filter(key_digest__in=list(digests))
-    return {digests[digest]: event_id for digest, event_id in rows.values_list("key_digest", "event_id")}
+    return {digests[digest.hex]: event_id for digest, event_id in rows.values_list("key_digest", "event_id")}
 
 
 def reported_calls(event_ids: Collection[UUID], *, organization_id: int) -> dict[UUID, ReportedCall]:

@@ -43,11 +43,11 @@ class UsageReport(msgspec.Struct, frozen=True, kw_only=True):
     tags: Mapping[str, str] = {}
     hold_id: UUID | None = None
 
-    def key_digest(self) -> UUID:
+    def key_digest(self) -> str:
         return key_digest(self.source_id, self.key)
 
-    def payload_digest(self) -> UUID:
-        """128 bits that differ if what is reported differs: model, moment, counts, key, cost, tags – not how it arrived."""
+    def payload_digest(self) -> str:
+        """128 bits in hex that differ if what is reported differs: model, moment, counts, key, cost, tags – not how it arrived."""
         content = (
             self.model,
             self.requested_model,
@@ -59,12 +59,12 @@ class UsageReport(msgspec.Struct, frozen=True, kw_only=True):
             self.end_user,
             sorted(self.tags.items()),
         )
-        return UUID(bytes=hashlib.blake2b(msgspec.msgpack.encode(content), digest_size=16).digest())
+        return hashlib.blake2b(msgspec.msgpack.encode(content), digest_size=16).hexdigest()
 
 
-def key_digest(source_id: int, key: str) -> UUID:
-    """128 bits of SHA-256 that stand for (source, key) in the unique row; SQL can recompute them (metering/invariants.py)."""
-    return UUID(bytes=hashlib.sha256(f"{source_id}:{key}".encode()).digest()[:16])
+def key_digest(source_id: int, key: str) -> str:
+    """128 bits of SHA-256 in hex: (source, key) in the unique row. SQL can recompute them (metering/invariants.py)."""
+    return hashlib.sha256(f"{source_id}:{key}".encode()).hexdigest()[:32]
 
 
 class Status(StrEnum):

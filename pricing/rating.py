@@ -4,7 +4,7 @@ A unit price is cost × (1 + markup) × exchange rate. With at most 12, 4 and 4 
 it is multiplied with stays exact in NUMERIC(38,20), and nothing is rounded before the invoice (`totals`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact, InvalidOperation
 
@@ -77,10 +77,15 @@ def rate(usage: TokenUsage, unit_prices: Mapping[TokenClass, Decimal]) -> Decima
 
     Raises `MissingUnitPrice` for a class that was used and has no price (none is ever taken for 0), `AmountTooLarge`.
     """
+    return amount_of(usage.billable_quantities(), unit_prices)
+
+
+def amount_of(quantities: Iterable[tuple[TokenClass, int]], unit_prices: Mapping[TokenClass, Decimal]) -> Decimal:
+    """`rate` for quantities that were told apart already, as they are for several prices of one usage."""
     amount = ZERO
     add_product = EXACT.fma
     try:
-        for token_class, quantity in usage.billable_quantities():
+        for token_class, quantity in quantities:
             amount = add_product(quantity, unit_prices[token_class], amount)
     except KeyError as missing:
         raise MissingUnitPrice(missing.args[0]) from None

@@ -1,5 +1,8 @@
 """One error shape, rate-limit headers on every answer, and what a stranger is told."""
 
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
 import pytest
 import redis
 from django.test import Client
@@ -70,6 +73,19 @@ def test_too_many_requests(cast: stories.Cast, monkeypatch: MonkeyPatch) -> None
     assert answers[2].json()["error"]["code"] == "rate_limit_exceeded"
     assert 0 < int(answers[2]["Retry-After"]) <= 60
     assert globex.get("/api/v1/usage").status_code == 200, "limits are per key"
+
+
+def test_processes_that_count_in_steps_never_give_a_number_twice(cast: stories.Cast) -> None:
+    processes = [throttling.WindowCounters() for _number in range(2)]
+    name = f"test:{uuid4()}"
+
+    def hits(number: int) -> list[int | None]:
+        return [processes[number % 2].hit(name, seconds=60, step=7) for _time in range(40)]
+
+    with ThreadPoolExecutor(8) as pool:
+        counts = [count for some in pool.map(hits, range(8)) for count in some if count is not None]
+    assert len(set(counts)) == len(counts) == 320
+    assert max(counts) <= 320 + 8 * 7
 
 
 def test_without_redis_everybody_may_pass(cast: stories.Cast, monkeypatch: MonkeyPatch) -> None:
