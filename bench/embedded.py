@@ -22,13 +22,13 @@ ROOMY = servers.MODEST | {"shared_buffers": "1GB", "max_wal_size": "8GB", "check
 
 
 @contextmanager
-def system() -> Iterator[None]:
+def system() -> Iterator[servers.Postgres]:
     """Servers, roles and a migrated database, named in `os.environ` while the block runs; thrown away afterwards."""
     home = places.temporary_home()
     try:
         with servers_in(home, secret=secrets.token_hex(16)) as postgres:
             use_database(postgres.url("bench"))
-            yield
+            yield postgres
     finally:
         shutil.rmtree(home, ignore_errors=True)
 

@@ -60,7 +60,7 @@ def measure(stack: ExitStack, urls: dict[int, str], rounds: int, seconds: float)
         with _database(url):
             pushers = Pushers.__new__(Pushers)
             pushers.secrets, pushers.organizations = json.loads(_step("pushers", quiet=True))
-            targets[events] = (pushers, stack.enter_context(site()))
+            targets[events] = (pushers, stack.enter_context(site())[0])
     rates: dict[int, list[float]] = {events: [] for events in urls}
     for number in range(rounds + 1):
         found = {events: pushers.push(port, PUSH, seconds).rate for events, (pushers, port) in targets.items()}

@@ -14,8 +14,10 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from bench import embedded, record
+from bench.processor_time import seconds_of
 from bench.site import site
 from config.launch.places import CHECKOUT
 
@@ -40,8 +42,12 @@ KINDS = (Kind(1000, 4, 20_000, 60_000), Kind(100, 8, 12_000, 40_000), Kind(1, 64
 
 @dataclass(frozen=True, slots=True)
 class Measured:
+    """Events a second, the seconds of each request, and the microseconds of processor time an event took of site, PostgreSQL
+    and clients."""
+
     rate: float
     latencies: Sequence[float]
+    spent: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 def main() -> None:
@@ -49,39 +55,43 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
     parser.add_argument("--rounds", type=int, default=5, help="of all measurements in turn; the median counts")
     options = parser.parse_args()
-    with embedded.system():
+    with embedded.system() as postgres:
         record.prepare()
         pushers = Pushers()
-        with site() as port:
-            measure_rounds(pushers, port, options.rounds, options.seconds)
+        with site() as (port, pid):
+            server = int((postgres.data / "postmaster.pid").read_text().split()[0])
+            pushers.push(port, Kind(100, 8, 0, 1_000), 1.0)  # both workers read the price book
+            measure_rounds(pushers, port, (pid, server), options.rounds, options.seconds)
 
 
-def measure_rounds(pushers: "Pushers", port: int, rounds: int, seconds: float) -> None:
-    pushers.push(port, Kind(100, 8, 0, 1_000), 1.0)  # both workers read the price book
+def measure_rounds(pushers: "Pushers", port: int, watched: tuple[int, int], rounds: int, seconds: float) -> None:
     raw: list[float] = []
     pushed: dict[Kind, list[Measured]] = {kind: [] for kind in KINDS}
     for number in range(1, rounds + 1):
         raw.append(record.measure("record", 1000, CLIENTS, seconds))
         for kind in KINDS:
-            pushed[kind].append(pushers.push(port, kind, seconds))
+            pushed[kind].append(pushers.push(port, kind, seconds, watched=watched))
         shown = "  ".join(f"{kind.batch:,}: {pushed[kind][-1].rate:,.0f}" for kind in KINDS)
         print(f"round {number}: record {raw[-1]:,.0f}  {shown}", flush=True)
+    heads = ("goal", "median", "least", "most", "× record", "p50 ms", "p99 ms", "site µs", "PostgreSQL", "clients")
+    print(f"\n{'what':<26}" + "".join(f"{head:>11}" for head in heads))
     print(
-        f"\n{'what':<24} {'goal':>8} {'median':>8} {'least':>8} {'most':>8} {'× record':>9} {'p50 ms':>8} {'p99 ms':>8}"
-    )
-    print(
-        f"{'record, batches of 1,000':<24} {'':>8} {statistics.median(raw):>8,.0f} {min(raw):>8,.0f} {max(raw):>8,.0f}"
+        f"{'record, batches of 1,000':<26}{'':>11}{statistics.median(raw):>11,.0f}{min(raw):>11,.0f}{max(raw):>11,.0f}"
     )
     for kind, results in pushed.items():
-        rates = [result.rate for result in results]
-        ratio = statistics.median(rate / alone for rate, alone in zip(rates, raw, strict=True))
-        latencies = sorted(second for result in results for second in result.latencies)
-        p50, p99 = (latencies[int(len(latencies) * share)] * 1000 for share in (0.5, 0.99))
-        print(
-            f"{f'HTTP, batches of {kind.batch:,}' if kind.batch > 1 else f'HTTP, single, {kind.connections} open':<24} "
-            f"{kind.goal:>8,} {statistics.median(rates):>8,.0f} {min(rates):>8,.0f} {max(rates):>8,.0f} "
-            f"{ratio:>9.2f} {p50:>8.1f} {p99:>8.1f}"
-        )
+        print_line(kind, results, raw)
+
+
+def print_line(kind: Kind, results: Sequence[Measured], raw: Sequence[float]) -> None:
+    rates = [result.rate for result in results]
+    ratio = statistics.median(rate / alone for rate, alone in zip(rates, raw, strict=True))
+    latencies = sorted(second for result in results for second in result.latencies)
+    p50, p99 = (latencies[int(len(latencies) * share)] * 1000 for share in (0.5, 0.99))
+    spent = [statistics.median(result.spent[place] for result in results) for place in range(3)]
+    name = f"HTTP, batches of {kind.batch:,}" if kind.batch > 1 else f"HTTP, single, {kind.connections} open"
+    figures = (kind.goal, statistics.median(rates), min(rates), max(rates))
+    print(f"{name:<26}" + "".join(f"{figure:>11,.0f}" for figure in figures), end="")
+    print(f"{ratio:>11.2f}" + "".join(f"{figure:>11.1f}" for figure in (p50, p99, *spent)))
 
 
 class Pushers:
@@ -106,17 +116,20 @@ class Pushers:
             for organization in organizations
         }
 
-    def push(self, port: int, kind: Kind, seconds: float) -> Measured:
-        """Events a second over all clients, from the first request's start to the last answer."""
+    def push(self, port: int, kind: Kind, seconds: float, *, watched: Sequence[int] = ()) -> Measured:
+        """Events a second over all clients, from the first request's start to the last answer; `watched` processes' time."""
         start = time.time() + SECONDS_TO_PREPARE
-        processes = [self._start(port, kind, seconds, start, secret) for secret in self.secrets]
-        answers = list(_answers(processes))
-        took = max(ended for _events, _began, ended, _latencies in answers) - min(
-            began for _e, began, _x, _l in answers
-        )
+        before = [seconds_of(pid) for pid in watched]
+        answers = list(_answers([self._start(port, kind, seconds, start, secret) for secret in self.secrets]))
+        after = [seconds_of(pid) for pid in watched]
+        events = sum(answer["events"] for answer in answers)
+        took = max(answer["ended"] for answer in answers) - min(answer["began"] for answer in answers)
+        spent = [end - begin for begin, end in zip(before, after, strict=True)] or [0.0, 0.0]
+        spent.append(sum(answer["spent"] for answer in answers))
         return Measured(
-            rate=sum(events for events, *_rest in answers) / took,
-            latencies=[second for *_rest, latencies in answers for second in latencies],
+            rate=events / took,
+            latencies=[second for answer in answers for second in answer["latencies"]],
+            spent=(spent[0] / events * 1e6, spent[1] / events * 1e6, spent[2] / events * 1e6),
         )
 
     def _start(self, port: int, kind: Kind, seconds: float, start: float, secret: str) -> "subprocess.Popen[str]":
@@ -136,7 +149,7 @@ class Pushers:
         return process
 
 
-def _answers(processes: Sequence["subprocess.Popen[str]"]) -> Iterator[tuple[int, float, float, list[float]]]:
+def _answers(processes: Sequence["subprocess.Popen[str]"]) -> Iterator[dict[str, Any]]:
     for process in processes:
         assert process.stdout
         answer = process.stdout.read()

@@ -13,7 +13,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 
 PATH = "/api/v1/usage/events"
@@ -38,12 +38,14 @@ class Load:
 
 @dataclass(slots=True)
 class Tally:
-    """What came of it: events accepted, when the first request was sent and the last answered, seconds of each request."""
+    """What came of it: events accepted, when the first request was sent and the last answered, seconds of each request, and of
+    processor time."""
 
     events: int = 0
     began: float = 0.0
     ended: float = 0.0
     latencies: list[float] = field(default_factory=list)
+    spent: float = 0.0
 
 
 class Refused(RuntimeError):
@@ -55,7 +57,7 @@ def main() -> None:
     parser.parse_args()
     load = Load(**json.load(sys.stdin))
     tally = push(load, requests_of(load))
-    json.dump([tally.events, tally.began, tally.ended, tally.latencies], sys.stdout)
+    json.dump(asdict(tally), sys.stdout)
 
 
 def requests_of(load: Load) -> deque[bytes]:
@@ -104,7 +106,7 @@ def push(load: Load, requests: deque[bytes]) -> Tally:
     expected = f'{{"accepted":{load.batch},'.encode()
     tally = Tally()
     time.sleep(max(0.0, load.start - time.time()))
-    tally.began = time.time()
+    tally.began, spent_before = time.time(), time.process_time()
     over = tally.began + load.seconds
     while True:
         while idle and requests and time.time() < over:
@@ -129,6 +131,7 @@ def push(load: Load, requests: deque[bytes]) -> Tally:
             tally.latencies.append(tally.ended - sent.pop(connection))
             tally.events += load.batch
             idle.append(connection)
+    tally.spent = time.process_time() - spent_before
     return tally
 
 

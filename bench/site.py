@@ -26,18 +26,18 @@ def production_command(port: int) -> list[str]:
 
 
 @contextmanager
-def site(**environment: str) -> Iterator[int]:
-    """The running site with this environment besides our own; yields its port."""
+def site() -> Iterator[tuple[int, int]]:
+    """The running site, with our environment; yields its port and its process id."""
     port = ports.free_port()
     log = Path(os.environ["VAR_DIR"]) / "site.log"
-    process = spawn(production_command(port), log=log, environment={**os.environ, **environment}, folder=CHECKOUT)
+    process = spawn(production_command(port), log=log, environment=os.environ, folder=CHECKOUT)
     try:
         deadline = time.monotonic() + 60
         while not _is_ready(port):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"the site did not start:\n{log.read_text()[-2000:]}")
             time.sleep(0.1)
-        yield port
+        yield port, process.pid
     finally:
         signal_group(process.pid, signal.SIGTERM)
         process.wait(timeout=60)

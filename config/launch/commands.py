@@ -100,6 +100,11 @@ def bench_ingest(arguments: list[str]) -> int:
     return _python("-m", "bench.ingest", *arguments)
 
 
+def bench_growth(arguments: list[str]) -> int:
+    installation.install(development=True)
+    return _python("-m", "bench.growth", *arguments)
+
+
 def bench_data(arguments: list[str]) -> int:
     installation.install(development=True)
     return _python("-m", "bench.data", *arguments)
@@ -128,5 +133,6 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "bench-pricing": bench_pricing,
     "bench-gateway": bench_gateway,
     "bench-ingest": bench_ingest,
+    "bench-growth": bench_growth,
     "bench-data": bench_data,
 }
