@@ -31,4 +31,4 @@ RUN mkdir -p /app/var/documents /app/var/usage-archive && chown invoicedream /ap
 USER invoicedream
 ENV PATH="/app/.venv/bin:$PATH" PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 VAR_DIR=/app/var DJANGO_SETTINGS_MODULE=config.settings
 EXPOSE 8000
-CMD ["granian", "--interface", "wsgi", "--host", "0.0.0.0", "--port", "8000", "--no-ws", "config.wsgi:application"]
+CMD ["granian", "--interface", "asgi", "--host", "0.0.0.0", "--port", "8000", "--no-ws", "config.site_asgi:app"]

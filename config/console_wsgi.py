@@ -1,4 +1,4 @@
-"""The operator's console: a process, address and cookie of its own (`granian config.console_wsgi:application`)."""
+"""The operator's console: a process, address and cookie of its own. `config.console_asgi` serves it."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The site's process: pages and REST under WSGI (`granian config.wsgi:application`)."""
+"""The site: pages and REST, as a WSGI application. `config.site_asgi` serves it."""
 
 import os
 

@@ -8,7 +8,6 @@ A bare LF at the end of a header line it takes too, as RFC 9112 §2.2 allows, an
 past a proxy in this way does no harm: a second length is refused, and so are a length of a GET and any coding.
 """
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.client import Client
@@ -42,13 +41,17 @@ class RefuseAmbiguous:
 
 
 def defect_of(scope: Scope) -> GatewayError | None:
-    """What is wrong with the frame of a request, if anything."""
-    headers = Headers(scope=scope)
-    if "transfer-encoding" in headers:
-        return LengthRequired("Send the request body with a Content-Length; chunked bodies are not accepted.")
-    hosts = headers.getlist("host")
+    """What is wrong with the frame of a request, if anything. Header names are in lower case, as ASGI has them."""
+    hosts, length = [], b"0"
+    for name, value in scope["headers"]:
+        if name == b"transfer-encoding":
+            return LengthRequired("Send the request body with a Content-Length; chunked bodies are not accepted.")
+        if name == b"host":
+            hosts.append(value)
+        elif name == b"content-length":
+            length = value
     if len(hosts) != 1 or (not hosts[0] and scope["http_version"] != "1.0"):
         return InvalidRequest("Send exactly one Host header.")
-    if scope["method"] in ("GET", "HEAD") and headers.get("content-length", "0") != "0":
+    if scope["method"] in ("GET", "HEAD") and length != b"0":
         return InvalidRequest("A GET request has no body.")
     return None

@@ -42,15 +42,15 @@ def stand_ins(*, needs: Needs, chosen: Mapping[str, int], secrets: Mapping[str, 
 def web_services(*, chosen: Mapping[str, int]) -> list[Service]:
     """What people and programs wait for. One worker each: this is one machine with two cores, and a browser beside it.
 
-    The site has threads for many pushes of single events at once: all that wait for the disk share the next commit.
+    The site has threads (`config.site_asgi`) for many pushes of single events at once: all that wait for the disk share the next
+    commit.
     """
     site, console = chosen["SITE_PORT"], chosen["CONSOLE_PORT"]
-    wsgi = ["--interface", "wsgi", "--blocking-threads"]
     admin = "config.console_settings"
     return [
-        _granian("site", [*wsgi, "16", "config.wsgi:application"], port=site),
+        _granian("site", ["--interface", "asgi", "config.site_asgi:app"], port=site),
         gateway(port=chosen["GATEWAY_PORT"]),
-        _granian("console", [*wsgi, "4", "config.console_wsgi:application"], port=console, settings=admin),
+        _granian("console", ["--interface", "asgi", "config.console_asgi:app"], port=console, settings=admin),
     ]
 
 

@@ -19,9 +19,9 @@ from tests.stories import PASSWORD, Cast, use
 @pytest.fixture
 def address(process_environment: dict[str, str]) -> Iterator[str]:
     port = free_port()
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--port", str(port), "--no-ws"]
+    command = [sys.executable, "-m", "granian", "--interface", "asgi", "--port", str(port), "--no-ws"]
     child = subprocess.Popen(
-        [*command, "config.console_wsgi:application"],
+        [*command, "config.console_asgi:app"],
         cwd=CHECKOUT,
         env=process_environment | {"DJANGO_SETTINGS_MODULE": "config.console_settings", "DEBUG": "1"},
         stdout=subprocess.DEVNULL,
