@@ -16,6 +16,8 @@ from accounts.models import Organization, Scope
 from accounts.tenancy import tenant_scope
 from catalog.models import CostTable, LanguageModel
 from catalog.publishing import delist
+from ledger.models import KeyStop, LimitWindow
+from ledger.velocity import stop_key
 from metering.limiting import set_limit
 from tests import stories
 from tests.gateway.running import House, wait_until
@@ -150,6 +152,50 @@ def test_spend_limits_say_whose_they_are_and_where_to_change_them(house: House) 
     with pytest.raises(openai.APIStatusError) as refusal:
         house.gateway.client(capped.secret).chat.completions.create(model=stories.DEVSTRAL, messages=HELLO)
     assert refusal.value.status_code == 402
+
+
+def test_a_daily_limit_of_a_member_says_when_to_come_back(house: House) -> None:
+    company = stories.make_company("daily", now=timezone.now())
+    _key, secret = stories.make_key(company.organization, now=timezone.now(), created_by=company.owner)
+    limit = set_limit(
+        organization=company.organization,
+        member=company.owner,
+        window=LimitWindow.DAY,
+        amount=Decimal(1),
+        actor=None,
+        now=timezone.now(),
+    )
+    body = {"model": stories.DEVSTRAL, "messages": HELLO, "max_tokens": 20_000}
+    status, headers, answer = house.gateway.call("POST", "/v1/chat/completions", body, stories.bearer(secret))
+    assert (status, answer["error"]["code"]) == (402, "insufficient_quota")
+    assert "daily spend limit of the member who made this API key" in answer["error"]["message"]
+    midnight = limit.window_end.astimezone(stories.SEOUL)
+    assert f"It begins anew at {midnight:%Y-%m-%d} 00:00 (Asia/Seoul)." in answer["error"]["message"]
+    seconds = (limit.window_end - timezone.now()).total_seconds()
+    assert seconds - 5 < int(headers["retry-after"]) <= seconds + 60
+
+
+def test_a_stopped_key_reads_why_and_where_that_is_lifted(house: House) -> None:
+    company = stories.make_company("runaway", now=timezone.now())
+    stop_key(
+        organization_id=company.organization.pk,
+        api_key_id=company.key.pk,
+        cause=KeyStop.Cause.CAP,
+        seconds=600,
+        spent=Decimal(600_000),
+        allowed=Decimal(500_000),
+        now=timezone.now(),
+    )
+    body = {"model": stories.DEVSTRAL, "messages": HELLO}
+    for stream in (False, True):
+        status, error = refused(house, body | {"stream": stream}, secret=company.secret)
+        assert (status, error["type"], error["code"]) == (403, "permission_error", "api_key_stopped")
+        assert "it spent ₩600,000 with tax within 10 minutes" in error["message"]
+        assert "/o/runaway/limits." in error["message"]
+    with pytest.raises(openai.PermissionDeniedError):
+        house.gateway.client(company.secret, max_retries=2).chat.completions.create(
+            model=stories.DEVSTRAL, messages=HELLO
+        )
 
 
 @pytest.mark.parametrize(
