@@ -30,7 +30,7 @@ from ledger import holds, partitions
 from ledger.event_ids import first_id_of_month, new_id
 from ledger.models import BillingPeriod
 from ledger.partitions import MonthArchived, ensure_partitions
-from metering import archive_files, archive_proof, archiving, stored_events, tasks
+from metering import archive_columns, archive_files, archive_proof, archiving, stored_events, tasks
 from metering.correcting_usage import correct_usage
 from metering.correction_decisions import Asked, AskedBy
 from metering.models import ArchivedMonth, ArchivedSum, UsageArchive, UsageEvent, UsageRollup
@@ -330,6 +330,74 @@ def test_detaching_waits_for_who_looks_and_is_seen_whole_by_who_comes_after(cast
             assert [event.id for event in look(Look(organization_id=acme.pk), limit=100)] == before
         other.result(timeout=60)
     assert [event.id for event in events_of(cast.acme)] == before
+    assert "metering_usageevent_y2026m08" not in partitions_left()
+
+
+def test_a_month_is_not_detached_between_looking_for_archives_and_for_rows(
+    cast: stories.Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acme, before = cast.acme.organization, [event.id for event in events_of(cast.acme)]
+    real, others = stored_events._archives, []
+
+    def detach_meanwhile(*arguments: Any, **named: Any) -> Any:
+        found = real(*arguments, **named)
+        if not others and named["using"] == "default":
+            others.append(threads.submit(closing_connections(lambda _house: archive(*AUGUST_ONLY)), None))
+            wait_until_somebody_waits_for_a_lock()
+        return found
+
+    monkeypatch.setattr(stored_events, "_archives", detach_meanwhile)
+    with ThreadPoolExecutor(1) as threads:
+        with tenant_scope([acme.pk]):
+            assert [event.id for event in look(Look(organization_id=acme.pk), limit=100)] == before
+        assert "1 month(s) archived" in others[0].result(timeout=60)
+
+
+def test_rows_that_the_file_does_not_hold_exactly_are_kept(cast: stories.Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        real = archive_columns.table_of
+        patched.setattr(archive_columns, "table_of", lambda rows: real([_altered(row) for row in rows]))
+        with pytest.raises(CommandError, match="does not hold the events of acme"):
+            archive(*AUGUST_ONLY)
+    with monkeypatch.context() as patched:
+        write = archive_proof._write
+
+        def write_after_another(*arguments: Any, **named: Any) -> UsageArchive:
+            stories.use(cast.acme.organization, at=AUGUST, now=NOON)
+            return write(*arguments, **named)
+
+        patched.setattr(archive_proof, "_write", write_after_another)
+        with pytest.raises(CommandError, match="changed while they were exported"):
+            archive(*AUGUST_ONLY)
+    assert len(partitions_left()) == 4 and not UsageArchive.objects.using("system").exists()
+
+
+def _altered(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    place = archive_columns.NAMES.index("request_id")
+    return (*row[:place], "another", *row[place + 1 :])
+
+
+def test_a_file_that_is_damaged_between_the_steps_is_made_again_or_keeps_the_rows(
+    cast: stories.Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def stop(*_arguments: Any, **_named: Any) -> None:
+        raise Killed
+
+    path = archive_files.folder() / f"{cast.acme.organization.pk}/2026-08.parquet"
+    for step in ("_detach", "_drop"):
+        with monkeypatch.context() as patched, pytest.raises(Killed):
+            patched.setattr(archiving, step, stop)
+            archive(*AUGUST_ONLY)
+        good = path.read_bytes()
+        path.write_bytes(good[:-1])
+    with pytest.raises(CommandError, match=r"2026-08\.parquet: the file is not what was written"):
+        archive(*AUGUST_ONLY)
+    assert "metering_usageevent_y2026m08" in partitions_left(), "the rows are still there to be rescued"
+    path.write_bytes(good)
+    archive(*AUGUST_ONLY)
     assert "metering_usageevent_y2026m08" not in partitions_left()
 
 
