@@ -32,7 +32,7 @@ from config.launch import places
 from config.launch.places import CHECKOUT
 from config.launch.servers import Postgres
 
-EDITION = 1
+EDITION = 2
 """To be counted up when the events become others."""
 SIZES = (100_000, 1_000_000, 3_000_000, 10_000_000)
 MONTHS = (600_000, 900_000, 1_300_000, 1_700_000, 2_400_000, 3_100_000)
@@ -219,7 +219,7 @@ def found() -> None:
     from billing.sellers import set_seller
 
     before = month_starts()[0] - timedelta(days=10)
-    record.make_catalog(since=before - timedelta(days=60), now=before)
+    record.make_catalog(since=before - timedelta(days=60), now=datetime.now(UTC))
     set_seller(
         now=before,
         legal_name="벤치마크 주식회사",
@@ -255,7 +255,9 @@ def fill(start: int, end: int, worker: int) -> None:
     starts, organizations = month_starts(), _organizations()
     for first in range(start + worker * BATCH, end, WORKERS * BATCH):
         numbers = range(first, min(first + BATCH, end))
-        record_reports(_reports(numbers, starts, organizations), now=moment_of(numbers[-1], starts))
+        outcomes = record_reports(_reports(numbers, starts, organizations), now=moment_of(numbers[-1], starts))
+        if any(outcome.amount is None for outcome in outcomes):
+            raise SystemExit(f"not charged: {next(outcome for outcome in outcomes if outcome.amount is None)}")
         print(numbers[-1], flush=True)
 
 
