@@ -1,6 +1,7 @@
 """Usage is summed by the tags that an organization declared: for what is recorded from then on, and the totals never change."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -12,7 +13,7 @@ from django.core.management import call_command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from accounts.models import AuditEntry
+from accounts.models import AuditEntry, TagDeclaration
 from accounts.tag_declarations import InvalidTagKeys, declare_tags, history_of_tags
 from accounts.tenancy import tenant_scope
 from metering import tag_room, tag_sums, unrated
@@ -21,6 +22,8 @@ from metering.recording import record
 from metering.rollup_tags import LONGEST_VALUE, TagKind
 from metering.tag_sums import TagSums, usage_by_tag
 from tests import stories
+from tests.billing.test_audit import break_books
+from tests.billing.test_guards import closing_connections, wait_until_somebody_waits_for_a_lock
 from tests.stories import NOON, usage_report, use
 
 DAY = timedelta(days=1)
@@ -126,6 +129,19 @@ def test_the_same_keys_again_are_no_new_declaration(cast: stories.Cast) -> None:
     ]
 
 
+def test_two_who_declare_at_once_take_turns(cast: stories.Cast) -> None:
+    acme = cast.acme.organization
+    with ThreadPoolExecutor(1) as other:
+        with tenant_scope([acme.pk]):
+            declare(cast, "team")
+            later = other.submit(closing_connections(declare), cast, "team", now=NOON)
+            wait_until_somebody_waits_for_a_lock()
+        later.result()
+    with tenant_scope([acme.pk]):
+        assert [one.since for one in history_of_tags(acme)] == [EARLIER]
+        assert TagDeclaration.objects.count() == 1
+
+
 @pytest.mark.parametrize(
     "keys", [["a", "b", "c", "d"], ["a", "a"], [""], ["a=b"], ["a*"], [" a"], ["a\n"], ["x" * 65], ["\ud800"]],
     ids=["four", "twice", "empty", "equals", "star", "space", "newline", "long", "surrogate"],
@@ -166,8 +182,6 @@ def test_rollups_are_made_anew_with_their_tags(cast: stories.Cast) -> None:
         use(acme, at=NOON, tags={"project": value})
     stories.correct_usage(acme, now=NOON)
     before = rollups(cast)
-    from tests.billing.test_audit import break_books
-
     break_books("DELETE FROM metering_usagerollup")
     call_command("rebuild_rollups", stdout=StringIO())
     assert rollups(cast) == before
