@@ -17,7 +17,16 @@ from accounts.tenancy import tenant_query, tenant_scope
 from ledger.balances import available
 from ledger.call_keys import RepeatedCall, claim, find_claimed, note_claimed, repeated
 from ledger.credit_expiry import expire, is_due
-from ledger.limits import LimitReached, Movement, count, count_movements, lock_limits, reached, store_limits
+from ledger.limits import (
+    LimitReached,
+    Movement,
+    count,
+    count_movements,
+    lock_limits,
+    move_all_on,
+    reached,
+    store_limits,
+)
 from ledger.models import Balance
 from ledger.partitions import ensure_partitions, month_of
 from ledger.retrying import with_retries
@@ -112,11 +121,12 @@ def _reserve(requests: Sequence[HoldRequest]) -> list[Refusal | None]:
         limits = lock_limits(
             [organization_id for organization_id, balance in balances.items() if balance.limited],
             (request.api_key_id for request in requests),
-            now=now,
+            now=min(request.created_at for request in requests),
         )
         stops = find_stops([organization_id for organization_id, balance in balances.items() if balance.stopped])
         names = find_claimed(requests, now=now)
         for request in requests:
+            move_all_on(limits, now=request.created_at)
             remaining = EXACT.subtract(left.get(request.organization_id, ZERO), request.amount)
             refusal: Refusal | None = stops.get(request.api_key_id) or repeated(request, names)
             if refusal is None:

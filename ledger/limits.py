@@ -101,6 +101,12 @@ def move_on(limit: SpendLimit, *, now: datetime) -> None:
     limit.window_start, limit.window_end = max(start, limit.window_end), end
 
 
+def move_all_on(limits: Iterable[SpendLimit], *, now: datetime) -> None:
+    """Before each call of a batch: of two around midnight, the first is the old day's and the second the new one's."""
+    for limit in limits:
+        move_on(limit, now=now)
+
+
 def left(limit: SpendLimit) -> Decimal:
     """What may still be spent in the window, tax included; below zero it is an overrun by usage that is never refused."""
     spent = with_tax(limit.spent, limit.organization.balance.tax_rate)

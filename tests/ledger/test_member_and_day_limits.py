@@ -147,6 +147,16 @@ def test_a_day_begins_anew_at_midnight_in_seoul_while_the_month_goes_on(acme: st
     call_command("audit")
 
 
+def test_of_a_batch_around_midnight_each_call_counts_in_its_own_day(acme: stories.Company) -> None:
+    limit(acme, 100, window=DAY)
+    evening, morning = utc("2026-11-22T14:59:59.999"), utc("2026-11-22T15:00:00")
+    answers = holds.reserve([request(acme, 60, at=at) for at in (evening, evening, morning, morning)])
+    assert [answer is None for answer in answers] == [True, False, True, False]
+    found = standing(acme, window=DAY, now=morning)
+    assert (found.held, found.window_start) == (60, morning)
+    call_command("audit")
+
+
 def test_what_a_call_of_yesterday_costs_counts_yesterday(acme: stories.Company) -> None:
     limit(acme, 100, window=DAY)
     evening, morning = utc("2026-11-22T14:59:59"), utc("2026-11-22T15:00:01")
