@@ -1,7 +1,7 @@
 """Every credit of an organization as it stands: what is left of it, and whether its time is over."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from accounts.models import Organization
@@ -9,6 +9,8 @@ from ledger.credit_expiry import is_due, lost
 from ledger.credit_order import credits_left, is_expired
 from ledger.models import Balance, CreditGrant
 from pricing.exact import EXACT, ZERO
+
+MOMENT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,11 @@ class CreditStanding:
     grant: CreditGrant
     left: Decimal
     is_expired: bool
+
+    @property
+    def last_moment(self) -> datetime | None:
+        """The last one in which it admits calls: what expires at midnight ends with the day before."""
+        return self.grant.expires_at - MOMENT if self.grant.expires_at else None
 
 
 def credit_standings(organization: Organization | int, *, now: datetime) -> list[CreditStanding]:

@@ -1,6 +1,6 @@
 """The customer reads an invoice down to its requests, downloads it and pays it: through pages, by everybody's rights."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from urllib.parse import urlsplit
 
@@ -338,9 +338,19 @@ def test_each_credit_shows_what_is_left_of_it_and_until_when(
         now=stories.NOON,
         expires_at=stories.NOON + timedelta(minutes=30),
     )
+    grant_credit(
+        organization=cast.acme.organization,
+        amount=Decimal(70),
+        currency="KRW",
+        kind=CreditGrant.Kind.PROMOTIONAL,
+        reason="Until the end of the year",
+        key="year",
+        now=stories.NOON,
+        expires_at=datetime(2026, 12, 31, 15, tzinfo=UTC),
+    )
     page = text_of(browse(cast.acme.owner, language="en").get("/o/acme/invoices"))
     assert "until 2026-11-22" in page and "₩900 of ₩900" in page
-    assert "₩0 of ₩5,000" in page
+    assert "₩0 of ₩5,000" in page and "until 2026-12-31" in page
     with time_machine.travel(stories.NOON + timedelta(hours=1), tick=False):
         page = text_of(browse(cast.acme.owner, language="en").get("/o/acme/invoices"))
     assert "expired on 2026-11-22" in page and "₩0 of ₩900" in page
