@@ -136,7 +136,11 @@ def print_streams(subjects: list[Subject]) -> None:
     print(f"\n{'':<40} {'first chunk ms':>15} {f'{IDLE:,} idle streams, MiB':>25}")
     for subject in [subject for subject in subjects if subject.streams]:
         soon = statistics.median(gateway_load.first_chunk(subject) for _number in range(5))
-        print(f"{subject.name:<40} {soon:>15.1f} {gateway_load.idle_streams(subject, count=IDLE):>25.0f}", flush=True)
+        try:
+            grown = f"{gateway_load.idle_streams(subject, count=IDLE):.0f}"
+        except TimeoutError:
+            grown = "not all began within 30 s"
+        print(f"{subject.name:<40} {soon:>15.1f} {grown:>25}", flush=True)
 
 
 if __name__ == "__main__":
