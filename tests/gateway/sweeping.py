@@ -38,15 +38,13 @@ def sweeper(house: House, settings: Settings) -> Sweep:
 def billed(house: House) -> dict[str, tuple[int, int, Decimal]]:
     """What the stand-in charges for, by generation: prompt and completion tokens, and US dollars."""
 
-    def entries() -> Any:
+    def ended() -> Any:
+        """All entries, in a list of their own, once none of them can change any more."""
         generations = house.llm.get("/sandbox/bill")["generations"]
-        return (
-            None
-            if any(entry["state"] == "running" and Decimal(entry["cost"]) for entry in generations)
-            else generations
-        )
+        runs = any(entry["state"] == "running" and Decimal(entry["cost"]) for entry in generations)
+        return None if runs else [generations]
 
-    found = wait_until(lambda: [entries()], seconds=10)[0]
+    [found] = wait_until(ended, seconds=10)
     return {
         entry["id"]: (entry["native_tokens_prompt"], entry["native_tokens_completion"], Decimal(entry["cost"]))
         for entry in found

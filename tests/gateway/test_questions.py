@@ -165,6 +165,14 @@ def test_a_question_is_put_off_before_the_upstream_is_asked(house: House, sweep:
     assert sweep(timedelta(minutes=1)) == 1
 
 
+def test_a_sweeper_passes_over_what_another_is_just_taking(house: House, sweep: Sweep) -> None:
+    hold = broken_off(house)
+    with look_into_database() as connection, connection.transaction():
+        connection.execute("SELECT 1 FROM ledger_hold WHERE id = %s FOR UPDATE", [hold["id"]])
+        assert questions.take_due(now=timezone.now(), limit=5, pause=15, longest_pause=3600) == []
+    assert sweep() == 1
+
+
 def test_one_that_cannot_be_answered_does_not_keep_the_others_waiting(
     house: House, sweep: Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
