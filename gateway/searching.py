@@ -80,12 +80,14 @@ def _tool(tool: Mapping[str, Any]) -> bool:
 
 def _capped(wish: dict[str, Any]) -> dict[str, Any]:
     """A plugin, a tool or search options that fetch no more than was reserved; a larger context is another price."""
-    capped: dict[str, Any] = {
-        name: min(value, SEARCHES_AT_MOST) if name in COUNTS and type(value) is int else value
-        for name, value in wish.items()
-    }
+    capped: dict[str, Any] = {name: fewest(value) if name in COUNTS else value for name, value in wish.items()}
     if capped.get("search_context_size") == "high":
         capped["search_context_size"] = "medium"
     if isinstance(wish.get("parameters"), dict):
         capped["parameters"] = _capped(wish["parameters"])
     return capped
+
+
+def fewest(value: Any) -> int:
+    """A count that is not a whole number (`50.0`, `"50"`) might be read as one, so it is not passed on."""
+    return min(value, SEARCHES_AT_MOST) if type(value) is int else SEARCHES_AT_MOST

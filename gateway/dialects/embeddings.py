@@ -16,7 +16,10 @@ from pricing.exact import decimal_or_none
 
 MOST_INPUTS = 2048
 """As OpenAI has it."""
-OF_OTHER_ENDPOINTS = frozenset({"max_tokens", "max_completion_tokens", "n", "plugins", "tools", "usage", "stream"})
+OF_OTHER_ENDPOINTS = frozenset({
+    "max_tokens", "max_completion_tokens", "messages", "n", "plugins", "prompt", "stream", "tools", "usage",
+})  # fmt: skip
+"""Some servers embed `messages`, with the pictures in them, where they are given."""
 
 
 class _Frame(msgspec.Struct):

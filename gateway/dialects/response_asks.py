@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.asks import Ask, count, end_user, fallbacks, flag, model_of, stream_options, wants_cost
 from gateway.errors import InvalidRequest
-from gateway.searching import SEARCHES_AT_MOST, asks_for_search, bounded, objects
+from gateway.searching import SEARCHES_AT_MOST, asks_for_search, bounded, fewest, objects
 from gateway.upstreams.forwarded_bodies import STRIPPED
 
 TEXT_PARTS = frozenset({"input_text", "output_text", "text", "refusal", "reasoning_text", "summary_text"})
@@ -33,6 +33,7 @@ NOT_OURS = frozenset({
 def read_response_ask(body: dict[str, Any]) -> Ask:
     """Read a decoded body. Raises InvalidRequest where a field that decides about money is not what it must be."""
     _refuse_stored(body)
+    _require_text(body)
     streamed = flag(body, "stream")
     stream_options(body, streamed=streamed)
     images, others = _attachments(body.get("input"))
@@ -59,8 +60,7 @@ def response_body(body: dict[str, Any], ask: Ask, *, cap: int) -> dict[str, Any]
     forwarded = {name: value for name, value in body.items() if name not in STRIPPED and name not in NOT_OURS}
     forwarded |= {"max_output_tokens": cap, "store": False, **bounded(body)}
     if ask.searches:
-        asked = body.get("max_tool_calls")
-        forwarded["max_tool_calls"] = min(asked, SEARCHES_AT_MOST) if type(asked) is int else SEARCHES_AT_MOST
+        forwarded["max_tool_calls"] = fewest(body.get("max_tool_calls"))
     return forwarded
 
 
@@ -75,6 +75,14 @@ def _refuse_stored(body: Mapping[str, Any]) -> None:
                 param=name,
                 code="unsupported_parameter",
             )
+
+
+def _require_text(body: Mapping[str, Any]) -> None:
+    """Nothing but text is priced as output, and nothing but text is looked for in instructions."""
+    if body.get("modalities") not in (None, ["text"]):
+        raise InvalidRequest("Only text is sold as output: 'modalities' must be [\"text\"].", param="modalities")
+    if not isinstance(body.get("instructions"), str | None):
+        raise InvalidRequest("'instructions' must be a text; other items belong into 'input'.", param="instructions")
 
 
 def _attachments(given: Any) -> tuple[int, int]:

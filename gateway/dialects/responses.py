@@ -81,6 +81,8 @@ class Responses:
         if event.type is None:
             return Seen(delivers=bool(response and response.output), has_usage=observed.usage is not None)
         last = event.type in LAST
+        if last and response is None:
+            raise Unreadable
         return Seen(delivers=response is None, has_usage=last, held=last, ends=last)
 
     def whole(self, data: bytes, ask: Ask, *, cost: Cost | None) -> bytes:

@@ -119,6 +119,13 @@ def test_what_is_dangerous_is_stripped_and_the_rest_passes() -> None:
     assert (told["seed"], told["made_up"]) == (7, {"deep": [1.5, None]})
 
 
+@pytest.mark.parametrize("wish", [5000, 5000.0, "5000", None], ids=["many", "a fraction", "a text", "nothing"])
+def test_no_more_is_fetched_than_was_reserved(wish: object) -> None:
+    given = body(plugins=[{"id": "web", "max_results": wish}], tools=[{"type": "web_search", "max_uses": wish}])
+    told = forwarded_body(given, read_ask(given), cap=20)
+    assert (told["plugins"][0]["max_results"], told["tools"][0]["max_uses"]) == (10, 10)
+
+
 def test_usage_is_always_asked_for_on_streams() -> None:
     given = body(stream=True, stream_options={"include_usage": False, "other": 1})
     ask = read_ask(given)

@@ -93,7 +93,15 @@ def test_a_failed_response_is_told_in_our_words() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"42", b'{"type": "response.completed", "response": 5}', b"\xff", b"", b"[" * 100_000]
+    "data",
+    [
+        b"42",
+        b'{"type": "response.completed", "response": 5}',
+        b'{"type": "response.completed"}',
+        b"\xff",
+        b"",
+        b"[" * 100_000,
+    ],
 )
 def test_nonsense_is_unreadable(data: bytes) -> None:
     with pytest.raises(Unreadable):

@@ -8,6 +8,7 @@ import openai
 import pytest
 from django.utils import timezone
 
+from gateway.dialects.embeddings import EMBEDDINGS
 from tests import stories
 from tests.gateway.conftest import furnished_house
 from tests.gateway.running import CAPTURED, QUESTIONED, House, wait_until
@@ -83,3 +84,10 @@ def test_failures_of_the_upstream(house: House, fault: str, status: int) -> None
         house.acme.embeddings.create(model=VECTORS, input="x")
     assert failure.value.status_code == status
     assert house.charges() == before
+
+
+def test_nothing_is_embedded_that_was_not_reserved_for() -> None:
+    picture = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x.example/y.png"}}]}]
+    body = {"model": VECTORS, "input": "x", "messages": picture, "prompt": "y", "dimensions": 8}
+    told = EMBEDDINGS.forwarded_body(body, EMBEDDINGS.read_ask(body), cap=0)
+    assert told == {"model": VECTORS, "input": "x", "dimensions": 8}

@@ -151,6 +151,8 @@ def test_the_cap_is_told_upstream_and_the_answer_is_incomplete(house: House, str
         ("max_output_tokens", 0),
         ("input", [7]),
         ("stream_options", {"include_obfuscation": False}),
+        ("modalities", ["text", "image"]),
+        ("instructions", [{"content": [{"type": "input_image", "image_url": "https://x.example/y.png"}]}]),
     ],
 )
 def test_what_is_stored_or_cannot_be_priced_is_refused(house: House, field: str, value: Any) -> None:
