@@ -96,6 +96,7 @@ async def admit(
         request_id=request_id,
         upstream=candidates[0].upstream.name,
         end_user=ask.end_user,
+        tags=ask.tags,
         call_key=call_key(headers),
     )
     allowance = await gateway.rates.take(caller.identity, ask, prompt_bytes=len(raw), cap=cap)

@@ -4,6 +4,7 @@ An `Ask` bounds what the call can cost, so a field that could let the upstream d
 capped in the body that is forwarded, or stripped (`upstreams/forwarded_bodies.py`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ from gateway.searching import SEARCHES_AT_MOST, asks_for_search, objects
 MAX_CHOICES = 128
 MAX_MODELS = 10
 END_USER_LENGTH = 128
+MAX_TAGS, TAG_NAME_LENGTH, TAG_LENGTH = 10, 64, 256
+"""As for usage that is pushed."""
 TEXT_PARTS = frozenset({"text", "refusal", "thinking"})
 TEXT_KEYS = frozenset({
     "role", "content", "name", "tool_calls", "tool_call_id", "function_call", "refusal", "cache_control",
@@ -39,6 +42,7 @@ class Ask:
     searches: int
     predicted: bool
     end_user: str | None
+    tags: Mapping[str, str]
 
 
 def read_ask(body: dict[str, Any]) -> Ask:
@@ -61,6 +65,7 @@ def read_ask(body: dict[str, Any]) -> Ask:
         searches=SEARCHES_AT_MOST if searching else 0,
         predicted=body.get("prediction") is not None,
         end_user=end_user(body.get("user")),
+        tags=tags_of(body.get("metadata")),
     )
 
 
@@ -154,3 +159,19 @@ def end_user(user: Any) -> str | None:
     if not isinstance(user, str):
         return None
     return user.replace("\x00", "")[:END_USER_LENGTH] or None
+
+
+def tags_of(metadata: Any) -> dict[str, str]:
+    """What the caller files the call under: the first ten pairs of `metadata`, as far as they are as short as tags may be.
+
+    The upstream takes longer and more of them, so what is no tag is no error.
+    """
+    if not isinstance(metadata, dict):
+        return {}
+    fitting = {
+        name: text
+        for name, text in metadata.items()
+        if isinstance(text, str) and 0 < len(name) <= TAG_NAME_LENGTH and len(text) <= TAG_LENGTH
+        if (name + text).isprintable()
+    }
+    return dict(list(fitting.items())[:MAX_TAGS])

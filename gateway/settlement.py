@@ -129,6 +129,7 @@ def usage_report(call: Call, observed: Observed, gateway: "Gateway") -> UsageRep
         first_token_ms=call.first_token_ms,
         finish_reason=observed.finish_reason or None,
         end_user=call.ask.end_user,
+        tags=call.ask.tags,
         hold_id=call.hold_id,
     )
 

@@ -5,8 +5,9 @@ spend limits there are, looks which keys are stopped (whether there are any of b
 while it fits, and writes the holds – one transaction, sent through the process's group commit.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -40,12 +41,13 @@ SELECT {", ".join(BALANCE_FIELDS)} FROM ledger_balance WHERE organization_id = A
 ADD_HOLDS = """
 WITH added AS (
 INSERT INTO ledger_hold
-    (organization_id, id, created_at, expires_at, status, api_key_id, model_id, amount, request_id, upstream, attempt, end_user)
+    (organization_id, id, created_at, expires_at, status, api_key_id, model_id, amount, request_id, upstream, attempt, end_user,
+    tags)
 SELECT t.organization_id, t.id, t.created_at, t.expires_at, 1, t.api_key_id, t.model_id, t.amount, t.request_id, t.upstream,
-    t.attempt, t.end_user
+    t.attempt, t.end_user, t.tags::jsonb
 FROM unnest(%s::bigint[], %s::uuid[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::int[], %s::numeric[], %s::text[],
-    %s::text[], %s::smallint[], %s::text[])
-    AS t (organization_id, id, created_at, expires_at, api_key_id, model_id, amount, request_id, upstream, attempt, end_user)
+    %s::text[], %s::smallint[], %s::text[], %s::text[])
+    AS t (organization_id, id, created_at, expires_at, api_key_id, model_id, amount, request_id, upstream, attempt, end_user, tags)
 ON CONFLICT DO NOTHING RETURNING organization_id, id, amount
 ), reserved AS (
     UPDATE ledger_balance AS balance SET held = balance.held + sums.amount
@@ -89,6 +91,7 @@ class HoldRequest:
     upstream: str
     attempt: int = 1
     end_user: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
     call_key: UUID | None = None
     """Stands for the caller's own name of the call (`call_keys.digest_of`)."""
 
@@ -163,6 +166,7 @@ def _write(admitted: Sequence[HoldRequest]) -> list[HoldRequest]:
                 [request.upstream for request in admitted],
                 [request.attempt for request in admitted],
                 [request.end_user for request in admitted],
+                [json.dumps(dict(request.tags)) if request.tags else None for request in admitted],
             ],
         )
         added = {hold_id for (hold_id,) in cursor.fetchall()}

@@ -367,6 +367,7 @@ class Hold(models.Model):
     ask_after = models.DateTimeField(null=True)
     """Of a question: how often the upstream was asked, and when it may be asked again; NULL is at once."""
     end_user = models.TextField(null=True)
+    tags = models.JSONField(null=True)
 
     objects = TenantQuerySet["Hold"].as_manager()
 

@@ -3,10 +3,12 @@
 A question keeps its money held. It ends when usage is recorded under the hold's own id, by whoever learns of it first.
 """
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from django.db import connections
@@ -33,7 +35,7 @@ UPDATE ledger_hold AS hold SET asked = least(hold.asked + 1, 30000),
     ask_after = %(now)s::timestamptz + least(%(pause)s * power(2, least(hold.asked, 20)), %(longest)s) * interval '1 second'
 FROM due WHERE hold.organization_id = due.organization_id AND hold.id = due.id
 RETURNING hold.organization_id, hold.id, hold.created_at, hold.amount, hold.api_key_id, hold.model_id, hold.request_id,
-    hold.upstream, hold.generation_id, hold.attempt, hold.end_user, hold.asked
+    hold.upstream, hold.generation_id, hold.attempt, hold.end_user, hold.asked, hold.tags
 """
 
 
@@ -65,6 +67,7 @@ class Question:
     attempt: int
     end_user: str | None
     asked: int
+    tags: Mapping[str, str]
 
 
 def note(notes: Iterable[HoldNote]) -> None:
@@ -124,7 +127,7 @@ def take_due(*, now: datetime, limit: int, pause: float, longest_pause: float) -
     """
     with connections["system"].cursor() as cursor:
         cursor.execute(TAKE, {"now": now, "limit": limit, "pause": pause, "longest": longest_pause})
-        return [Question(*row) for row in cursor.fetchall()]
+        return [_read(row) for row in cursor.fetchall()]
 
 
 def look_at(*, organization_id: int, hold_id: UUID) -> Question | None:
@@ -132,11 +135,15 @@ def look_at(*, organization_id: int, hold_id: UUID) -> Question | None:
     with connections["system"].cursor() as cursor:
         cursor.execute(
             "SELECT organization_id, id, created_at, amount, api_key_id, model_id, request_id, upstream, generation_id,"
-            " attempt, end_user, asked FROM ledger_hold WHERE organization_id = %s AND id = %s AND status = %s",
+            " attempt, end_user, asked, tags FROM ledger_hold WHERE organization_id = %s AND id = %s AND status = %s",
             [organization_id, hold_id, HoldStatus.QUESTIONED],
         )
         row = cursor.fetchone()
-    return None if row is None else Question(*row)
+    return None if row is None else _read(row)
+
+
+def _read(row: tuple[Any, ...]) -> Question:
+    return Question(*(*row[:-1], json.loads(row[-1] or "{}")))
 
 
 def put_off(*, organization_id: int, hold_id: UUID, until: datetime) -> None:

@@ -145,6 +145,7 @@ def _report(
         streamed=streamed,
         finish_reason=finish_reason,
         end_user=question.end_user,
+        tags=question.tags,
         hold_id=question.hold_id,
     )
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.asks import Ask, end_user, fallbacks, flag, model_of, wants_cost
+from gateway.asks import Ask, end_user, fallbacks, flag, model_of, tags_of, wants_cost
 from gateway.dialects.base import Seen
 from gateway.dialects.shown import Cost, for_caller
 from gateway.errors import GatewayError, InvalidRequest, error_event
@@ -55,6 +55,7 @@ class Embeddings:
             searches=0,
             predicted=False,
             end_user=end_user(body.get("user")),
+            tags=tags_of(body.get("metadata")),
         )
 
     def forwarded_body(self, body: dict[str, Any], ask: Ask, *, cap: int) -> dict[str, Any]:

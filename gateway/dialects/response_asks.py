@@ -6,7 +6,7 @@ Nothing is kept here or upstream: what would be answered from, or leave, somethi
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.asks import Ask, count, end_user, fallbacks, flag, model_of, stream_options, wants_cost
+from gateway.asks import Ask, count, end_user, fallbacks, flag, model_of, stream_options, tags_of, wants_cost
 from gateway.errors import InvalidRequest
 from gateway.searching import SEARCHES_AT_MOST, asks_for_search, bounded, fewest, objects
 from gateway.upstreams.forwarded_bodies import STRIPPED
@@ -52,6 +52,7 @@ def read_response_ask(body: dict[str, Any]) -> Ask:
         searches=SEARCHES_AT_MOST if searching else 0,
         predicted=False,
         end_user=end_user(body.get("safety_identifier") or body.get("user")),
+        tags=tags_of(body.get("metadata")),
     )
 
 

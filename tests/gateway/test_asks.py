@@ -216,3 +216,11 @@ def test_what_costs_nothing_more_passes_through_unchanged() -> None:
     given = body(**known)
     told = forwarded_body(given, read_ask(given), cap=20)
     assert {name: told[name] for name in known} == known
+
+
+def test_what_a_call_is_filed_under_are_its_first_ten_short_pairs_of_metadata() -> None:
+    long = {"x" * 65: "name too long", "text": "t" * 257, "line": "a\nb", "nothing": ""}
+    many = {f"tag-{number}": "값" for number in range(12)}
+    assert read_ask(body(metadata=long | many)).tags == {"nothing": ""} | dict(list(many.items())[:9])
+    for other in (None, "team", ["team"], {"count": 3}):
+        assert read_ask(body(metadata=other)).tags == {}

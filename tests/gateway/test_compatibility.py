@@ -27,7 +27,9 @@ WEATHER: Any = {
 
 
 def test_plain_answer(house: House) -> None:
-    answer = house.acme.chat.completions.with_raw_response.create(model=stories.DEVSTRAL, messages=HELLO, user="kim")
+    answer = house.acme.chat.completions.with_raw_response.create(
+        model=stories.DEVSTRAL, messages=HELLO, user="kim", metadata={"team": "search"}
+    )
     completion = answer.parse()
     assert completion.choices[0].message.content == "안녕하세요! 무엇을 도와드릴까요?"
 
@@ -42,7 +44,7 @@ def test_plain_answer(house: House) -> None:
     )
     assert (event["streamed"], event["status"], event["finish_reason"]) == (False, 200, "stop")
     assert event["generation_id"] == completion.id
-    assert event["end_user"] == "kim"
+    assert (event["end_user"], event["tags"]) == ("kim", {"team": "search"})
     assert event["upstream"] == "openai_compatible"
     assert event["latency_ms"] >= 0
     assert event["reported_cost"] > 0

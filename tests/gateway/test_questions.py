@@ -68,7 +68,7 @@ def test_a_stream_that_told_no_usage_is_charged_by_what_the_upstream_says(
 ) -> None:
     house.llm.order(fault)
     with contextlib.suppress(openai.APIError):
-        list(chat(house, user="kim"))
+        list(chat(house, user="kim", metadata={"team": "search"}))
     hold = house.newest_hold()
     wait_until(lambda: house.hold_of(hold["request_id"])["status"] == QUESTIONED)
     assert sweep() == 1
@@ -76,7 +76,8 @@ def test_a_stream_that_told_no_usage_is_charged_by_what_the_upstream_says(
     event = house.event_of(hold["request_id"])
     assert event is not None
     assert (event["evidence"], event["key"], event["attempt"]) == (Evidence.RECOVERED, str(hold["id"]), 1)
-    assert (event["end_user"], event["streamed"], event["occurred_at"]) == ("kim", True, hold["created_at"])
+    assert (event["end_user"], event["tags"]) == ("kim", {"team": "search"})
+    assert (event["streamed"], event["occurred_at"]) == (True, hold["created_at"])
     assert house.hold_of(hold["request_id"])["status"] == CAPTURED
     assert sweep() == 0
     call_command("audit")
