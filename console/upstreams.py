@@ -101,7 +101,13 @@ def dollars(name: str, label: Any) -> Any:
 
 @admin.register(UpstreamBill, site=site)
 class UpstreamBillAdmin(ReadOnlyAdmin):
-    list_display = ("day", "upstream", dollars("billed", _("Billed")), dollars("recorded", _("Recorded cost")), "checked_at")
+    list_display = (
+        "day",
+        "upstream",
+        dollars("billed", _("Billed")),
+        dollars("recorded", _("Recorded cost")),
+        "checked_at",
+    )
     list_filter = ("upstream",)
     search_fields = ("upstream",)
     ordering = ("-day", "upstream")

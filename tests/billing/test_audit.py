@@ -72,8 +72,8 @@ BREAKAGES = {
     "34": "UPDATE ledger_spendlimit SET spent_ahead = spent_ahead + 1",
     "35": "UPDATE ledger_balance SET limited = NOT limited",
     "36": "INSERT INTO metering_archivedmonth VALUES ('2026-01-01', 1, 1, 1, 1, now(), now())",
-    "37": """INSERT INTO metering_usagearchive (organization_id, archived_at, event_count, event_digest, size, first_id, last_id, month,
-                 cost, amount, currency, sha256)
+    "37": """INSERT INTO metering_usagearchive (organization_id, archived_at, event_count, event_digest, size, first_id, last_id,
+                 month, cost, amount, currency, sha256)
              SELECT organization_id, now(), 1, 1, 1, event_id, event_id, '2026-01-01', 0, 0, 'KRW', repeat('0', 64)
              FROM metering_eventkey LIMIT 1;
              INSERT INTO metering_archivedmonth VALUES ('2026-01-01', 1, 1, 0, 0, now(), now())""",
