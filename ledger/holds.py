@@ -56,6 +56,7 @@ ON CONFLICT DO NOTHING RETURNING organization_id, id, amount
 )
 SELECT id FROM added
 """
+FIND_HOLDS = "SELECT id FROM ledger_hold WHERE organization_id = ANY(%s) AND id = ANY(%s)"
 CAPTURE = """
 UPDATE ledger_hold AS hold SET status = 2, resolved_at = %s, captured = least(hold.amount, t.charge)
 FROM (SELECT * FROM unnest(%s::bigint[], %s::uuid[], %s::numeric[]) AS u (organization_id, id, charge) ORDER BY 1, 2) AS t
@@ -144,9 +145,21 @@ def _reserve(requests: Sequence[HoldRequest]) -> list[Refusal | None]:
             known = _write(admitted)
             count(limits, [replace(request.movement, held=-request.amount) for request in known])
             claim(admitted)
+        if any(results):
+            results = _held_already(requests, results)
         if admitted or any(isinstance(refusal, LimitReached) and refusal.first for refusal in results):
             store_limits(limits)
     return results
+
+
+def _held_already(requests: Sequence[HoldRequest], results: Sequence[Refusal | None]) -> list[Refusal | None]:
+    """The results, but yes for what an unacknowledged commit has reserved: its own hold must not stand in its way."""
+    refused = [request for request, refusal in zip(requests, results, strict=True) if refusal is not None]
+    with connections["default"].cursor() as cursor:
+        organization_ids = list({request.organization_id for request in refused})
+        cursor.execute(FIND_HOLDS, [organization_ids, [request.id for request in refused]])
+        held = {hold_id for (hold_id,) in cursor.fetchall()}
+    return [None if request.id in held else refusal for request, refusal in zip(requests, results, strict=True)]
 
 
 def _write(admitted: Sequence[HoldRequest]) -> list[HoldRequest]:

@@ -83,6 +83,15 @@ def test_a_hold_whose_commit_was_not_acknowledged_is_not_reserved_twice(acme: st
     call_command("audit")
 
 
+def test_a_hold_whose_commit_was_not_acknowledged_does_not_stand_in_its_own_way(acme: stories.Company) -> None:
+    batch = [request(acme, 3000), request(acme, 2500), request(acme, 1500)]
+    for _attempt in range(2):
+        answers = holds.reserve(batch)
+        assert [answer is None for answer in answers] == [True, False, True]
+    assert balance(acme).held == 4500
+    call_command("audit")
+
+
 def test_a_released_hold_gives_its_money_back_once(acme: stories.Company) -> None:
     hold_id = new_id(NOON)
     holds.reserve([request(acme, 2000, hold_id)])
