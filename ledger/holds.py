@@ -106,7 +106,8 @@ class HoldRequest:
 
 def reserve(requests: Sequence[HoldRequest]) -> list[Refusal | None]:
     """Reserve each request, in order, that still fits its balance and its spend limits; None is yes."""
-    ensure_partitions("ledger_hold", {month_of(request.created_at) for request in requests})
+    months = {month_of(request.created_at) for request in requests}
+    with_retries(lambda: ensure_partitions("ledger_hold", months))
     return with_retries(lambda: _reserve(requests))
 
 

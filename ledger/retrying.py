@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from django.db import InterfaceError, OperationalError, connections
+from django.db import InterfaceError, OperationalError, close_old_connections, connections
 
 Result = TypeVar("Result")
 TRANSIENT = frozenset({"40P01", "40001", "55P03", "57P01", "57P02", "57P03"})
@@ -31,6 +31,6 @@ def with_retries(transaction: Callable[[], Result], *, attempts: int = 5, using:
         except (OperationalError, InterfaceError) as error:
             if attempt == attempts or not is_transient(error):
                 raise
-            connections[using].close_if_unusable_or_obsolete()
+            close_old_connections()  # of every role: prices are read by another one than what is written
             time.sleep(random.uniform(0.01, 0.05) * 2**attempt)
     raise AssertionError("unreachable")

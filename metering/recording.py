@@ -29,8 +29,9 @@ def record(reports: Sequence[UsageReport], *, now: datetime) -> list[Outcome]:
     """
     if not reports:
         return []
+    months = {month_of(report.occurred_at) for report in reports}
     try:
-        ensure_partitions("metering_usageevent", {month_of(report.occurred_at) for report in reports})
+        with_retries(lambda: ensure_partitions("metering_usageevent", months))
     except MonthArchived as error:
         return _record_others(reports, error, now=now)
     return with_retries(lambda: _record(reports, now=now))
