@@ -20,6 +20,8 @@ from gateway.token_buckets import MINUTE_MS, Level, LocalBuckets, Take
 BYTES_PER_TOKEN = 4
 USUAL_ANSWER = 512
 """Output tokens that are expected of a call that does not say how many it wants."""
+MOST_EXPECTED = 10**12
+"""No call uses more tokens, whatever it asks for. Floats count so many exactly, and their time fits Redis's integers."""
 REQUESTS, TOKENS = "requests", "tokens"
 
 
@@ -53,7 +55,7 @@ class RateLimiter:
     async def take(self, identity: KeyIdentity, ask: Ask, *, prompt_bytes: int, cap: int) -> Allowance:
         """Count a call that is about to be made. Raises RateLimited, Unavailable."""
         output = min(cap, USUAL_ANSWER) if ask.max_output is None else cap
-        expected = prompt_bytes // BYTES_PER_TOKEN + output * ask.answers
+        expected = min(prompt_bytes // BYTES_PER_TOKEN + output * ask.answers, MOST_EXPECTED)
         buckets = buckets_of(identity, tokens=expected)
         if not buckets:
             return Allowance()

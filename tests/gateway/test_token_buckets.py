@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import redis.asyncio
 
-from gateway.rate_limits import duration
+from gateway.asks import read_ask
+from gateway.rate_limits import RateLimiter, duration
 from gateway.shared_buckets import SharedBuckets
 from gateway.token_buckets import Level, LocalBuckets, Take
+from tests.gateway.test_keys import IDENTITY
 
 
 def test_a_bucket_fills_evenly() -> None:
@@ -144,3 +147,24 @@ def test_a_redis_that_stops_answering_is_given_up_and_found_again(
 )
 def test_durations(milliseconds: int, text: str) -> None:
     assert duration(milliseconds) == text
+
+
+def test_the_largest_call_leaves_the_others_their_buckets(
+    shared: tuple[SharedBuckets, Run], redis_url: str, settings: Any
+) -> None:
+    """Redis takes no time beyond its integers: one call that asked for so much would have ended the script for all."""
+    _buckets, run = shared
+    settings.REDIS_URL, settings.RATE_LIMIT_SECONDS_FOR_REDIS = redis_url, PATIENCE
+    prompts = read_ask({"model": "m", "prompt": ["x"] * 1_000_000, "n": 128, "max_tokens": 10**9})
+
+    async def take() -> list[bool]:
+        limiter = RateLimiter()
+        await limiter.start()
+        identity = replace(IDENTITY, key_tokens=1)
+        allowances = [await limiter.take(identity, prompts, prompt_bytes=1, cap=10**9)]
+        limiter.correct(allowances[0], tokens=0)
+        allowances.append(await limiter.take(identity, prompts, prompt_bytes=1, cap=1))
+        await limiter.close()
+        return [allowance.is_shared for allowance in allowances]
+
+    assert run(take()) == [True, True]
