@@ -64,6 +64,8 @@ def _may_be_public(host: str) -> bool:
     try:
         return is_public(ip_address(host))
     except ValueError:
+        if host.replace(".", "").isdigit():  # `127.1`, `0177.0.0.1`: to resolvers they are addresses
+            return False
         return "." in host.rstrip(".") and not host.rstrip(".").endswith((".local", ".internal", ".localhost"))
 
 

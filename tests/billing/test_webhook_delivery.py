@@ -257,10 +257,13 @@ def test_an_organization_has_a_handful(acme: stories.Company, listener: Listener
         "https://169.254.169.254/latest/meta-data",
         "https://[::1]/",
         "https://[::ffff:10.0.0.1]/",
+        "https://127.1/",
+        "https://0177.0.0.1/",
+        "https://127.0.0.1./",
         "https://hooks.acme.example:99999/",
         f"https://hooks.acme.example/{'x' * 500}",
     ],
-    ids=range(15),
+    ids=range(18),
 )
 def test_addresses_that_are_refused_outside_the_demo(acme: stories.Company, settings: Settings, url: str) -> None:
     settings.DEMO = False
@@ -289,6 +292,7 @@ def test_a_public_address_is_taken(acme: stories.Company, settings: Settings) ->
         ("::", False),
         ("fe80::1", False),
         ("fd00::1", False),
+        ("fec0::1", False),
         ("::ffff:127.0.0.1", False),
         ("64:ff9b::a00:1", False),
         ("2002:a00:1::", False),
