@@ -203,76 +203,15 @@ class UsageArchive(models.Model):
         db_table = "metering_usagearchive"
 
 
-class ArchivedSum(models.Model):
-    """What the events of an archive add up to, as its rollups do but for the hour: what these are still audited against."""
+class UsageSums(models.Model):
+    """What events with the same price, key and declared tags in one period add up to. `api_key_id` 0 is "no key".
 
-    pk = models.CompositePrimaryKey(
-        "organization_id", "month", "period_id", "api_key_id", "model_id", "applied_rate_id", "tag_1", "tag_2", "tag_3"
-    )
-    organization_id = models.BigIntegerField()
-    month = models.DateField()
-    period_id = models.BigIntegerField()
-    api_key_id = models.BigIntegerField()
-    model_id = models.IntegerField()
-    applied_rate_id = models.IntegerField()
-    tag_1 = models.TextField()
-    tag_2 = models.TextField()
-    tag_3 = models.TextField()
-    event_count = models.BigIntegerField()
-    event_digest = models.BigIntegerField()
-    cost = money_field()
-    amount = money_field()
-    input_tokens = models.BigIntegerField()
-    cache_read_tokens = models.BigIntegerField()
-    cache_write_tokens = models.BigIntegerField()
-    cache_write_1h_tokens = models.BigIntegerField()
-    output_tokens = models.BigIntegerField()
-    reasoning_tokens = models.BigIntegerField()
-    audio_input_tokens = models.BigIntegerField()
-    audio_cache_read_tokens = models.BigIntegerField()
-    audio_output_tokens = models.BigIntegerField()
-    image_input_tokens = models.BigIntegerField()
-    image_output_tokens = models.BigIntegerField()
-    images = models.BigIntegerField()
-    searches = models.BigIntegerField()
-    requests = models.BigIntegerField()
-
-    objects = TenantQuerySet["ArchivedSum"].as_manager()
-
-    class Meta:
-        managed = False
-        db_table = "metering_archivedsum"
-
-
-class ArchivedMonth(models.Model):
-    """That the partition of a UTC month was detached: its events are in files only. Written by database functions, of no tenant."""
-
-    month = models.DateField(primary_key=True)
-    event_count = models.BigIntegerField()
-    event_digest = models.BigIntegerField()
-    cost = money_field()
-    amount = money_field()
-    detached_at = models.DateTimeField()
-    dropped_at = models.DateTimeField(null=True)
-
-    class Meta:
-        managed = False
-        db_table = "metering_archivedmonth"
-
-
-class UsageRollup(models.Model):
-    """Hourly sums per organization, period, key, model, applied rate and declared tags. Rebuildable from events.
-
-    `hour` starts on the full hour of the organization's zone. `api_key_id` 0 is "no key". `event_digest` is the XOR of the
-    low 64 bits of the ids of its events: equal digests mean the same set of events, equal sums the same content.
+    `event_digest` is the XOR of the low 64 bits of the ids of the events: equal digests mean the same set of events, equal sums the
+    same content.
     """
 
-    pk = models.CompositePrimaryKey(
-        "organization_id", "period_id", "hour", "api_key_id", "model_id", "applied_rate_id", "tag_1", "tag_2", "tag_3"
-    )
     organization_id = models.BigIntegerField()
     period_id = models.BigIntegerField()
-    hour = models.DateTimeField()
     api_key_id = models.BigIntegerField(default=0)
     model_id = models.IntegerField()
     applied_rate_id = models.IntegerField()
@@ -297,6 +236,52 @@ class UsageRollup(models.Model):
     images = models.BigIntegerField()
     searches = models.BigIntegerField()
     requests = models.BigIntegerField()
+
+    class Meta:
+        abstract = True
+
+
+class ArchivedSum(UsageSums):
+    """What the events of an archive add up to, as its rollups do but for the hour: what these are still audited against."""
+
+    pk = models.CompositePrimaryKey(
+        "organization_id", "month", "period_id", "api_key_id", "model_id", "applied_rate_id", "tag_1", "tag_2", "tag_3"
+    )
+    month = models.DateField()
+
+    objects = TenantQuerySet["ArchivedSum"].as_manager()
+
+    class Meta:
+        managed = False
+        db_table = "metering_archivedsum"
+
+
+class ArchivedMonth(models.Model):
+    """That the partition of a UTC month was detached: its events are in files only. Written by database functions, of no tenant."""
+
+    month = models.DateField(primary_key=True)
+    event_count = models.BigIntegerField()
+    event_digest = models.BigIntegerField()
+    cost = money_field()
+    amount = money_field()
+    detached_at = models.DateTimeField()
+    dropped_at = models.DateTimeField(null=True)
+
+    class Meta:
+        managed = False
+        db_table = "metering_archivedmonth"
+
+
+class UsageRollup(UsageSums):
+    """Hourly sums per organization, period, key, model, applied rate and declared tags. Rebuildable from events.
+
+    `hour` starts on the full hour of the organization's zone.
+    """
+
+    pk = models.CompositePrimaryKey(
+        "organization_id", "period_id", "hour", "api_key_id", "model_id", "applied_rate_id", "tag_1", "tag_2", "tag_3"
+    )
+    hour = models.DateTimeField()
 
     objects = TenantQuerySet["UsageRollup"].as_manager()
 
