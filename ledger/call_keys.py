@@ -1,7 +1,8 @@
 """A caller's own name for a call (`Idempotency-Key`): one call a name, claimed in the transaction of its hold.
 
 Whoever claims holds the lock of the organization's balance, so of two calls with one name that arrive at once, over whatever
-processes, one finds the other's row. A call that cost nothing lets its name go; all names are forgotten after a day.
+processes, one finds the other's row. A call that cost nothing lets its name go – unless it had a second attempt, which is made only
+where the first may have cost something. All names are forgotten after a day.
 """
 
 import hashlib
@@ -27,7 +28,7 @@ SELECT named.organization_id, named.digest, named.hold_id, hold.request_id
 FROM unnest(%s::bigint[], %s::uuid[]) AS t (organization_id, digest)
 JOIN ledger_callkey AS named ON named.organization_id = t.organization_id AND named.digest = t.digest
 LEFT JOIN ledger_hold AS hold ON hold.organization_id = named.organization_id AND hold.id = named.hold_id
-WHERE named.created_at > %s AND hold.status IS DISTINCT FROM %s
+WHERE named.created_at > %s AND (hold.status IS DISTINCT FROM %s OR hold.attempt > 1)
 """
 CLAIM = """
 INSERT INTO ledger_callkey AS named (organization_id, digest, hold_id, created_at)

@@ -55,6 +55,16 @@ def test_a_released_hold_lets_its_name_go(acme: stories.Company) -> None:
     assert first_of(holds.reserve([named(acme, "a", "3")])[0]) == second.id
 
 
+def test_a_second_attempt_that_was_free_keeps_the_name_for_the_first_that_may_not_have_been(
+    acme: stories.Company,
+) -> None:
+    first = named(acme, "a", "1")
+    second = replace(first, id=new_id(NOON), attempt=2)
+    assert holds.reserve([first]) == holds.reserve([second]) == [None]
+    holds.release(organization_id=acme.organization.pk, hold_id=second.id, now=NOON)
+    assert first_of(holds.reserve([named(acme, "a", "2")])[0]) == second.id
+
+
 def test_what_does_not_fit_takes_no_name(acme: stories.Company) -> None:
     [refusal] = holds.reserve([named(acme, "a", "1", amount=6000)])
     assert refusal is not None and first_of(refusal) is None
