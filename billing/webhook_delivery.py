@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import logging
 import time
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -34,7 +35,6 @@ MAX_ATTEMPTS = 20
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=30), timedelta(hours=6)
 LEASE = timedelta(minutes=2) * settings.SWEEP_PACE
 SWEEP_SECONDS = 60.0
-BATCH = 500
 HEADER = "InvoiceDream-Signature"
 Status = WebhookDelivery.Status
 
@@ -57,19 +57,28 @@ def deliver(*, organization_id: int, delivery_id: UUID | str, now: datetime) -> 
 
 
 def deliver_waiting(*, now: datetime) -> int:
-    """Make the calls that are due, for a while; an endpoint that fails waits for the next sweep. Looks at all tenants."""
-    due = _due(WebhookDelivery.objects.using("system"), now=now).order_by("next_attempt_at", "pk")
-    deadline, failing, arrived = time.monotonic() + SWEEP_SECONDS, set(), 0
-    for organization_id, endpoint_id, delivery_id in due.values_list("organization_id", "endpoint_id", "pk")[:BATCH]:
-        if endpoint_id in failing:
-            continue
-        status = deliver(organization_id=organization_id, delivery_id=delivery_id, now=now)
-        arrived += status == Status.DELIVERED
-        if status not in (None, Status.DELIVERED):
-            failing.add(endpoint_id)
-        if time.monotonic() > deadline:
-            break
+    """Make the calls that are due, for a while; an endpoint that fails waits for the next sweep. Looks at all tenants.
+
+    Endpoints take turns, so that one with a thousand calls, or a slow one, does not stand before the others.
+    """
+    deadline, passed_over, arrived = time.monotonic() + SWEEP_SECONDS, set[UUID](), 0
+    while turn := _one_of_each(now=now, without=passed_over):
+        for endpoint_id, organization_id, delivery_id in turn:
+            if time.monotonic() > deadline:
+                return arrived
+            status = deliver(organization_id=organization_id, delivery_id=delivery_id, now=now)
+            arrived += status == Status.DELIVERED
+            if status != Status.DELIVERED:
+                passed_over.add(endpoint_id)
     return arrived
+
+
+def _one_of_each(*, now: datetime, without: Collection[UUID]) -> list[tuple[UUID, int, UUID]]:
+    """Of each other endpoint the call that is due longest, as (endpoint, organization, delivery); the longest of all first."""
+    due = _due(WebhookDelivery.objects.using("system"), now=now).exclude(endpoint_id__in=without)
+    longest = due.order_by("endpoint_id", "next_attempt_at", "pk").distinct("endpoint_id")
+    rows = longest.values_list("next_attempt_at", "endpoint_id", "organization_id", "pk")
+    return [row[1:] for row in sorted(rows)]
 
 
 def post(url: str, body: bytes, *, headers: dict[str, str]) -> str:

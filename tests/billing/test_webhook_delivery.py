@@ -5,7 +5,7 @@ import hmac
 import json
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
@@ -200,6 +200,28 @@ def test_two_workers_send_once(acme: stories.Company, listener: Listener) -> Non
         thread.join()
     assert sorted(seen, key=str) == [None, None, None, "delivered"]
     assert len(listener.got) == 1
+
+
+def test_an_endpoint_with_many_calls_does_not_stand_before_the_others(
+    acme: stories.Company, cast: stories.Cast, listener: Listener
+) -> None:
+    register(acme, listener.url)
+    notice = make_notice(acme)
+    first = only()
+    with tenant_scope([acme.organization.pk]):
+        for number in range(20):
+            again = {"kind": notice.kind, "data": {}, "created_at": NOON, "key": f"again:{number}"}
+            other = Notice.objects.create(organization=acme.organization, **again)
+            webhook_delivery_of(first, other, at=NOON - timedelta(minutes=1))
+    webhook_endpoints.send_test(endpoint=register(cast.globex, listener.url)[0], actor=None, now=NOON)
+    assert deliver_waiting(now=NOON) == 22
+    assert [json.loads(body)["organization"] for _headers, body in listener.got[:3]] == ["acme", "globex", "acme"]
+
+
+def webhook_delivery_of(like: WebhookDelivery, notice: Notice, *, at: datetime) -> None:
+    WebhookDelivery.objects.create(
+        organization_id=like.organization_id, endpoint=like.endpoint, notice=notice, next_attempt_at=at, created_at=at
+    )
 
 
 def test_a_test_goes_to_one_endpoint_and_not_twice_at_once(acme: stories.Company, listener: Listener) -> None:
