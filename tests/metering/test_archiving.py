@@ -156,7 +156,7 @@ def test_nothing_can_be_added_to_an_archived_month(cast: stories.Cast) -> None:
     acme = cast.acme.organization
     archive(*AUGUST_ONLY)
     before = values(events_of(cast.acme))
-    late, fine = usage_report(acme, at=AUGUST), usage_report(acme, at=NOON + timedelta(seconds=1))
+    late, fine = usage_report(acme, at=AUGUST), usage_report(acme, at=NOON + HOUR / 60)
     refused, accepted = record([late, fine], now=NOON)
     assert (refused.status, refused.reason) == (Status.REJECTED, "the usage of 2026-08 is archived")
     assert accepted.status is Status.ACCEPTED
