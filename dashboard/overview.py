@@ -28,6 +28,7 @@ from ledger.balances import available
 from ledger.credit_expiry import balance_at
 from ledger.models import Balance, Hold, HoldStatus
 from ledger.periods import month_bounds
+from ledger.velocity import open_stops
 from metering.event_filters import EventFilter
 from metering.receipts import events_of
 from metering.usage_queries import UsageTable, usage_by, waiting_events
@@ -41,7 +42,9 @@ SHOWN_GROUPS, SHOWN_REQUESTS = 5, 8
 def overview(request: HttpRequest) -> HttpResponse:
     organization, now = request.organization, timezone.now()
     balance = balance_at(organization, now=now)
+    stops = open_stops(organization)
     troubles = {
+        "stopped": len(stops),
         "unrated": waiting_events(organization=organization),
         "questioned": Hold.objects.for_organization(organization).filter(status=HoldStatus.QUESTIONED).count(),
     }
@@ -49,6 +52,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     if request.htmx and request.GET.get("state") == state:
         return HttpResponse(status=204)
     context = {"section": "overview", "state": state, **troubles, **figures_of(organization, balance, now=now)}
+    context["stops"] = stops
     context["may_manage_keys"] = may(request, ROLES_THAT_MANAGE_KEYS)
     if not context["has_usage"]:
         context["has_keys"] = ApiKey.objects.for_organization(organization).filter(revoked_at=None).exists()

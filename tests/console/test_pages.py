@@ -135,6 +135,9 @@ def test_every_list_and_detail_renders(signed_in: Client, language: str) -> None
         page = signed_in.get(address)
         assert page.status_code == 200, address
         assert f'lang="{language}"' in page.content.decode()
+        assert "선택" not in page.context["title"] and "Select" not in page.context["title"], (
+            "a title is what the list holds"
+        )
         assert signed_in.get(address, {"q": "acme"}).status_code == 200, address
         assert row is not None, f"the story has no {model}"
         detail = signed_in.get(reverse(f"admin:{app}_{model}_change", args=[row.pk]))

@@ -109,12 +109,14 @@ def test_a_stopped_key_is_shown_and_let_go(cast: stories.Cast, owner: Client, br
     )
     for page in (LIMITS, f"/o/acme/keys/{cast.acme.key.pk}"):
         assert "it had spent ₩700,000 within a few minutes" in text_of(owner.get(page))
+    assert "was stopped It spent far more than usual" in text_of(owner.get("/o/acme/")), "also where people look first"
     lift = f"{LIMITS}/stopped/{cast.acme.key.pk}/lift"
     viewer = browse(stories.make_member(cast.acme.organization, Role.VIEWER, now=stories.NOON), language="en")
     assert "Owners and admins can lift this." in text_of(viewer.get(LIMITS))
     assert viewer.post(lift).status_code == 403
     assert owner.post(lift)["Location"] == LIMITS
     assert "₩700,000" not in text_of(owner.get(LIMITS))
+    assert "was stopped" not in text_of(owner.get("/o/acme/"))
     assert KeyStop.objects.using("system").get().lifted_at - stories.NOON < timedelta(seconds=1)
 
 
