@@ -9,6 +9,7 @@ from typing import Any
 from gateway.asks import Ask, count, end_user, fallbacks, flag, model_of, stream_options, tags_of, wants_cost
 from gateway.errors import InvalidRequest
 from gateway.searching import SEARCHES_AT_MOST, asks_for_search, bounded, fewest, objects
+from gateway.upstreams.cache_lifetimes import usual_lifetimes
 from gateway.upstreams.forwarded_bodies import STRIPPED
 
 TEXT_PARTS = frozenset({"input_text", "output_text", "text", "refusal", "reasoning_text", "summary_text"})
@@ -62,7 +63,7 @@ def response_body(body: dict[str, Any], ask: Ask, *, cap: int) -> dict[str, Any]
     forwarded |= {"max_output_tokens": cap, "store": False, **bounded(body)}
     if ask.searches:
         forwarded["max_tool_calls"] = fewest(body.get("max_tool_calls"))
-    return forwarded
+    return forwarded | usual_lifetimes(forwarded)
 
 
 def _refuse_stored(body: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from gateway.asks import OUTPUT_CAPS, Ask
 from gateway.searching import bounded
+from gateway.upstreams.cache_lifetimes import usual_lifetimes
 
 STRIPPED = frozenset({
     # where the call goes and with whose key: a caller who may choose that steals ours
@@ -24,7 +25,9 @@ STRIPPED = frozenset({
 
 def forwarded_body(body: dict[str, Any], ask: Ask, *, cap: int) -> dict[str, Any]:
     """A new body for the upstream. What is not known passes through unchanged."""
-    forwarded = {name: value for name, value in body.items() if name not in STRIPPED} | bounded(body)
+    forwarded = {name: value for name, value in body.items() if name not in STRIPPED}
+    forwarded |= bounded(body)
+    forwarded |= usual_lifetimes(forwarded)
     caps = [name for name in OUTPUT_CAPS if body.get(name) is not None]
     for name in OUTPUT_CAPS:
         forwarded.pop(name, None)

@@ -8,6 +8,7 @@ import pytest
 from catalog import price_book
 from catalog.price_snapshot import ModelEntry, PriceSnapshot
 from gateway.asks import read_ask
+from gateway.dialects.response_asks import read_response_ask, response_body
 from gateway.errors import InvalidRequest
 from gateway.reserving import output_cap
 from gateway.searching import always_searches
@@ -124,6 +125,25 @@ def test_no_more_is_fetched_than_was_reserved(wish: object) -> None:
     given = body(plugins=[{"id": "web", "max_results": wish}], tools=[{"type": "web_search", "max_uses": wish}])
     told = forwarded_body(given, read_ask(given), cap=20)
     assert (told["plugins"][0]["max_results"], told["tools"][0]["max_uses"]) == (10, 10)
+
+
+def test_a_cache_lives_as_long_as_its_price_says() -> None:
+    hour, usual = {"type": "ephemeral", "ttl": "1h"}, {"type": "ephemeral"}
+
+    def marked(mark: dict[str, str]) -> dict[str, Any]:
+        part = {"type": "text", "text": "x", "cache_control": mark}
+        tool = {"type": "function", "function": {"name": "f", "cache_control": mark}, "cache_control": mark}
+        schema = {"type": "function", "function": {"name": "g", "parameters": {"cache_control": hour}}}
+        messages = [{"role": "system", "content": [part]}, {"role": "user", "content": "hi", "cache_control": mark}]
+        return body(messages=messages, tools=[tool, schema], cache_control=mark)
+
+    given = marked(hour)
+    told = forwarded_body(given, read_ask(given), cap=20)
+    assert {name: told[name] for name in marked(usual)} == marked(usual)
+    assert given == marked(hour)
+    given = {"model": "m", "input": [{"role": "user", "content": [{"type": "input_text", "cache_control": hour}]}]}
+    told = response_body(given, read_response_ask(given), cap=20)
+    assert told["input"] == [{"role": "user", "content": [{"type": "input_text", "cache_control": usual}]}]
 
 
 def test_usage_is_always_asked_for_on_streams() -> None:
