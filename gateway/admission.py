@@ -3,11 +3,10 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import DatabaseError
@@ -16,13 +15,10 @@ from starlette.datastructures import Headers
 from starlette.types import Receive
 
 from accounts.models import Organization, Scope
-from catalog.price_snapshot import ModelEntry
-from gateway.asks import Ask
 from gateway.calls import Call
 from gateway.dialects.base import Dialect
 from gateway.errors import GatewayError, ModelNotFound, NotPermitted, Unauthenticated, Unavailable
 from gateway.keys import Caller, KeyCache
-from gateway.rate_limits import Allowance
 from gateway.receipts import asks_for_cost
 from gateway.refused_holds import refused
 from gateway.repetitions import call_key, repeated_call
@@ -30,7 +26,6 @@ from gateway.request_bodies import decode_body, read_body
 from gateway.reserving import output_cap, worst_case
 from gateway.sold import find_sold
 from gateway.upstreams.base import UpstreamRequest
-from gateway.upstreams.selection import Candidate
 from gateway.writers import Release, Writers
 from ledger.call_keys import RepeatedCall
 from ledger.event_ids import new_id
@@ -99,6 +94,9 @@ async def admit(
         tags=ask.tags,
         call_key=call_key(headers),
     )
+    request = UpstreamRequest(
+        endpoint=dialect.path, body=dialect.forwarded_body(body, ask, cap=cap), streamed=ask.streamed
+    )
     allowance = await gateway.rates.take(caller.identity, ask, prompt_bytes=len(raw), cap=cap)
     try:
         refusal = await reserve(hold, writers=gateway.writers)
@@ -110,8 +108,18 @@ async def admit(
         gateway.rates.correct(allowance, tokens=0)
         error.headers |= allowance.headers
         raise
-    return _call(
-        request_id, hold, began, caller, ask, models[0], candidates, allowance, body=body, cap=cap, dialect=dialect
+    return Call(
+        request_id=request_id,
+        hold=hold,
+        began=began,
+        caller=caller,
+        dialect=dialect,
+        ask=ask,
+        model=models[0],
+        request=request,
+        candidates=candidates,
+        candidate=candidates[0],
+        allowance=allowance,
     )
 
 
@@ -135,35 +143,3 @@ def _give_back(late: "Future[list[Refusal | None]]", hold: HoldRequest, writers:
     if late.cancelled() or late.exception() is not None or late.result()[0] is not None:
         return
     writers.releases.submit([Release(hold.organization_id, hold.id)])
-
-
-def _call(
-    request_id: str,
-    hold: HoldRequest,
-    began: float,
-    caller: Caller,
-    ask: Ask,
-    model: ModelEntry,
-    candidates: Sequence[Candidate],
-    allowance: Allowance,
-    *,
-    body: dict[str, Any],
-    cap: int,
-    dialect: Dialect,
-) -> Call:
-    request = UpstreamRequest(
-        endpoint=dialect.path, body=dialect.forwarded_body(body, ask, cap=cap), streamed=ask.streamed
-    )
-    return Call(
-        request_id=request_id,
-        hold=hold,
-        began=began,
-        caller=caller,
-        dialect=dialect,
-        ask=ask,
-        model=model,
-        request=request,
-        candidates=candidates,
-        candidate=candidates[0],
-        allowance=allowance,
-    )

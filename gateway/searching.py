@@ -79,13 +79,19 @@ def _tool(tool: Mapping[str, Any]) -> bool:
 
 
 def _capped(wish: dict[str, Any]) -> dict[str, Any]:
-    """A plugin, a tool or search options that fetch no more than was reserved; a larger context is another price."""
-    capped: dict[str, Any] = {name: fewest(value) if name in COUNTS else value for name, value in wish.items()}
-    if capped.get("search_context_size") == "high":
-        capped["search_context_size"] = "medium"
+    """A plugin, a tool or search options that fetch no more than was reserved."""
+    capped = _with_fewer(wish)
     if isinstance(wish.get("parameters"), dict):
-        capped["parameters"] = _capped(wish["parameters"])
+        capped["parameters"] = _with_fewer(wish["parameters"])
     return capped
+
+
+def _with_fewer(wish: dict[str, Any]) -> dict[str, Any]:
+    """The counts capped; a larger context is another price."""
+    fewer: dict[str, Any] = {name: fewest(value) if name in COUNTS else value for name, value in wish.items()}
+    if fewer.get("search_context_size") == "high":
+        fewer["search_context_size"] = "medium"
+    return fewer
 
 
 def fewest(value: Any) -> int:

@@ -127,6 +127,15 @@ def test_no_more_is_fetched_than_was_reserved(wish: object) -> None:
     assert (told["plugins"][0]["max_results"], told["tools"][0]["max_uses"]) == (10, 10)
 
 
+def test_no_depth_of_a_body_ends_the_reading_of_it() -> None:
+    """Newer Pythons decode JSON deeper than they call functions."""
+    deep: dict[str, Any] = {}
+    for _level in range(3000):
+        deep = {"parameters": deep, "content": [deep], "function": deep, "type": "web_search"}
+    given = body(tools=[deep], messages=[deep], plugins=[{**deep, "id": "web"}])
+    assert forwarded_body(given, read_ask(given), cap=20).keys() >= given.keys()
+
+
 def test_a_cache_lives_as_long_as_its_price_says() -> None:
     hour, usual = {"type": "ephemeral", "ttl": "1h"}, {"type": "ephemeral"}
 
