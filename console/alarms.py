@@ -178,6 +178,7 @@ class AlarmAdmin(ReadOnlyAdmin):
     search_fields = ("subject", "summary", "kind")
     date_hierarchy = "raised_at"
     ordering = ("-raised_at", "-pk")
+    empty_text = _("Nothing has called for an operator so far.")
     fieldsets = (
         (None, {"fields": (kind, subject, state, summary, remedy, "raised_at", "last_seen_at", "cleared_at")}),
         (_("Details"), {"fields": (raw_column("detail", _("Values")),)}),

@@ -55,6 +55,8 @@ class ReadOnlyAdmin(ReadOnly, ModelAdmin):
     list_before_template = change_form_before_template = "console/parts/deeds.html"
     list_deeds: tuple[tuple[Any, str], ...] = ()
     """Labels and names of the addresses of actions that need no row."""
+    empty_text: Any = ""
+    """What it means that the list holds nothing, where that is not plain."""
 
     def deeds(self, obj: Any) -> list[tuple[Any, str]]:
         return []
@@ -77,7 +79,8 @@ class ReadOnlyAdmin(ReadOnly, ModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         deeds = [{"label": label, "url": reverse(name)} for label, name in self.list_deeds]
         title = capfirst(self.opts.verbose_name_plural)
-        return super().changelist_view(request, {**(extra_context or {}), "deeds": deeds, "title": title})
+        context = {"deeds": deeds, "title": title, "empty_text": self.empty_text}
+        return super().changelist_view(request, {**(extra_context or {}), **context})
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         row = kwargs.get("obj") or (args[3] if len(args) > 3 else None)

@@ -147,7 +147,12 @@ class RouteForm(DeedForm):
 
 
 class NewRouteForm(RouteForm):
-    upstream = forms.ModelChoiceField(label=_("upstream"), queryset=Upstream.objects.order_by("name"), empty_label=None)
+    upstream = forms.ModelChoiceField(
+        label=_("upstream"),
+        queryset=Upstream.objects.order_by("name"),
+        empty_label=None,
+        help_text=_("None to choose? Add an upstream first."),
+    )
     model = forms.CharField(
         label=_("Model ID"),
         max_length=200,

@@ -44,6 +44,7 @@ class UpstreamAdmin(ReadOnlyAdmin):
     list_select_related = ("cost_table",)
     ordering = ("name",)
     list_deeds = ((_("Add an upstream"), "admin:add_upstream"), (_("Add a route"), "admin:add_route"))
+    empty_text = _("All calls go to the upstream that the environment names.")
     inlines = (Routes,)
     fieldsets = (
         (None, {"fields": ("name", "slug", "kind", "base_url", "key_variable", "cost_table", "enabled")}),
@@ -75,6 +76,7 @@ class ModelRouteAdmin(ReadOnlyAdmin):
     list_select_related = ("upstream", "language_model")
     ordering = ("language_model__slug", "priority")
     list_deeds = ((_("Add a route"), "admin:add_route"),)
+    empty_text = _("All calls go to the upstream that the environment names.")
     fieldsets = (
         (
             None,
