@@ -55,7 +55,7 @@ version_1 = [
     path("limits", limits_api.Limits.as_view(), name="api-limits"),
     path("limits/<int:spend_limit_id>", limits_api.LimitDetail.as_view(), name="api-limit"),
     path("limits/stopped-keys", limits_api.StoppedKeys.as_view(), name="api-stopped-keys"),
-    path("limits/stopped-keys/<str:key_id>/lift", limits_api.LiftKeyStop.as_view(), name="api-lift-key-stop"),
+    path("limits/stopped-keys/<int:key_id>/lift", limits_api.LiftKeyStop.as_view(), name="api-lift-key-stop"),
     path("webhooks", webhook_endpoints_api.Webhooks.as_view(), name="api-webhooks"),
     path("webhooks/<uuid:webhook_id>/test", webhook_endpoints_api.TestWebhook.as_view(), name="api-test-webhook"),
     path(

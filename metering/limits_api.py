@@ -172,10 +172,10 @@ class LiftKeyStop(LimitsView):
         request=None,
         responses={204: OpenApiResponse(description="It may call; also if it was not stopped.")},
     )
-    def post(self, request: Request, key_id: str) -> Response:
+    def post(self, request: Request, key_id: int) -> Response:
         actor = self.administrator()
         keys = ApiKey.objects.for_organization(self.organization)
-        key = get_object_or_404(keys, pk=int(key_id) if key_id.isascii() and key_id.isdecimal() else 0)
+        key = get_object_or_404(keys, pk=key_id)
         lift_stop(organization=self.organization, api_key=key, actor=actor, now=timezone.now())
         return Response(status=204)
 

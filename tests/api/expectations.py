@@ -160,7 +160,7 @@ EXPECTATIONS: Mapping[str, Expectation] = {
     "api/v1/limits": api(GET=EVERYBODY, PUT=ADMINISTRATORS),
     "api/v1/limits/<int:spend_limit_id>": api(DELETE=ADMINISTRATORS),
     "api/v1/limits/stopped-keys": api(GET=EVERYBODY),
-    "api/v1/limits/stopped-keys/<str:key_id>/lift": api(POST=ADMINISTRATORS),
+    "api/v1/limits/stopped-keys/<int:key_id>/lift": api(POST=ADMINISTRATORS),
     "api/v1/webhooks": api(GET=EVERYBODY, POST=ADMINISTRATORS),
     "api/v1/webhooks/<uuid:webhook_id>": api(DELETE=ADMINISTRATORS),
     "api/v1/webhooks/<uuid:webhook_id>/test": api(POST=ADMINISTRATORS),
