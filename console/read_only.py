@@ -79,8 +79,7 @@ class ReadOnlyAdmin(ReadOnly, ModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         deeds = [{"label": label, "url": reverse(name)} for label, name in self.list_deeds]
         title = capfirst(self.opts.verbose_name_plural)
-        context = {"deeds": deeds, "title": title, "empty_text": self.empty_text}
-        return super().changelist_view(request, {**(extra_context or {}), **context})
+        return super().changelist_view(request, {**(extra_context or {}), "deeds": deeds, "title": title})
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         row = kwargs.get("obj") or (args[3] if len(args) > 3 else None)

@@ -43,6 +43,20 @@ def add(operator: Client, **values: str) -> Upstream:
 
 
 @pytest.mark.parametrize("language", ["ko", "en"])
+def test_an_empty_list_says_what_that_means(operator: Client, language: str) -> None:
+    operator.cookies["invoicedream_language"] = language
+    listed = reverse("admin:catalog_upstream_changelist")
+    says = {
+        "en": "All calls go to the upstream that the environment names.",
+        "ko": "환경 변수로 지정한 상위 제공자로 보내고 있습니다.",
+    }
+    assert says[language] in operator.get(listed).content.decode()
+    assert says[language] not in operator.get(listed, {"q": "nobody"}).content.decode(), (
+        "a search that found nothing says no more"
+    )
+
+
+@pytest.mark.parametrize("language", ["ko", "en"])
 def test_an_upstream_is_added_and_edited(operator: Client, cast: Cast, language: str) -> None:
     values = VALUES | {"cost_table": table()}
     carry_out(operator, reverse("admin:add_upstream"), values, language=language)
