@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
-from zoneinfo import ZoneInfo
 
+from django.db import connections
 from django.db.models import F, Sum
-from django.db.models.functions import TruncDay
 
 from accounts.models import ApiKey, Organization, User
 from catalog.models import LanguageModel
@@ -56,6 +55,13 @@ class UsageSum:
 
 
 SUMS: Mapping[str, Any] = {f"sum_{name}": Sum(name) for name in (*COUNTS, "amount")}
+SUMS_BY_DAY = f"""
+SELECT date_trunc('day', hour, %s) AS day, {", ".join(f"sum({name}) AS {name}" for name in SUMS)}
+FROM (
+    SELECT hour, {", ".join(f"sum({name}) AS sum_{name}" for name in (*COUNTS, "amount"))} FROM metering_usagerollup
+    WHERE organization_id = %s AND hour >= %s AND hour < %s GROUP BY hour
+) AS by_hour GROUP BY 1 ORDER BY 1
+"""  # noqa: S608  (names of our own columns)
 PROMPT_COUNTS = (
     "input_tokens",
     "cache_read_tokens",
@@ -93,7 +99,10 @@ class UsageTable:
 def usage_by(*, organization: Organization, start: datetime, end: datetime, group_by: Grouping) -> UsageTable:
     """Usage of the half-open range [start, end), whose ends are full hours of the organization's zone."""
     rollups = UsageRollup.objects.for_organization(organization).filter(hour__gte=start, hour__lt=end)
-    key = TruncDay("hour", tzinfo=ZoneInfo(organization.zone)) if group_by == "day" else _KEYS.get(group_by)
+    if group_by == "day":
+        found = _by_day(organization, start, end)
+        return UsageTable(rows=_rows(organization, group_by, found), total=add_up(total for _key, total in found))
+    key = _KEYS.get(group_by)
     if key is None:
         total = sum_of(rollups.aggregate(**SUMS))
         return UsageTable(rows=[UsageRow(total=total)], total=total)
@@ -101,6 +110,15 @@ def usage_by(*, organization: Organization, start: datetime, end: datetime, grou
         (row["key"], sum_of(row)) for row in rollups.annotate(key=key).values("key").annotate(**SUMS).order_by("key")
     ]
     return UsageTable(rows=_rows(organization, group_by, found), total=add_up(total for _key, total in found))
+
+
+def _by_day(organization: Organization, start: datetime, end: datetime) -> list[tuple[Any, UsageSum]]:
+    """Sums by hour, and of these by day: telling the day of every rollup would cost as much as all sums of it."""
+    with connections["default"].cursor() as cursor:
+        cursor.execute(SUMS_BY_DAY, [organization.zone, organization.pk, start, end])
+        names = [column.name for column in cursor.description]
+        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    return [(row["day"], sum_of(row)) for row in rows]
 
 
 def add_up(sums: Iterable[UsageSum]) -> UsageSum:
