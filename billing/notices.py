@@ -14,8 +14,10 @@ from accounts.profiles import ROLES_THAT_ADMINISTER
 from accounts.tenancy import tenant_scope
 from billing import mails
 from billing.models import Notice, NoticeSetting, OutboxMail, WebhookDelivery, WebhookEndpoint
-from billing.site_addresses import limits_page
+from billing.site_addresses import limits_page, webhooks_page
 from pricing.plain_text import plain
+
+_OF_WEBHOOKS = (Notice.Kind.WEBHOOK_DISABLED, Notice.Kind.WEBHOOK_TEST)
 
 
 def announce(
@@ -71,13 +73,14 @@ def queue_deliveries(notice: Notice, endpoints: Iterable[WebhookEndpoint], *, no
 
 def body_of(notice: Notice, organization: Organization) -> bytes:
     """What endpoints read: the same bytes at every attempt."""
+    page = webhooks_page if notice.kind in _OF_WEBHOOKS else limits_page
     event = {
         "id": f"evt_{notice.pk.hex}",
         "type": notice.kind,
         "created_at": notice.created_at.isoformat().replace("+00:00", "Z"),
         "organization": organization.slug,
         "data": notice.data,
-        "url": limits_page(organization_slug=organization.slug),
+        "url": page(organization_slug=organization.slug),
     }
     return json.dumps(event, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
 

@@ -103,6 +103,7 @@ def test_a_notice_arrives_signed_and_with_its_figures(acme: stories.Company, lis
     assert int(seconds) == NOON.timestamp()
     event = json.loads(body)
     assert (event["id"], event["type"], event["organization"]) == (f"evt_{notice.pk.hex}", "limit.threshold", "acme")
+    assert event["url"] == f"{django_settings.SITE_URL}/o/acme/limits"
     assert (event["data"]["spent"], event["data"]["amount"], event["data"]["percent"]) == ("72.6", "100", 50)
     assert (only().status, only().attempts) == ("delivered", 1)
     assert deliver_waiting(now=NOON + timedelta(days=1)) == 0
@@ -231,7 +232,8 @@ def test_a_test_goes_to_one_endpoint_and_not_twice_at_once(acme: stories.Company
     with pytest.raises(webhook_endpoints.TestsTooFast):
         webhook_endpoints.send_test(endpoint=endpoint, actor=acme.owner, now=NOON)
     assert deliver_waiting(now=NOON) == 1
-    assert json.loads(listener.got[0][1])["type"] == "webhook.test"
+    event = json.loads(listener.got[0][1])
+    assert (event["type"], event["url"]) == ("webhook.test", f"{django_settings.SITE_URL}/o/acme/webhooks")
     assert not OutboxMail.objects.using("system").exists()
 
 
