@@ -224,6 +224,15 @@ def prose_day(moment: date, language: str) -> str:
     return f"{_MONTHS[moment.month - 1]} {moment.day}, {moment.year}"
 
 
+def prose_moment(moment: datetime, language: str) -> str:
+    """`2026년 12월 1일 00:00`, `December 1, 2026, 00:00 KST`, in the moment's own zone; in Korean Korea's goes without saying."""
+    zone = f"{moment:%Z}"
+    zone = zone if zone.isalpha() else f"UTC{moment.isoformat()[-6:]}"
+    if language == KOREAN:
+        return f"{prose_day(moment, language)} {moment:%H:%M}{'' if zone == 'KST' else f'({zone})'}"
+    return f"{prose_day(moment, language)}, {moment:%H:%M} {zone}"
+
+
 def month(first_day: date, language: str) -> str:
     """`2026년 11월`, `November 2026`; the process's locale has no say."""
     return (

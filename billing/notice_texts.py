@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from billing import document_texts as texts
@@ -42,7 +43,7 @@ def _threshold(notice: Notice, data: Mapping[str, Any]) -> NoticeWords:
         subject=_("%(percent)s%% of the spend limit is used: %(whose)s") % names,
         lead=_refusing(data) if data["percent"] == 100 else _("Of a spend limit, %(percent)s%% is used.") % names,
         main=(_("Spent"), _money(data, "spent")),
-        facts=_limit_facts(notice, data),
+        facts=_limit_facts(notice, data, main="spent"),
         url=limits_page(organization_slug=notice.organization.slug),
         action=_("View the spend limits"),
         after=[_("Amounts include VAT.")],
@@ -63,7 +64,7 @@ def _limit_refuses(notice: Notice, data: Mapping[str, Any]) -> NoticeWords:
             " still go through."
         ),
         main=(_("Left"), _money(data, "left")),
-        facts=_limit_facts(notice, data),
+        facts=_limit_facts(notice, data, main="left"),
         url=limits_page(organization_slug=notice.organization.slug),
         action=_("View the spend limits"),
         after=[_("Amounts include VAT. What running calls may cost at most is held and counts until they end.")],
@@ -129,7 +130,8 @@ _WORDS: Mapping[Notice.Kind, Callable[[Notice, Mapping[str, Any]], NoticeWords]]
 }
 
 
-def _limit_facts(notice: Notice, data: Mapping[str, Any]) -> Facts:
+def _limit_facts(notice: Notice, data: Mapping[str, Any], *, main: str) -> Facts:
+    """All figures but the one that the mail already names as `main`."""
     kinds = {
         (LimitWindow.DAY, True): _("daily, hard"),
         (LimitWindow.DAY, False): _("daily, soft"),
@@ -139,7 +141,7 @@ def _limit_facts(notice: Notice, data: Mapping[str, Any]) -> Facts:
     return [
         (_("Whose spending"), _whose(data)),
         (_("Spend limit"), f"{_money(data, 'amount')} ({kinds[LimitWindow(data['window']), data['hard']]})"),
-        (_("Spent"), _money(data, "spent")),
+        *([] if main == "spent" else [(_("Spent"), _money(data, "spent"))]),
         (_("Held"), _money(data, "held")),
         (_("Begins anew"), _moment(notice, data["resets_at"])),
     ]
@@ -166,5 +168,5 @@ def _money(data: Mapping[str, Any], name: str) -> str:
 
 
 def _moment(notice: Notice, text: str) -> str:
-    zone = notice.organization.zone
-    return f"{datetime.fromisoformat(text).astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M} ({zone})"
+    moment = datetime.fromisoformat(text).astimezone(ZoneInfo(notice.organization.zone))
+    return texts.prose_moment(moment, get_language() or texts.KOREAN)
