@@ -17,14 +17,21 @@ WHOLE = "organization"
 
 
 class AmountField(forms.DecimalField):
-    """An amount of money; people write thousands with commas."""
+    """An amount of money; people write thousands with commas. `needed_by_choice`: not needed by itself, nor called optional."""
+
+    needed_by_choice = False
 
     def __init__(self, **options: Any) -> None:
         widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"})
-        super().__init__(**({"min_value": 0, "max_value": MOST, "widget": widget} | options))
+        super().__init__(**({"min_value": 0, "widget": widget} | options))
 
     def to_python(self, value: Any) -> Decimal | None:
         return super().to_python(value.replace(",", "").replace("₩", "").strip() if isinstance(value, str) else value)
+
+    def validate(self, value: Decimal | None) -> None:
+        super().validate(value)
+        if value is not None and value > MOST:
+            raise forms.ValidationError(_("Write at most %(most)s."), params={"most": f"{MOST:,}"})
 
 
 class AmountForm(forms.Form):
@@ -72,6 +79,7 @@ class NewLimitForm(AmountForm):
 
     def __init__(self, *args: Any, members: Sequence[User], keys: Sequence[ApiKey], **options: Any) -> None:
         super().__init__(*args, **options)
+        self.fields["amount"].help_text = _("A hard limit of 0 refuses every call that costs something, at once.")
         self.members = {f"member:{member.pk}": member for member in members}
         self.keys = {f"key:{key.pk}": key for key in keys}
         groups: list[Any] = [
@@ -97,6 +105,8 @@ class ChangeLimitForm(AmountForm):
 
     def __init__(self, *args: Any, limit: SpendLimit, **options: Any) -> None:
         super().__init__(*args, amount=limit.amount, **options)
+        if limit.hard:
+            self.fields["amount"].help_text = _("0 refuses every call that costs something, at once.")
 
 
 class LowCreditForm(AmountForm):
@@ -121,7 +131,12 @@ class VelocityForm(AmountForm):
         widget=forms.RadioSelect,
         initial="default",
     )
-    amount = AmountField(label=gettext_lazy("Amount, VAT included"), required=False)
+    amount = AmountField(
+        label=gettext_lazy("Amount, VAT included"),
+        required=False,
+        help_text=gettext_lazy("Needed for an amount of your own; the other choices leave it aside."),
+    )
+    amount.needed_by_choice = True
     field_order = ["choice", "amount"]
 
     def __init__(self, *args: Any, cap: VelocityCap | None, **options: Any) -> None:

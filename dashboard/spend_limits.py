@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from django.conf import settings
 from django.contrib import messages
@@ -74,7 +75,7 @@ def new_limit(request: HttpRequest) -> HttpResponse:
     )
     if request.method == "POST" and form.is_valid():
         set_limit(organization=organization, actor=request.user, now=timezone.now(), **form.chosen)
-        messages.success(request, _("The spend limit is set. It holds from the next call on."))
+        messages.success(request, _said(form.chosen["amount"], hard=form.chosen["hard"]))
         return redirect("dashboard:limits", organization.slug)
     context = {"section": "limits", "form": form}
     return render(request, "dashboard/limit_new.html", context, status=422 if form.errors else 200)
@@ -97,7 +98,7 @@ def change_limit(request: HttpRequest, limit_id: int) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         amount = form.cleaned_data["amount"]
         set_limit(organization=organization, amount=amount, actor=request.user, now=now, **which)
-        messages.success(request, _("The spend limit is set. It holds from the next call on."))
+        messages.success(request, _said(amount, hard=limit.hard))
         return redirect("dashboard:limits", organization.slug)
     move_on(limit, now=now)
     context = {"section": "limits", "form": form, "limit": limit, "standing": standing(limit)}
@@ -118,6 +119,12 @@ def low_credit(request: HttpRequest) -> HttpResponse:
         return redirect("dashboard:limits", organization.slug)
     context = {"section": "limits", "form": form}
     return render(request, "dashboard/low_credit.html", context, status=422 if form.errors else 200)
+
+
+def _said(amount: Decimal, *, hard: bool) -> str:
+    if hard and not amount:
+        return _("The spend limit is set. Every call that costs something is refused from now on.")
+    return _("The spend limit is set. It holds from the next call on.")
 
 
 def _is_whole(limit: SpendLimit) -> bool:

@@ -66,6 +66,26 @@ def test_an_amount_that_is_none_is_refused(owner: Client, amount: str) -> None:
     assert only().amount == 10_000
 
 
+def test_the_most_that_can_be_written_is_said_in_groups(owner: Client) -> None:
+    assert "Write at most 1,000,000,000,000." in text_of(put(owner, "1000000000001"))
+
+
+def test_a_limit_of_nothing_says_that_it_refuses_every_call(owner: Client) -> None:
+    assert "A hard limit of 0 refuses every call" in text_of(owner.get(f"{LIMITS}/new"))
+    put(owner, "0")
+    assert "Every call that costs something is refused from now on." in text_of(owner.get(LIMITS))
+    change = f"{LIMITS}/{only().pk}"
+    assert "0 refuses every call" in text_of(owner.get(change))
+    owner.post(change, {"amount": "5"})
+    assert "It holds from the next call on." in text_of(owner.get(LIMITS))
+
+
+def test_the_amount_of_a_choice_is_not_called_optional(owner: Client) -> None:
+    page = text_of(owner.get(f"{LIMITS}/breaker"))
+    assert "Needed for an amount of your own" in page
+    assert "(optional)" not in page
+
+
 @pytest.mark.parametrize(
     "wish",
     [{"subject": "key:1000000"}, {"subject": "member:1000000"}, {"subject": ""}, {"window": "year"}, {"hard": "x"}],
