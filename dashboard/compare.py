@@ -19,7 +19,7 @@ from catalog.models_in_memory import all_models
 from catalog.provider_names import provider_choices
 from dashboard.compare_form import CompareForm, compare_form
 from dashboard.compare_rows import Row
-from dashboard.model_facts import MODALITIES, handles
+from dashboard.model_facts import MODALITIES, embeds, handles
 from dashboard.pages import page_links, page_of
 from dashboard.readers import Reader, keep_private, reader_of
 from pricing.tokens import TokenClass
@@ -111,6 +111,7 @@ def compare_models(request: HttpRequest) -> HttpResponse:
         answer
         for answer in answers
         if all(handles(answer.model, each) for each in wanted) and not (query.paid and is_free(answer))
+        if wanted or not embeds(answer.model)  # which writes nothing, so it would always be the cheapest
     ]
     page = page_of(request, sorted_by(query.sort, answers))
     context = {

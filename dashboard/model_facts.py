@@ -37,6 +37,7 @@ MODALITIES = (
     Modality("file", _("Files"), "docs"),
     Modality("image-output", _("Image output"), "image", given=True),
     Modality("audio-output", _("Audio output"), "mic", given=True),
+    Modality("embeddings-output", _("Embeddings"), "list", given=True),
 )
 
 FEATURES: tuple[tuple[frozenset[str], Fact], ...] = (
@@ -68,6 +69,11 @@ def modalities_of(model: LanguageModel) -> list[Modality]:
 def handles(model: LanguageModel, modality: Modality) -> bool:
     content = modality.value.removesuffix("-output")
     return content in (model.output_modalities if modality.given else model.input_modalities)
+
+
+def embeds(model: LanguageModel) -> bool:
+    """Whether it is called at /embeddings."""
+    return "embeddings" in model.output_modalities
 
 
 def features_of(model: LanguageModel) -> list[Fact]:

@@ -17,7 +17,7 @@ from catalog.models import LanguageModel
 from catalog.price_list import ListedModel, listed_model
 from catalog.price_snapshot import ModelEntry
 from dashboard.estimate_form import asked_estimate, estimate_of
-from dashboard.model_facts import features_of, modalities_of, other_parameters
+from dashboard.model_facts import embeds, features_of, modalities_of, other_parameters
 from dashboard.model_prices import MAIN_CLASSES, condition_text, price_lines, provenance_of
 from dashboard.offers import LISTED_TOKENS, offer_of
 from dashboard.price_steps import history_part, tombstone_of
@@ -36,6 +36,7 @@ def model_page(request: HttpRequest, page_slug: str) -> HttpResponse:
         "description": description_of(model),
         "trail": trail_of(model),
         "modalities": modalities_of(model),
+        "embeds": embeds(model),
         "features": features_of(model),
         "other_parameters": other_parameters(model),
         "reader": reader,

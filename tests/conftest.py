@@ -22,6 +22,7 @@ from django.db import connections
 from psycopg import sql
 from pytest_django.plugin import DjangoDbBlocker
 
+from accounts import throttling
 from catalog import price_book
 from config.launch.places import CHECKOUT
 from ledger import partitions
@@ -101,6 +102,7 @@ def db(
     _point_connections_at(name)
     price_book.forget()  # what this process remembers of another test's database
     partitions.forget()
+    throttling.counters.cache_clear()
     with django_db_blocker.unblock():
         yield
         _point_connections_at(environment.NO_DATABASE)

@@ -42,6 +42,13 @@ def test_every_model_for_the_month_of_the_price_list(browse: Browse) -> None:
     assert "응답한 모델에 따라 변동" in korean
 
 
+def test_models_that_write_nothing_are_compared_among_themselves(browse: Browse) -> None:
+    free_output = {"prompt": "0.00000002", "completion": "0"}
+    stories.make_model("a/vectors", now=stories.NOON, pricing=free_output, output_modalities=["embeddings"])
+    assert "a/vectors" not in slugs(browse)
+    assert slugs(browse, "?modality=embeddings-output") == ["a/vectors"]
+
+
 def test_providers_that_are_called_the_same_are_told_apart(browse: Browse) -> None:
     for slug in ("meta/muse", "meta-llama/llama-4"):
         stories.make_model(slug, now=stories.NOON)

@@ -51,6 +51,21 @@ def test_facts_features_and_snippets(browse: Browse) -> None:
     assert page.count('"Hello"') == 3
 
 
+def test_a_model_that_gives_vectors_is_called_at_its_own_address(browse: Browse) -> None:
+    stories.make_model(
+        "acme-labs/vectors",
+        now=stories.NOON,
+        pricing={"prompt": "0.00000002", "completion": "0"},
+        output_modalities=["embeddings"],
+    )
+    page = text_of(browse().get("/models/acme-labs-vectors"))
+    for call in ("client.embeddings.create(", "await client.embeddings.create(", "/v1 /embeddings", "text->embeddings"):
+        assert call in page
+    assert "chat" not in page
+    listed = text_of(browse().get("/models?modality=embeddings-output"))
+    assert "Vectors" in listed and "Devstral" not in listed
+
+
 def test_a_volume_that_cannot_be_read_is_told_and_not_guessed(browse: Browse) -> None:
     """ "1.5" is not 15 and "1e3" is not 13."""
     page = browse().get("/models/mistralai-devstral-small?input_tokens=1.5&output_tokens=1e3")
