@@ -4,11 +4,14 @@ import uuid
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext as translate
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organization, User
 from accounts.tenancy import TenantQuerySet
 from ledger.models import money_field
+
+HTTP = "http_"
 
 
 class Notice(models.Model):
@@ -81,6 +84,11 @@ class WebhookEndpoint(models.Model):
         verbose_name_plural = _("webhooks")
         constraints = [models.UniqueConstraint(fields=["organization", "id"], name="webhook_of_organization")]
 
+    @property
+    def bare_url(self) -> str:
+        """Without the query, which may hold a token: for those who may look but not change."""
+        return self.url.partition("?")[0]
+
 
 class WebhookDelivery(models.Model):
     """That an endpoint must hear of a notice, at least once, under the notice's id."""
@@ -89,6 +97,17 @@ class WebhookDelivery(models.Model):
         WAITING = "waiting", _("Waiting")
         DELIVERED = "delivered", _("Delivered")
         FAILED = "failed", _("Failed")
+
+    class Failure(models.TextChoices):
+        """Why the last attempt failed. Beside these there is `http_` and the status that was answered."""
+
+        UNREACHABLE = "could_not_connect", _("Could not connect.")
+        CERTIFICATE = "certificate_refused", _("Its certificate is not valid.")
+        TIMED_OUT = "timed_out", _("It did not answer in time.")
+        REFUSED = "address_refused", _("We do not call this address.")
+        REDIRECTED = "redirected", _("It redirected the call; redirects are not followed.")
+        UNREADABLE = "answer_unreadable", _("Its answer broke off, was too long or no proper HTTP.")
+        OTHER = "failed", _("The call failed.")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
@@ -110,3 +129,22 @@ class WebhookDelivery(models.Model):
         indexes = [
             models.Index(fields=["next_attempt_at"], condition=Q(status="waiting"), name="delivery_waiting"),
         ]
+
+    @property
+    def failure(self) -> str:
+        """The last attempt's Failure, `http_503` for another status, or nothing. No text of a system's error, nor an address."""
+        if not self.last_error or self.last_error in self.Failure.values or self._answered:
+            return self.last_error
+        return self.Failure.OTHER
+
+    @property
+    def failure_words(self) -> str:
+        """The same in words."""
+        if self._answered:
+            return translate("It answered with status %(status)s.") % {"status": self._answered}
+        return str(self.Failure(self.failure).label) if self.failure else ""
+
+    @property
+    def _answered(self) -> str:
+        status = self.last_error.removeprefix(HTTP)
+        return status if self.last_error.startswith(HTTP) and status.isdecimal() else ""

@@ -25,7 +25,8 @@ from accounts.tenancy import TenantQuerySet, tenant_scope
 from billing.models import Notice, WebhookDelivery, WebhookEndpoint
 from billing.notices import announce, body_of
 from billing.webhook_addresses import PublicResolver, refuse_private
-from billing.webhook_endpoints import BadUrl, check_url, secret_of
+from billing.webhook_endpoints import check_url, secret_of
+from billing.webhook_failures import ERRORS, failure_of, failure_of_status
 
 logger = logging.getLogger(__name__)
 SECONDS = 10.0
@@ -52,8 +53,8 @@ def deliver(*, organization_id: int, delivery_id: UUID | str, now: datetime) -> 
     if delivery is None:
         return None
     body = body_of(delivery.notice, delivery.endpoint.organization)
-    error = post(delivery.endpoint.url, body, headers=_headers(delivery, body, now=now))
-    return _note(delivery, error, now=now)
+    failure = post(delivery.endpoint.url, body, headers=_headers(delivery, body, now=now))
+    return _note(delivery, failure, now=now)
 
 
 def deliver_waiting(*, now: datetime) -> int:
@@ -82,18 +83,13 @@ def _one_of_each(*, now: datetime, without: Collection[UUID]) -> list[tuple[UUID
 
 
 def post(url: str, body: bytes, *, headers: dict[str, str]) -> str:
-    """Send it; what went wrong, in words for the endpoint's owner, or nothing. Of the answer only the status counts."""
+    """Send it; what went wrong (`WebhookDelivery.failure`), or nothing. Of the answer only the status counts."""
     try:
         check_url(url)
         refuse_private(urlsplit(url).hostname or "")
-        status = asyncio.run(_post(url, body, headers))
-    except BadUrl as error:
-        return str(error)
-    except TimeoutError:
-        return f"no answer within {SECONDS:.0f} seconds"
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        return f"{type(error).__name__}: {error}"[:200]
-    return "" if 200 <= status < 300 else f"HTTP {status}"
+        return failure_of_status(asyncio.run(_post(url, body, headers)))
+    except ERRORS as error:
+        return failure_of(error)
 
 
 async def _post(url: str, body: bytes, headers: dict[str, str]) -> int:
@@ -135,25 +131,25 @@ def _due(rows: TenantQuerySet[WebhookDelivery], *, now: datetime) -> TenantQuery
     return rows.filter(status=Status.WAITING, next_attempt_at__lte=now, endpoint__disabled_at=None)
 
 
-def _note(delivery: WebhookDelivery, error: str, *, now: datetime) -> str:
+def _note(delivery: WebhookDelivery, failure: str, *, now: datetime) -> str:
     """Mark the row, and what it says of its endpoint."""
     with tenant_scope([delivery.organization_id]):
         row = WebhookDelivery.objects.for_organization(delivery.organization_id).filter(
             pk=delivery.pk, status=Status.WAITING
         )
         rows = WebhookEndpoint.objects.for_organization(delivery.organization_id).filter(pk=delivery.endpoint_id)
-        if not error:
+        if not failure:
             row.update(status=Status.DELIVERED, delivered_at=now, last_error="")
             rows.filter(~Q(failing_since=None)).update(failing_since=None)
             return Status.DELIVERED
         status = Status.FAILED if delivery.attempts >= MAX_ATTEMPTS else Status.WAITING
         pause = min(FIRST_PAUSE * 2 ** (delivery.attempts - 1), LONGEST_PAUSE)
-        row.update(status=status, next_attempt_at=now + pause, last_error=error[:200])
+        row.update(status=status, next_attempt_at=now + pause, last_error=failure)
         rows.filter(failing_since=None).update(failing_since=now)
         _switch_off_hopeless(delivery.endpoint, now=now)
     logger.info(
         "a webhook was not delivered",
-        extra={"delivery": str(delivery.pk), "attempts": delivery.attempts, "status": status},
+        extra={"delivery": str(delivery.pk), "attempts": delivery.attempts, "status": status, "failure": failure},
     )
     return status
 

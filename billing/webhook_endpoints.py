@@ -43,6 +43,11 @@ def secret_of(endpoint: WebhookEndpoint) -> str:
     return SECRET_PREFIX + salted_hmac(SALT, f"{endpoint.pk}.{endpoint.nonce}", algorithm="sha256").hexdigest()
 
 
+def schemes() -> tuple[str, ...]:
+    """Of addresses that notices may go to. The demo, which has no internet around it, also calls itself."""
+    return ("https", "http") if settings.DEMO else ("https",)
+
+
 def check_url(url: str) -> str:
     """The address, if notices may go there. What its name resolves to is looked at when something is sent. Raises BadUrl."""
     try:
@@ -50,9 +55,8 @@ def check_url(url: str) -> str:
         port, host = parts.port, parts.hostname or ""
     except ValueError:
         raise BadUrl("not a valid address") from None
-    schemes = ("https", "http") if settings.DEMO else ("https",)
-    if parts.scheme not in schemes or not host or len(url) > LONGEST or not url.isascii() or not url.isprintable():
-        raise BadUrl(f"must be an https:// address of at most {LONGEST} ASCII characters")
+    if parts.scheme not in schemes() or not host or len(url) > LONGEST or not url.isascii() or not url.isprintable():
+        raise BadUrl(f"must be an {' or '.join(schemes())} address of at most {LONGEST} ASCII characters")
     if parts.username or parts.password or parts.fragment or " " in url or port == 0:
         raise BadUrl("must have neither a login nor a fragment")
     if not settings.DEMO and not _may_be_public(host):

@@ -24,7 +24,7 @@ class WebhookAnswer(serializers.Serializer[Any]):
     """An endpoint without its secret."""
 
     id = serializers.CharField()
-    url = serializers.CharField()
+    url = serializers.CharField(help_text="Only owners and admins, signed in, see its query, which may hold a token.")
     created_at = serializers.DateTimeField()
     failing_since = serializers.DateTimeField(allow_null=True, help_text="Nothing has arrived since.")
     disabled_at = serializers.DateTimeField(allow_null=True, help_text="Switched off for failing; nothing is sent.")
@@ -55,7 +55,9 @@ class DeliveryAnswer(serializers.Serializer[Any]):
     type = serializers.ChoiceField(choices=Notice.Kind.choices)
     status = serializers.ChoiceField(choices=WebhookDelivery.Status.choices)
     attempts = serializers.IntegerField()
-    last_error = serializers.CharField()
+    last_error = serializers.CharField(
+        help_text=f"Why the last attempt failed: {', '.join(WebhookDelivery.Failure.values)}, http_503 for a status; or empty."
+    )
     created_at = serializers.DateTimeField()
     next_attempt_at = serializers.DateTimeField(allow_null=True)
     delivered_at = serializers.DateTimeField(allow_null=True)
@@ -70,10 +72,14 @@ class WebhooksView(OrganizationAPIView):
 
     scope = Scope.USAGE_READ
 
+    @property
+    def administers(self) -> bool:
+        return self.caller.key is None and self.caller.role in ROLES_THAT_ADMINISTER
+
     def administrator(self) -> User:
         """Who changes something. Raises PermissionDenied."""
         user = self.caller.user
-        if self.caller.key is not None or user is None or self.caller.role not in ROLES_THAT_ADMINISTER:
+        if user is None or not self.administers:
             raise PermissionDenied("Only owners and admins can change webhooks, with their session.")
         return user
 
@@ -84,7 +90,8 @@ class WebhooksView(OrganizationAPIView):
 class Webhooks(WebhooksView):
     @extend_schema(operation_id="list_webhooks", summary="List webhooks", responses=WebhookList)
     def get(self, request: Request) -> Response:
-        return Response({"data": [webhook_json(one) for one in webhook_endpoints.endpoints_of(self.organization)]})
+        rows = webhook_endpoints.endpoints_of(self.organization)
+        return Response({"data": [webhook_json(one, whole=self.administers) for one in rows]})
 
     @extend_schema(
         operation_id="register_webhook",
@@ -103,7 +110,7 @@ class Webhooks(WebhooksView):
             )
         except webhook_endpoints.TooMany as error:
             raise serializers.ValidationError(f"an organization has {error} webhooks at most") from None
-        answer = webhook_json(endpoint) | {"secret": secret}
+        answer = webhook_json(endpoint, whole=True) | {"secret": secret}
         return Response(answer, status=201, headers={"Cache-Control": "no-store"})
 
 
@@ -138,11 +145,11 @@ class WebhookDeliveries(WebhooksView):
         return Response({"data": [delivery_json(delivery) for delivery in latest]})
 
 
-def webhook_json(endpoint: WebhookEndpoint) -> dict[str, Any]:
-    """An endpoint as WebhookAnswer."""
+def webhook_json(endpoint: WebhookEndpoint, *, whole: bool) -> dict[str, Any]:
+    """An endpoint as WebhookAnswer; its address with the query if `whole`."""
     return {
         "id": str(endpoint.pk),
-        "url": endpoint.url,
+        "url": endpoint.url if whole else endpoint.bare_url,
         "created_at": endpoint.created_at,
         "failing_since": endpoint.failing_since,
         "disabled_at": endpoint.disabled_at,
@@ -157,7 +164,7 @@ def delivery_json(delivery: WebhookDelivery) -> dict[str, Any]:
         "type": delivery.notice.kind,
         "status": delivery.status,
         "attempts": delivery.attempts,
-        "last_error": delivery.last_error,
+        "last_error": delivery.failure,
         "created_at": delivery.created_at,
         "next_attempt_at": delivery.next_attempt_at if waits else None,
         "delivered_at": delivery.delivered_at,

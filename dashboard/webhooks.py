@@ -1,6 +1,9 @@
 """Webhooks: addresses of the customer's own that hear of notices; what became of each notice there."""
 
+from typing import Any
+
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -22,15 +25,26 @@ class WebhookForm(forms.Form):
     url = forms.CharField(
         label=gettext_lazy("Address"),
         max_length=webhook_endpoints.LONGEST,
-        help_text=gettext_lazy("https, reachable from the internet."),
         widget=forms.URLInput(attrs={"placeholder": "https://…", "autocomplete": "off"}),
     )
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["url"].help_text = (
+            _("http or https; in the demo also an address of this computer.")
+            if settings.DEMO
+            else _("https, reachable from the internet.")
+        )
 
     def clean_url(self) -> str:
         try:
             return webhook_endpoints.check_url(self.cleaned_data["url"])
         except webhook_endpoints.BadUrl:
-            raise forms.ValidationError(_("Write an https:// address that can be reached from the internet.")) from None
+            raise forms.ValidationError(
+                _("Write an http:// or https:// address without a login or a fragment.")
+                if settings.DEMO
+                else _("Write an https:// address that can be reached from the internet.")
+            ) from None
 
 
 @organization_page()

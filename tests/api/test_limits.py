@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 
 from accounts.models import Role
-from billing.models import WebhookEndpoint
+from billing.models import WebhookDelivery, WebhookEndpoint
 from ledger.models import KeyStop, SpendLimit
 from ledger.velocity import stop_key
 from pricing.tokens import TokenUsage
@@ -116,6 +116,21 @@ def test_a_webhook_is_registered_tested_and_removed(cast: stories.Cast, owner: C
     assert owner.delete(one).status_code == 204
     assert owner.get(f"{one}/deliveries").status_code == 404
     assert WebhookEndpoint.objects.using("system").get().removed_at is not None
+
+
+def test_keys_see_an_address_without_its_query_and_a_failure_without_addresses(
+    cast: stories.Cast, owner: Client
+) -> None:
+    hooks, url = "/api/v1/webhooks", "https://hooks.acme.example/in?token=hush"
+    made = owner.post(hooks, {"url": url}, content_type=JSON).json()
+    key = Client(headers=cast.acme.headers)
+    assert [one["url"] for one in owner.get(hooks).json()["data"]] == [url]
+    assert [one["url"] for one in key.get(hooks).json()["data"]] == ["https://hooks.acme.example/in"]
+    owner.post(f"{hooks}/{made['id']}/test")
+    for stored, said in (("http_503", "http_503"), ("ClientError: 10.1.2.3", "failed"), ("", "")):
+        WebhookDelivery.objects.using("system").update(last_error=stored)
+        [delivery] = key.get(f"{hooks}/{made['id']}/deliveries").json()["data"]
+        assert delivery["last_error"] == said
 
 
 def test_a_developer_changes_nothing(cast: stories.Cast) -> None:

@@ -127,7 +127,7 @@ def test_what_fails_is_tried_again_under_the_same_id(acme: stories.Company, list
     make_notice(acme)
     listener.status = 500
     deliver_waiting(now=NOON)
-    assert (only().status, only().last_error, only().attempts) == ("waiting", "HTTP 500", 1)
+    assert (only().status, only().last_error, only().attempts) == ("waiting", "http_500", 1)
     assert only().endpoint.failing_since == NOON
     assert deliver_waiting(now=NOON + timedelta(seconds=29)) == 0
     listener.status = 200
@@ -143,7 +143,7 @@ def test_redirects_are_failures_and_long_answers_are_not_read(acme: stories.Comp
     make_notice(acme)
     listener.status, listener.location = 302, f"{listener.url}/elsewhere"
     deliver_waiting(now=NOON)
-    assert only().last_error == "HTTP 302"
+    assert only().last_error == "redirected"
     listener.status, listener.location, listener.length = 200, "", 50_000_000
     assert deliver_waiting(now=NOON + timedelta(hours=1)) == 1
     assert len(listener.got) == 2
@@ -153,7 +153,37 @@ def test_nobody_at_home_is_said_so(acme: stories.Company, listener: Listener) ->
     register(acme, "http://127.0.0.1:9/")
     make_notice(acme)
     deliver_waiting(now=NOON)
-    assert "ConnectorError" in only().last_error
+    assert only().last_error == "could_not_connect"
+
+
+@pytest.mark.parametrize(
+    ("answer", "failure"),
+    [(b"hello\r\n\r\n", "answer_unreadable"), (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000, "answer_unreadable")],
+    ids=["no HTTP", "a head without end"],
+)
+def test_an_answer_that_is_none_is_said_so(
+    acme: stories.Company, listener: Listener, monkeypatch: pytest.MonkeyPatch, answer: bytes, failure: str
+) -> None:
+    monkeypatch.setattr(
+        listener.server.RequestHandlerClass, "send_response", lambda handler, status: handler.wfile.write(answer)
+    )
+    register(acme, listener.url)
+    make_notice(acme)
+    deliver_waiting(now=NOON)
+    assert only().last_error == failure
+
+
+def test_who_does_not_answer_in_time_is_said_so(
+    acme: stories.Company, listener: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: Any) -> int:
+        raise TimeoutError
+
+    monkeypatch.setattr(webhook_delivery, "_post", never)
+    register(acme, listener.url)
+    make_notice(acme)
+    deliver_waiting(now=NOON)
+    assert only().last_error == "timed_out"
 
 
 def test_an_endpoint_that_fails_for_days_is_switched_off_and_told_by_mail(
@@ -340,5 +370,5 @@ def test_a_name_that_leads_home_is_not_called(
 
     monkeypatch.setattr("asyncio.base_events.BaseEventLoop.getaddrinfo", lead_home)
     deliver_waiting(now=NOON)
-    assert "not on the internet" in only().last_error
+    assert only().last_error == "address_refused"
     assert listener.got == []

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 from django.test import Client
+from pytest_django.fixtures import Settings
 
 from accounts.models import Role
 from billing.models import NoticeSetting, WebhookDelivery, WebhookEndpoint
@@ -66,6 +67,55 @@ def test_members_without_the_role_look_only(cast: stories.Cast, owner: Client, b
     assert URL in viewer.get(WEBHOOKS).content.decode()
     assert viewer.post(WEBHOOKS, {"url": URL}).status_code == 403
     assert viewer.post(f"{WEBHOOKS}/{only().pk}", {"action": "remove"}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("stored", "english", "korean"),
+    [
+        ("http_503", "It answered with status 503.", "상태 코드 503"),
+        ("could_not_connect", "Could not connect.", "연결하지 못했습니다."),
+        ("ClientConnectorError: Cannot connect to host 10.1.2.3:443", "The call failed.", "호출하지 못했습니다."),
+    ],
+    ids=["status", "unreachable", "an old text"],
+)
+def test_why_a_delivery_failed_is_said_without_addresses(
+    cast: stories.Cast, owner: Client, browse: Browse, stored: str, english: str, korean: str
+) -> None:
+    owner.post(WEBHOOKS, {"url": URL})
+    page = f"{WEBHOOKS}/{only().pk}"
+    owner.post(page, {"action": "test"})
+    WebhookDelivery.objects.using("system").update(attempts=1, last_error=stored)
+    assert english in text_of(owner.get(page))
+    shown = text_of(browse(cast.acme.owner, language="ko").get(page))
+    assert korean in shown
+    assert "10.1.2.3" not in shown
+
+
+def test_who_may_not_change_webhooks_sees_no_query(cast: stories.Cast, owner: Client, browse: Browse) -> None:
+    owner.post(WEBHOOKS, {"url": f"{URL}?token=hush"})
+    viewer = browse(stories.make_member(cast.acme.organization, Role.VIEWER, now=stories.NOON), language="en")
+    for page in (WEBHOOKS, f"{WEBHOOKS}/{only().pk}"):
+        assert "token=hush" in owner.get(page).content.decode()
+        seen = viewer.get(page).content.decode()
+        assert URL in seen
+        assert "hush" not in seen
+
+
+@pytest.mark.parametrize(
+    ("demo", "hint", "wrong"),
+    [
+        (True, "in the demo also an address of this computer", "Write an http:// or https:// address"),
+        (False, "reachable from the internet", "Write an https:// address that can be reached"),
+    ],
+    ids=["demo", "outside"],
+)
+def test_the_form_says_which_addresses_it_takes(
+    owner: Client, settings: Settings, demo: bool, hint: str, wrong: str
+) -> None:
+    settings.DEMO = demo
+    assert hint in text_of(owner.get(WEBHOOKS))
+    assert wrong in text_of(owner.post(WEBHOOKS, {"url": "ftp://x.example"}))
+    assert (owner.post(WEBHOOKS, {"url": "http://127.0.0.1:9/"}).status_code == 200) == demo
 
 
 def test_low_credit_is_told_below_what_one_says(owner: Client) -> None:
