@@ -9,12 +9,15 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import ApiKey, BillingProfile, Membership, Organization, User
+from accounts.rate_limits import rates_of
 from billing.models import Invoice
 from console.figures import money, money_column
 from console.money import CREDIT_LEFT
+from console.rate_limit_deed import rate_words
 from console.read_only import ReadOnlyAdmin, ReadOnlyInline, linked, list_of, state_column
 from console.site import site
 from ledger.balances import available
@@ -112,6 +115,18 @@ def balance_field(name: str, label: Any) -> Any:
     return field
 
 
+def rate_field(name: str, label: Any, place: int) -> Any:
+    """What holds for all keys of the organization together, the one at `place` of `rates_of`, and whether that is the default."""
+
+    @display(description=label)
+    def field(organization: Organization) -> str:
+        number = rate_words(rates_of(organization)[place])
+        return number if getattr(organization, name) else gettext("%(number)s (the default)") % {"number": number}
+
+    field.__name__ = f"{name}_figure"
+    return field
+
+
 @admin.register(Organization, site=site)
 class OrganizationAdmin(ReadOnlyAdmin):
     list_display = (
@@ -139,8 +154,8 @@ class OrganizationAdmin(ReadOnlyAdmin):
                     "exchange_policy",
                     "zone",
                     "language",
-                    "requests_per_minute",
-                    "tokens_per_minute",
+                    rate_field("requests_per_minute", _("Requests a minute"), 0),
+                    rate_field("tokens_per_minute", _("Tokens a minute"), 1),
                     "created_at",
                 )
             },

@@ -18,7 +18,13 @@ MOST = 2_000_000_000
 
 
 class RatesForm(DeedForm):
-    requests = forms.IntegerField(label=_("Requests a minute"), required=False, min_value=1, max_value=MOST)
+    requests = forms.IntegerField(
+        label=_("Requests a minute"),
+        required=False,
+        min_value=1,
+        max_value=MOST,
+        help_text=_("Empty: what the settings say for all."),
+    )
     tokens = forms.IntegerField(
         label=_("Tokens a minute"),
         required=False,
@@ -48,7 +54,8 @@ class SetRates(Deed):
         )
         names = (_("Requests a minute"), _("Tokens a minute"))
         changes = [
-            (name, f"{_shown(old)} → {_shown(new)}") for name, old, new in zip(names, before, after, strict=True)
+            (name, f"{rate_words(old)} → {rate_words(new)}")
+            for name, old, new in zip(names, before, after, strict=True)
         ]
         return [(_("organization"), self.organization), *changes]
 
@@ -66,7 +73,8 @@ class SetRates(Deed):
         return address_of(self.organization)
 
 
-def _shown(number: int) -> str:
+def rate_words(number: int) -> str:
+    """Of requests or tokens a minute; 0 is no limit."""
     return f"{number:,}" if number else gettext("no limit")
 
 

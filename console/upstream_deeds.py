@@ -15,14 +15,16 @@ from catalog.models import CostTable, LanguageModel, ModelRoute, Upstream
 from console.deeds import Deed, DeedForm, Refused, Row, add_deed
 from console.read_only import address_of, list_of
 
-SECONDS = ("connect_seconds", "first_byte_seconds", "chunk_seconds", "total_seconds")
 KEY_VARIABLE = RegexValidator(
     settings.UPSTREAM_KEY_VARIABLE.pattern + r"\Z", _("Its name looks like UPSTREAM_MISTRAL_API_KEY.")
 )
+OF_THE_GATEWAY = _("as the gateway is set")
 
 
 def patience(label: Any) -> forms.FloatField:
-    return forms.FloatField(label=label, min_value=0.1, max_value=3600, required=False)
+    return forms.FloatField(
+        label=label, min_value=0.1, max_value=3600, required=False, help_text=_("Empty: as the gateway is set.")
+    )
 
 
 class UpstreamForm(DeedForm):
@@ -46,7 +48,13 @@ class UpstreamForm(DeedForm):
     first_byte_seconds = patience(_("seconds to the first byte"))
     chunk_seconds = patience(_("seconds between chunks"))
     total_seconds = patience(_("seconds in all"))
-    connections = forms.IntegerField(label=_("connections at most"), min_value=1, max_value=65_535, required=False)
+    connections = forms.IntegerField(
+        label=_("connections at most"),
+        min_value=1,
+        max_value=65_535,
+        required=False,
+        help_text=_("Empty: as the gateway is set."),
+    )
     enabled = forms.BooleanField(label=_("in use"), required=False, initial=True)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -79,8 +87,13 @@ class UpstreamDeed(Deed):
         except ValueError as reason:
             raise refusal_of(reason) from None
         fields = self.form().fields
-        shown = {True: _("Yes"), False: _("No"), None: "–", "": "–"}
-        return [(field.label, shown.get(values[name], values[name])) for name, field in fields.items()]
+        return [(field.label, _shown(values[name])) for name, field in fields.items()]
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, bool):
+        return _("Yes") if value else _("No")
+    return OF_THE_GATEWAY if value is None else value or "–"
 
 
 class AddUpstream(UpstreamDeed):

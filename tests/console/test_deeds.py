@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from django.test import Client
 from django.urls import reverse
+from pytest_django.fixtures import Settings
 
 from accounts.models import Organization
 from billing import document_files
@@ -38,6 +39,21 @@ class TestRates:
         carry_out(operator, address, {"requests": "", "tokens": ""}, language=language)
         acme.refresh_from_db()
         assert (acme.requests_per_minute, acme.tokens_per_minute) == (None, None)
+
+    @pytest.mark.parametrize(("language", "default"), [("ko", "6,000(기본값)"), ("en", "6,000 (the default)")])
+    def test_an_organization_shows_the_limits_that_hold(
+        self, operator: Client, cast: Cast, settings: Settings, language: str, default: str
+    ) -> None:
+        settings.RATE_LIMIT_REQUESTS, settings.RATE_LIMIT_TOKENS = 6000, 0
+        operator.cookies["invoicedream_language"] = language
+        page = address_of(cast.acme.organization)
+        shown = operator.get(page).content.decode()
+        assert default in shown
+        assert {"ko": "한도 없음(기본값)", "en": "no limit (the default)"}[language] in shown
+        Organization.objects.using("system").filter(pk=cast.acme.organization.pk).update(requests_per_minute=1234)
+        shown = operator.get(page).content.decode()
+        assert "1,234" in shown
+        assert default not in shown
 
     @pytest.mark.parametrize(
         "wrong", [{"requests": "0"}, {"requests": "-1"}, {"tokens": "1.5"}, {"tokens": "9999999999"}]

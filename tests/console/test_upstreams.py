@@ -1,5 +1,6 @@
 """An operator says which servers answer calls, and what a call cost that nobody saw end."""
 
+import re
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -68,6 +69,18 @@ def test_an_upstream_is_added_and_edited(operator: Client, cast: Cast, language:
     upstream.refresh_from_db()
     assert (upstream.first_byte_seconds, upstream.enabled) == (None, False)
     assert audited("upstream.edited", cast).detail == {"first_byte_seconds": None, "enabled": False}
+
+
+def test_what_an_upstream_leaves_empty_is_as_the_gateway_is_set(operator: Client, cast: Cast) -> None:
+    operator.cookies["invoicedream_language"] = "en"
+    address = reverse("admin:add_upstream")
+    assert operator.get(address).content.decode().count("Empty: as the gateway is set.") == 5
+    page = operator.post(address, VALUES | {"cost_table": table(), "connect_seconds": "1"}).content.decode()
+    review = " ".join(re.sub("<[^>]*>", " ", page).split())
+    assert (
+        "Seconds to connect 1.0 Seconds to the first byte 30.0 Seconds between chunks as the gateway is set" in review
+    )
+    assert review.count("as the gateway is set") == 3
 
 
 @pytest.mark.parametrize(
