@@ -166,7 +166,7 @@ def _switch_off_hopeless(endpoint: WebhookEndpoint, *, now: datetime) -> None:
         organization=endpoint.organization,
         kind=Notice.Kind.WEBHOOK_DISABLED,
         key=f"webhook:{endpoint.pk}:{now.isoformat()}",
-        data={"endpoint_id": str(endpoint.pk), "url": endpoint.url, "days": settings.WEBHOOK_DAYS},
+        data={"endpoint_id": str(endpoint.pk), "url": endpoint.bare_url, "days": settings.WEBHOOK_DAYS},
         now=now,
     )
 

@@ -189,7 +189,7 @@ def test_who_does_not_answer_in_time_is_said_so(
 def test_an_endpoint_that_fails_for_days_is_switched_off_and_told_by_mail(
     acme: stories.Company, listener: Listener
 ) -> None:
-    endpoint, _secret = register(acme, listener.url)
+    endpoint, _secret = register(acme, f"{listener.url}?token=hush")
     make_notice(acme)
     listener.status = 410
     deliver_waiting(now=NOON)
@@ -198,6 +198,7 @@ def test_an_endpoint_that_fails_for_days_is_switched_off_and_told_by_mail(
     assert endpoint.disabled_at == NOON + timedelta(days=3)
     assert {row.status for row in WebhookDelivery.objects.using("system").all()} == {"failed"}
     told = Notice.objects.using("system").get(kind=Notice.Kind.WEBHOOK_DISABLED)
+    assert told.data["url"] == listener.url, "neither mails nor other endpoints carry a token"
     mails = OutboxMail.objects.using("system").filter(context__notice=str(told.pk))
     assert [mail.recipient for mail in mails] == [acme.owner.email]
     assert deliver_waiting(now=NOON + timedelta(days=4)) == 0
