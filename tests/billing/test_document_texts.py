@@ -1,8 +1,9 @@
 """Figures and words of documents, in both languages."""
 
 import re
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -62,6 +63,19 @@ def test_dates_and_numbers_in_both_languages() -> None:
     assert texts.quantity(Decimal(-12), "searches", "ko") == "−12건"
     assert (texts.percent(Decimal("0.1000")), texts.percent(Decimal("0.0750"))) == ("10%", "7.5%")
     assert texts.registration_number("2208162517") == texts.registration_number("220-81-62517") == "220-81-62517"
+
+
+@pytest.mark.parametrize(
+    ("zone", "korean", "english"),
+    [
+        ("Asia/Seoul", "2026년 12월 1일 00:05", "December 1, 2026, 00:05 KST"),
+        ("UTC", "2026년 11월 30일 15:05(UTC)", "November 30, 2026, 15:05 UTC"),
+        ("America/Sao_Paulo", "2026년 11월 30일 12:05(UTC-03:00)", "November 30, 2026, 12:05 UTC-03:00"),
+    ],
+)
+def test_moments_in_both_languages_name_their_zone(zone: str, korean: str, english: str) -> None:
+    moment = datetime(2026, 11, 30, 15, 5, tzinfo=UTC).astimezone(ZoneInfo(zone))
+    assert [texts.prose_moment(moment, language) for language in ("ko", "en")] == [korean, english]
 
 
 def test_every_word_has_both_languages_with_the_same_places_to_fill() -> None:
