@@ -8,6 +8,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import redis
+from django.conf import settings
 from django.db import connections
 from django.utils import timezone
 from psycopg import sql
@@ -39,6 +41,8 @@ def module_database(
     clone = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
     servers.execute(clone.format(sql.Identifier(name), sql.Identifier(environment.template_database())))
     _point_connections_at(name)
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        client.flushdb()  # organizations of another database have the same numbers
     with django_db_blocker.unblock():
         yield environment.with_path(os.environ["DATABASE_URL"], name)
         _point_connections_at(environment.NO_DATABASE)
