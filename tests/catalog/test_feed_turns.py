@@ -69,6 +69,7 @@ def waiting_for_its_turn(deed: Callable[[], Any]) -> Iterator[None]:
 
 def somebody_waits() -> bool:
     with connections["system"].cursor() as cursor:
+        cursor.execute("SELECT pg_stat_clear_snapshot()")  # else a connection made since the first look is never seen
         cursor.execute(WAITING)
         return bool(cursor.fetchone()[0])
 
