@@ -68,10 +68,17 @@ class BufferedWsgi:
         def deliver(message: Message) -> None:
             asyncio.run_coroutine_threadsafe(wait_for_taker(send(message)), loop).result()
 
-        await loop.run_in_executor(self._threads, self._run, environ, deliver)
+        try:
+            for message in await loop.run_in_executor(self._threads, self._run, environ, deliver):
+                await wait_for_taker(send(message))
+        except TimeoutError:
+            pass
 
-    def _run(self, environ: dict[str, Any], deliver: Callable[[Message], None]) -> None:
-        """One request, in a thread. Who does not take its answer in time loses the rest of it."""
+    def _run(self, environ: dict[str, Any], deliver: Callable[[Message], None]) -> list[Message]:
+        """One request, in a thread. Who does not take its answer in time loses the rest of it.
+
+        The last piece, most often the only one, is returned: the event loop sends it, and the thread is free.
+        """
         start: Message = {}
 
         def start_response(
@@ -87,23 +94,23 @@ class BufferedWsgi:
             for piece in pieces:
                 gathered += piece
                 if len(gathered) >= PIECE:
-                    self._pass_on(start, bytes(gathered), deliver, more=True)
+                    for message in messages_of(start, bytes(gathered), more=True):
+                        deliver(message)
                     gathered.clear()
-            self._pass_on(start, bytes(gathered), deliver, more=False)
+            return messages_of(start, bytes(gathered), more=False)
         except TimeoutError:
-            pass
+            return []
         finally:
             close = getattr(pieces, "close", None)
             if close is not None:
                 close()
 
-    @staticmethod
-    def _pass_on(start: Message, body: bytes, deliver: Callable[[Message], None], *, more: bool) -> None:
-        """The head goes out with the first piece."""
-        if start:
-            deliver(dict(start))
-            start.clear()
-        deliver({"type": "http.response.body", "body": body, "more_body": more})
+
+def messages_of(start: Message, body: bytes, *, more: bool) -> list[Message]:
+    """A piece of the answer; the head goes out with the first one."""
+    head = [dict(start)] if start else []
+    start.clear()
+    return [*head, {"type": "http.response.body", "body": body, "more_body": more}]
 
 
 async def wait_for_taker(sending: Awaitable[None]) -> None:
