@@ -33,6 +33,8 @@ MEDIA = ("image", "audio", "banana", "omni", "lyria")
 """In ids of models that answer with pictures or sound, for which the package has no prices."""
 UNPACKAGED = "mistralai/devstral-small"
 """What the package knows only by an id without its author."""
+EMBEDDER = "openai/text-embedding-3-small"
+"""What the package has no output price for, because it writes nothing."""
 UNNAMED = {"x-ai/grok-4-fast": "Grok 4 Fast"}
 ALSO = {
     "google/gemini-2.5-flash": {"audio": "0.000001"},
@@ -70,13 +72,23 @@ class PriceList:
 
     def _listing(self, today: date) -> dict[str, Any]:
         router = _bare(models.ROUTER, "Auto Router", None) | {"pricing": ROUTER}
-        listed = {entry["id"]: entry for entry in (models.entry_of(UNPACKAGED), router, *_packaged(today))}
+        ours = (models.entry_of(UNPACKAGED), router, _embedder())
+        listed = {entry["id"]: entry for entry in (*ours, *_packaged(today))}
         for model, fields in self._changes.items():
             if fields is None:
                 listed.pop(model, None)
             else:
                 listed[model] = {**listed.get(model, _bare(model, model, None)), **fields}
         return {"object": "list", "data": list(listed.values()), "total_count": len(listed)}
+
+
+def _embedder() -> dict[str, Any]:
+    outputs = {"modality": "text->embeddings", "input_modalities": ["text"], "output_modalities": ["embeddings"]}
+    entry = _bare(EMBEDDER, "Text Embedding 3 Small", 8_191)
+    return entry | {
+        "architecture": entry["architecture"] | outputs,
+        "pricing": {"prompt": "0.00000002", "completion": "0"},
+    }
 
 
 def _packaged(today: date) -> Iterator[dict[str, Any]]:

@@ -99,7 +99,7 @@ def test_a_void_invoice_leaves_its_usage_withdrawn_until_it_is_issued_anew(acme:
     assert last(acme, "void") == {"withdrawn": back.pop("unbilled")} | back
     assert last(acme, "credit_returned") == {"receivable": 5000, "prepaid": -5000}
     assert (balance(acme).receivable, balance(acme).prepaid) == (0, 6000)
-    reissue(invoice, now=NOVEMBER)
+    reissue(invoice, now=NOVEMBER + timedelta(hours=1))
     assert last(acme, "invoice")["withdrawn"] == -EXACT
     assert (balance(acme).receivable, balance(acme).unbilled) == (1260, 0)
     call_command("audit")
