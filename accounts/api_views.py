@@ -18,8 +18,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.authentication import Caller, OrganizationNotNamed
-from accounts.models import Organization, Role
+from accounts.models import Organization, Role, User
 from accounts.openapi import ApiSchema
+from accounts.profiles import ROLES_THAT_ADMINISTER
 from accounts.tenancy import tenant_scope
 
 
@@ -106,6 +107,18 @@ class OrganizationAPIView(ApiView):
         if caller is None:
             raise OrganizationNotNamed
         return caller
+
+    @property
+    def administers(self) -> bool:
+        """Whether a person asks who administers the organization. A key never does: what runs away must not lift what stops it."""
+        return self.caller.key is None and self.caller.role in ROLES_THAT_ADMINISTER
+
+    def administrator(self, what: str) -> User:
+        """Who changes `what`, with their session. Raises PermissionDenied."""
+        user = self.caller.user
+        if user is None or not self.administers:
+            raise PermissionDenied(f"Only owners and admins can change {what}, with their session.")
+        return user
 
     def _in_scope(self, handler: Callable[..., Response]) -> Callable[..., Response]:
         def scoped(*args: Any, **kwargs: Any) -> Response:

@@ -5,13 +5,11 @@ from typing import Any
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api_views import OrganizationAPIView
 from accounts.models import Organization, Scope
-from accounts.profiles import ROLES_THAT_ADMINISTER
 from accounts.tag_declarations import (
     LONGEST_KEY,
     MOST_TAGS,
@@ -58,15 +56,14 @@ class OrganizationTags(OrganizationAPIView):
     )
     def put(self, request: Request) -> Response:
         """For owners and admins with a session. It holds for what is recorded from now on; sums that are there stay."""
-        if self.caller.key is not None or self.caller.role not in ROLES_THAT_ADMINISTER:
-            raise PermissionDenied("Only owners and admins can change this, with their session.")
+        actor = self.administrator("this")
         change = TagsChange(data=request.data)
         change.is_valid(raise_exception=True)
         try:
             declare_tags(
                 organization=self.organization,
                 keys=change.validated_data["keys"],
-                actor=self.caller.user,
+                actor=actor,
                 now=timezone.now(),
             )
         except InvalidTagKeys as error:

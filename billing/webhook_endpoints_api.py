@@ -7,13 +7,11 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
-from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api_views import OrganizationAPIView
-from accounts.models import Scope, User
-from accounts.profiles import ROLES_THAT_ADMINISTER
+from accounts.models import Scope
 from billing import webhook_endpoints
 from billing.models import Notice, WebhookDelivery, WebhookEndpoint
 
@@ -72,17 +70,6 @@ class WebhooksView(OrganizationAPIView):
 
     scope = Scope.USAGE_READ
 
-    @property
-    def administers(self) -> bool:
-        return self.caller.key is None and self.caller.role in ROLES_THAT_ADMINISTER
-
-    def administrator(self) -> User:
-        """Who changes something. Raises PermissionDenied."""
-        user = self.caller.user
-        if user is None or not self.administers:
-            raise PermissionDenied("Only owners and admins can change webhooks, with their session.")
-        return user
-
     def endpoint(self, webhook_id: UUID) -> WebhookEndpoint:
         return get_object_or_404(webhook_endpoints.endpoints_of(self.organization), pk=webhook_id)
 
@@ -101,7 +88,7 @@ class Webhooks(WebhooksView):
     )
     def post(self, request: Request) -> Response:
         """Every notice of the organization is sent there, signed; see docs/webhooks.md for what it looks like."""
-        actor = self.administrator()
+        actor = self.administrator("webhooks")
         wish = NewWebhook(data=request.data)
         wish.is_valid(raise_exception=True)
         try:
@@ -119,7 +106,7 @@ class WebhookDetail(WebhooksView):
         operation_id="remove_webhook", summary="Remove a webhook", responses={204: OpenApiResponse(description="Gone.")}
     )
     def delete(self, request: Request, webhook_id: UUID) -> Response:
-        actor = self.administrator()
+        actor = self.administrator("webhooks")
         webhook_endpoints.remove(endpoint=self.endpoint(webhook_id), actor=actor, now=timezone.now())
         return Response(status=204)
 
@@ -127,7 +114,7 @@ class WebhookDetail(WebhooksView):
 class TestWebhook(WebhooksView):
     @extend_schema(operation_id="test_webhook", summary="Send a test", request=None, responses={202: DeliveryAnswer})
     def post(self, request: Request, webhook_id: UUID) -> Response:
-        actor, endpoint = self.administrator(), self.endpoint(webhook_id)
+        actor, endpoint = self.administrator("webhooks"), self.endpoint(webhook_id)
         try:
             delivery = webhook_endpoints.send_test(endpoint=endpoint, actor=actor, now=timezone.now())
         except webhook_endpoints.TestsTooFast:
