@@ -38,9 +38,10 @@ def first_id_at(at: datetime) -> UUID:
     return UUID(int=_milliseconds(at) << 80)
 
 
-def first_id_of_month(month: date) -> UUID:
-    """The smallest id of a UTC month, which its first day names: where its partition begins."""
-    return first_id_at(datetime(month.year, month.month, 1, tzinfo=UTC))
+def ids_of_month(month: date) -> tuple[UUID, UUID]:
+    """Where the ids of a UTC month, which its first day names, begin and end: the bounds of its partition, half-open."""
+    start = datetime(month.year, month.month, 1, tzinfo=UTC)
+    return first_id_at(start), first_id_at((start + timedelta(days=31)).replace(day=1))
 
 
 def moment_of(event_id: UUID) -> datetime:

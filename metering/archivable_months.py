@@ -7,8 +7,8 @@ from typing import Any
 from django.conf import settings
 from django.db import connections
 
-from ledger.event_ids import first_id_of_month
-from ledger.partitions import following_months, month_of
+from ledger.event_ids import ids_of_month, moment_of
+from ledger.partitions import month_of
 
 PARTITIONS = """
 SELECT to_date(right(relname::text, 7), 'YYYY"m"MM') FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
@@ -74,12 +74,8 @@ def _months_before(month: date, count: int) -> date:
 
 
 def _obstacle(month: date) -> str:
-    following = following_months(month, 2)[1]
-    asked: dict[str, Any] = {
-        "first_id": first_id_of_month(month),
-        "end_id": first_id_of_month(following),
-        "end": _midnight(following),
-    }
+    first, end = ids_of_month(month)
+    asked: dict[str, Any] = {"first_id": first, "end_id": end, "end": moment_of(end)}
     with connections["system"].cursor() as cursor:
         for query, reason in REASONS:
             cursor.execute(query, asked)

@@ -17,8 +17,7 @@ from zoneinfo import ZoneInfo
 from django.db import connections, transaction
 
 from accounts.models import Organization
-from ledger.event_ids import first_id_of_month, moment_of
-from ledger.partitions import following_months
+from ledger.event_ids import ids_of_month, moment_of
 from metering import archive_files, rebuilding
 from metering.event_rows import digest_of
 from metering.models import UsageArchive, UsageEvent
@@ -158,11 +157,10 @@ def _prove_rollups(organization: Organization, archive: UsageArchive) -> None:
 def _note(archive: UsageArchive) -> None:
     """The row of the file and its sums, in place of those of an earlier export, in one transaction."""
     named: tuple[int, date] = (archive.organization_id, archive.month)
-    end = first_id_of_month(following_months(archive.month, 2)[1])
     with transaction.atomic(using="system"), connections["system"].cursor() as cursor:
         for statement in FORGET:
             cursor.execute(statement, named)
-        cursor.execute(ADD_SUMS, [archive.month, archive.organization_id, first_id_of_month(archive.month), end])
+        cursor.execute(ADD_SUMS, [archive.month, archive.organization_id, *ids_of_month(archive.month)])
         archive.save(using="system", force_insert=True)
 
 
@@ -170,7 +168,7 @@ def _pages(organization_id: int, month: date) -> Iterator[list[tuple[Any, ...]]]
     """The events of the month in the database, a row group at a time."""
     from metering.archive_columns import NAMES
 
-    position, end = first_id_of_month(month), first_id_of_month(following_months(month, 2)[1])
+    position, end = ids_of_month(month)
     events = UsageEvent.objects.using("system").for_organization(organization_id).order_by("id")
     while rows := list(events.filter(id__gte=position, id__lt=end).values_list(*NAMES)[:ROWS_A_GROUP]):
         yield rows

@@ -16,8 +16,7 @@ from django.db import DatabaseError, connections, transaction
 from accounts.alarms import clear_alarm, raise_alarm
 from accounts.models import Organization
 from ledger import partitions
-from ledger.event_ids import first_id_of_month
-from ledger.partitions import following_months
+from ledger.event_ids import ids_of_month
 from ledger.retrying import with_retries
 from metering import archive_files
 from metering.archivable_months import TooYoung, old_months
@@ -110,7 +109,7 @@ def _archive(month: date, held: dict[Organization, Totals], *, now: datetime, pr
 def _held(month: date) -> dict[Organization, Totals]:
     """What each organization has in the partition of the month."""
     with connections["system"].cursor() as cursor:
-        cursor.execute(HELD, [first_id_of_month(month), first_id_of_month(following_months(month, 2)[1])])
+        cursor.execute(HELD, ids_of_month(month))
         rows = cursor.fetchall()
     organizations = Organization.objects.using("system").in_bulk([row[0] for row in rows])
     return {organizations[number]: Totals(*totals) for number, *totals in rows}

@@ -16,8 +16,7 @@ from django.db import connections, transaction
 from django.db.models import Q
 
 from accounts.tenancy import TenantQuerySet
-from ledger.event_ids import first_id_of_month
-from ledger.partitions import following_months
+from ledger.event_ids import ids_of_month
 from metering.models import ArchivedMonth, UsageArchive, UsageEvent
 
 Row = tuple[Any, ...]
@@ -137,7 +136,8 @@ def _pieces(asked: Look, *, using: str, newest_first: bool) -> list[_Piece]:
     pieces: list[_Piece] = []
     position = asked.first
     for month, archives in _archives(asked, using=using).items():
-        start, end = max(first_id_of_month(month), asked.first), min(_end_of(month), asked.end)
+        first, following = ids_of_month(month)
+        start, end = max(first, asked.first), min(following, asked.end)
         if position < start:
             pieces.append(_Piece(first=position, end=start))
         pieces.append(_Piece(first=start, end=end, archives=archives))
@@ -155,10 +155,6 @@ def _archives(asked: Look, *, using: str) -> Mapping[date, list[UsageArchive]]:
     detached = ArchivedMonth.objects.using(using).values("month")
     found = rows.filter(first_id__lt=asked.end, last_id__gte=asked.first, month__in=detached).order_by("month")
     return {month: list(group) for month, group in groupby(found, key=lambda row: row.month)}
-
-
-def _end_of(month: date) -> UUID:
-    return first_id_of_month(following_months(month, 2)[1])
 
 
 def _after(event_id: UUID) -> UUID:

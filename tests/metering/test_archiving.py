@@ -27,7 +27,7 @@ from catalog.hypothetical_prices import Hypothesis
 from catalog.markups import set_markup
 from config.launch.places import CHECKOUT
 from ledger import holds, partitions
-from ledger.event_ids import first_id_of_month, new_id
+from ledger.event_ids import ids_of_month, new_id
 from ledger.models import BillingPeriod
 from ledger.partitions import MonthArchived, ensure_partitions
 from metering import archive_columns, archive_files, archive_proof, archiving, stored_events, tasks
@@ -201,7 +201,8 @@ def test_a_neighbour_finds_no_archive(cast: stories.Cast) -> None:
 
 def test_the_console_reads_archives_of_everybody_in_order(cast: stories.Cast) -> None:
     def day() -> list[Any]:
-        asked = Look(organization_id=None, first=first_id_of_month(MONTH), end=first_id_of_month(date(2026, 11, 1)))
+        (first, _), (end, _) = ids_of_month(MONTH), ids_of_month(date(2026, 11, 1))
+        asked = Look(organization_id=None, first=first, end=end)
         return [event.id for event in look(asked, limit=15, newest_first=True, using="system")]
 
     before = day()
