@@ -10,7 +10,6 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F
 
 from accounts.audit_log import write_audit_entry
 from accounts.models import User
@@ -60,25 +59,30 @@ def edit_upstream(*, upstream_id: int, facts: Mapping[str, Any], now: datetime, 
     check(facts)
     with transaction.atomic(using="system"):
         row = Upstream.objects.using("system").select_for_update().get(pk=upstream_id)
-        changes = {name: value for name, value in facts.items() if getattr(row, name) != value}
-        if not changes:
-            return False
-        for name, value in changes.items():
-            setattr(row, name, value)
-        row.updated_at = now
-        _save(row)
-        _note("upstream.edited", row.slug, changes, now=now, actor=actor)
-    return True
+        changes = _change(row, facts, now=now)
+        if changes:
+            _note("upstream.edited", row.slug, changes, now=now, actor=actor)
+    return bool(changes)
 
 
 def check(facts: Mapping[str, Any]) -> None:
     """Whether an upstream may be so. Raises AddressNotAllowed, UnknownVariable, TooPatient."""
-    if facts["base_url"] not in settings.UPSTREAM_URLS:
+    if not is_address_allowed(facts["base_url"]):
         raise AddressNotAllowed(facts["base_url"])
-    if facts["key_variable"] and not settings.UPSTREAM_KEY_VARIABLE.fullmatch(facts["key_variable"]):
+    if not may_hold_key(facts["key_variable"]):
         raise UnknownVariable(facts["key_variable"])
     if (facts.get("total_seconds") or 0) >= settings.HOLD_SECONDS:
         raise TooPatient
+
+
+def is_address_allowed(base_url: str) -> bool:
+    """Whether the environment lets us send calls there."""
+    return base_url in settings.UPSTREAM_URLS
+
+
+def may_hold_key(variable: str) -> bool:
+    """Whether the environment variable may hold an upstream's key; an upstream may do without one."""
+    return not variable or settings.UPSTREAM_KEY_VARIABLE.fullmatch(variable) is not None
 
 
 def add_route(
@@ -126,24 +130,22 @@ def edit_route(
         row = ModelRoute.objects.using("system").select_for_update(of=("self",)).get(pk=route_id)
         if row.language_model_id is None:
             facts["upstream_model"] = ""
-        changes = {name: value for name, value in facts.items() if getattr(row, name) != value}
-        if not changes:
-            return False
+        changes = _change(row, facts, now=now)
+        if changes:
+            detail = {"model": str(row.language_model or "*"), **changes}
+            _note("route.edited", row.upstream.slug, detail, now=now, actor=actor)
+    return bool(changes)
+
+
+def _change(row: Upstream | ModelRoute, facts: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
+    """Save those of the facts that are new, and say which these are."""
+    changes = {name: value for name, value in facts.items() if getattr(row, name) != value}
+    if changes:
         for name, value in changes.items():
             setattr(row, name, value)
         row.updated_at = now
         _save(row)
-        detail = {"model": str(row.language_model or "*"), **changes}
-        _note("route.edited", row.upstream.slug, detail, now=now, actor=actor)
-    return True
-
-
-def mismatched_routes() -> list[ModelRoute]:
-    """Routes that do not count, because their model has moved to another cost table since."""
-    rows = ModelRoute.objects.using("system").filter(enabled=True, language_model__isnull=False)
-    return list(
-        rows.exclude(language_model__cost_table=F("upstream__cost_table")).select_related("upstream", "language_model")
-    )
+    return changes
 
 
 def _save(row: Upstream | ModelRoute) -> None:

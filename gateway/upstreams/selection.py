@@ -15,6 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from catalog.model_routes import RouteTable, UpstreamEntry
 from catalog.models import Upstream as UpstreamRow
 from catalog.price_snapshot import ModelEntry
+from catalog.upstreams import is_address_allowed, may_hold_key
 from gateway.upstreams.base import Limits
 from gateway.upstreams.openai_compatible import CONNECTIONS, OpenAICompatible
 
@@ -134,8 +135,7 @@ def _entry(kind: UpstreamRow.Kind, base_url: str, key_variable: str) -> Upstream
 
 def is_allowed(entry: UpstreamEntry) -> bool:
     """Whether the environment lets us send calls and its key there."""
-    named = not entry.key_variable or settings.UPSTREAM_KEY_VARIABLE.fullmatch(entry.key_variable) is not None
-    return named and entry.base_url in settings.UPSTREAM_URLS
+    return is_address_allowed(entry.base_url) and may_hold_key(entry.key_variable)
 
 
 def key_of(entry: UpstreamEntry) -> str:

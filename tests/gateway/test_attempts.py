@@ -196,10 +196,7 @@ def test_a_route_whose_upstream_is_charged_by_another_list_does_not_count(house:
         route(elsewhere)
     now = timezone.now()
     model = LanguageModel.objects.using("system").get(slug=stories.DEVSTRAL)
-    row = ModelRoute.objects.using("system").create(
-        upstream=elsewhere, language_model=model, created_at=now, updated_at=now
-    )
-    assert upstreams.mismatched_routes() == [row]
+    ModelRoute.objects.using("system").create(upstream=elsewhere, language_model=model, created_at=now, updated_at=now)
     settled(house)
     assert call(house)["upstream"] == "openai_compatible"
 
