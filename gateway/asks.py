@@ -10,12 +10,11 @@ from typing import Any
 
 from gateway.errors import InvalidRequest
 from gateway.searching import SEARCHES_AT_MOST, asks_for_search, objects
+from metering.pushed_events import LONGEST_TEXT, LONGEST_WORD, MAX_TAGS
 
 MAX_CHOICES = 128
 MAX_MODELS = 10
 END_USER_LENGTH = 128
-MAX_TAGS, TAG_NAME_LENGTH, TAG_LENGTH = 10, 64, 256
-"""As for usage that is pushed."""
 TEXT_PARTS = frozenset({"text", "refusal", "thinking"})
 TEXT_KEYS = frozenset({
     "role", "content", "name", "tool_calls", "tool_call_id", "function_call", "refusal", "cache_control",
@@ -162,7 +161,8 @@ def end_user(user: Any) -> str | None:
 
 
 def tags_of(metadata: Any) -> dict[str, str]:
-    """What the caller files the call under: the first ten pairs of `metadata`, as far as they are as short as tags may be.
+    """What the caller files the call under: the first ten pairs of `metadata`, as far as they are as short as tags
+    of usage that is pushed may be.
 
     The upstream takes longer and more of them, so what is no tag is no error.
     """
@@ -171,7 +171,7 @@ def tags_of(metadata: Any) -> dict[str, str]:
     fitting = {
         name: text
         for name, text in metadata.items()
-        if isinstance(text, str) and 0 < len(name) <= TAG_NAME_LENGTH and len(text) <= TAG_LENGTH
+        if isinstance(text, str) and 0 < len(name) <= LONGEST_WORD and len(text) <= LONGEST_TEXT
         if (name + text).isprintable()
     }
     return dict(list(fitting.items())[:MAX_TAGS])

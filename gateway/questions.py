@@ -34,10 +34,11 @@ def answer_questions(*, clock: Callable[[], datetime]) -> int:
     while taken := questions.take_due(
         now=clock(), limit=BATCH, pause=settings.QUESTION_PAUSE, longest_pause=LONGEST_PAUSE
     ):
-        found = asyncio.run(_ask(taken, known_upstreams()))
+        upstreams = known_upstreams()
+        found = asyncio.run(_ask(taken, upstreams))
         for question, generation in zip(taken, found, strict=True):
             try:
-                answered += _answer(question, generation, now=clock())
+                answered += _answer(question, generation, upstreams, now=clock())
             except Exception as error:  # one that cannot be answered must not keep the others waiting
                 logger.error(
                     "question not answered",
@@ -69,9 +70,11 @@ async def _ask(taken: Sequence[Question], upstreams: Mapping[str, UpstreamEntry]
         return await asyncio.gather(*(ask(question) for question in taken))
 
 
-def _answer(question: Question, generation: Generation | None, *, now: datetime) -> bool:
+def _answer(
+    question: Question, generation: Generation | None, upstreams: Mapping[str, UpstreamEntry], *, now: datetime
+) -> bool:
     if generation is not None:
-        model = _priced_model(question, generation)
+        model = _priced_model(question, generation, upstreams[question.upstream])
         learned = Learned(
             model=model,
             usage=generation.usage.counts,
@@ -92,8 +95,7 @@ def _answer(question: Question, generation: Generation | None, *, now: datetime)
     return done
 
 
-def _priced_model(question: Question, generation: Generation) -> str:
-    upstream = known_upstreams()[question.upstream]
+def _priced_model(question: Question, generation: Generation, upstream: UpstreamEntry) -> str:
     asked = LanguageModel.objects.using("system").get(pk=question.model_id).slug
     entry = price_book.find_model(asked)
     return answering_model(entry, generation.model, trusted=upstream.kind == Upstream.Kind.OPENROUTER)

@@ -19,14 +19,15 @@ from pricing.tokens import MAX_COUNT, InvalidUsage, TokenUsage
 
 PRINTABLE = r"^[^\x00-\x1f\x7f\ud800-\udfff]*\Z"
 WHERE_FIELDS_ARE = "POST /api/v1/usage/events at /api/docs/ lists the fields"
-MAX_TAGS = 10
+MAX_TAGS, LONGEST_WORD, LONGEST_TEXT = 10, 64, 256
+"""A tag is a word, its value a text."""
 MAX_REPORTED_COST = Decimal(1_000_000_000)
 _COST_STEP = Decimal(1).scaleb(-AMOUNT_DECIMALS)
 _ROUNDING = Context(prec=80, rounding=ROUND_HALF_EVEN)
 
 Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=PRINTABLE)]
-Word = Annotated[str, Meta(min_length=1, max_length=64, pattern=PRINTABLE)]
-Text = Annotated[str, Meta(max_length=256, pattern=PRINTABLE)]
+Word = Annotated[str, Meta(min_length=1, max_length=LONGEST_WORD, pattern=PRINTABLE)]
+Text = Annotated[str, Meta(max_length=LONGEST_TEXT, pattern=PRINTABLE)]
 Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 Milliseconds = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 Small = Annotated[int, Meta(ge=0, le=32_767)]

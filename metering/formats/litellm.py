@@ -12,7 +12,6 @@ from typing import Any
 
 from metering.formats.format import Convention, Format
 from metering.formats.reading import (
-    LONGEST_TAG,
     Decoded,
     count,
     event_of,
@@ -28,7 +27,7 @@ from metering.formats.reading import (
     read_line,
     text,
 )
-from metering.pushed_events import MAX_REPORTED_COST, InvalidEvent, MalformedBatch, PushedEvent
+from metering.pushed_events import LONGEST_TEXT, MAX_REPORTED_COST, InvalidEvent, MalformedBatch, PushedEvent
 from pricing.disjoint import disjoint_counts
 
 TENANT_FIELDS = (
@@ -78,7 +77,7 @@ def _event(record: Mapping[str, Any]) -> PushedEvent:
             "latency_ms": milliseconds_between(began, ended),
             "first_token_ms": milliseconds_between(began, moment_of_seconds(record.get("completionStartTime"))),
             "finish_reason": _finish_reason(part(record, "response")),
-            "end_user": text(record.get("end_user"), at_most=LONGEST_TAG),
+            "end_user": text(record.get("end_user"), at_most=LONGEST_TEXT),
             "tags": _tags(record, metadata),
         }
     )
@@ -130,9 +129,9 @@ def _cost(value: Any) -> str | None:
 def _tags(record: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, str]:
     tags = record.get("request_tags")
     found = {
-        "request_tags": text(",".join(map(str, tags)), at_most=LONGEST_TAG) if isinstance(tags, list) else None,
-        "model_group": text(record.get("model_group"), at_most=LONGEST_TAG),
-        "key_alias": text(metadata.get("user_api_key_alias"), at_most=LONGEST_TAG),
+        "request_tags": text(",".join(map(str, tags)), at_most=LONGEST_TEXT) if isinstance(tags, list) else None,
+        "model_group": text(record.get("model_group"), at_most=LONGEST_TEXT),
+        "key_alias": text(metadata.get("user_api_key_alias"), at_most=LONGEST_TEXT),
     }
     return {name: value for name, value in found.items() if value is not None}
 

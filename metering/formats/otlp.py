@@ -10,7 +10,6 @@ from typing import Any
 
 from metering.formats.format import Convention, Format
 from metering.formats.reading import (
-    LONGEST_TAG,
     Decoded,
     count,
     event_of,
@@ -22,7 +21,7 @@ from metering.formats.reading import (
     read_json,
     text,
 )
-from metering.pushed_events import InvalidEvent, MalformedBatch, PushedEvent
+from metering.pushed_events import LONGEST_TEXT, InvalidEvent, MalformedBatch, PushedEvent
 from pricing.disjoint import disjoint_counts
 
 CALLS = frozenset({"chat", "text_completion", "generate_content", "embeddings"})
@@ -105,7 +104,7 @@ def _event(span: Mapping[str, Any]) -> PushedEvent:
             "generation_id": text(attributes.get("gen_ai.response.id")),
             "latency_ms": milliseconds_between(began, ended),
             "finish_reason": text(_first_of(attributes.get("gen_ai.response.finish_reasons")), at_most=64),
-            "end_user": text(first([attributes.get("user.id"), attributes.get("enduser.id")]), at_most=LONGEST_TAG),
+            "end_user": text(first([attributes.get("user.id"), attributes.get("enduser.id")]), at_most=LONGEST_TEXT),
         }
     )
 

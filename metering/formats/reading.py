@@ -15,7 +15,7 @@ from pricing.exact import decimal_or_none
 from pricing.tokens import MAX_COUNT
 
 Decoded = Sequence[PushedEvent | InvalidEvent]
-LONGEST_ID, LONGEST_TAG = 200, 256
+LONGEST_ID = 200
 LONGEST_INTEGER = 40
 _json = msgspec.json.Decoder(float_hook=decimal_or_none)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
