@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -21,6 +22,7 @@ from console.site import site
 from console.usage import PER_PAGE, query_with, uuid_of
 from ledger.models import Account, CreditGrant, LedgerEntry, LedgerTransaction, TransactionKind
 from metering.models import UsageEvent
+from metering.stored_events import by_ids
 
 OF_INVOICE = frozenset({
     TransactionKind.INVOICE, TransactionKind.VOID, TransactionKind.CREDIT_APPLIED, TransactionKind.CREDIT_RETURNED,
@@ -96,9 +98,8 @@ def _subjects(organization: Organization, found: Iterable[LedgerTransaction]) ->
     expired = CreditGrant.objects.for_organization(organization).filter(
         uses__pk__in=keys.get(TransactionKind.CREDIT_EXPIRED, [])
     )
-    events = UsageEvent.objects.for_organization(organization).filter(
-        id__in=[*keys.get(TransactionKind.USAGE, []), *keys.get(TransactionKind.CORRECTION, [])]
-    )
+    named = [*keys.get(TransactionKind.USAGE, []), *keys.get(TransactionKind.CORRECTION, [])]
+    events = by_ids([UUID(key) for key in named], organization_id=organization.pk).values()
     subjects = {
         (kind, str(invoice.pk)): (invoice.number, address_of(invoice)) for invoice in invoices for kind in OF_INVOICE
     }
