@@ -7,6 +7,9 @@ from django.conf import settings
 from accounts.audit_log import write_audit_entry
 from accounts.models import ApiKey, Organization, User
 
+HIGHEST_RATE = 2_000_000_000
+"""What may be set as requests or tokens a minute; more fits into no column."""
+
 
 def set_key_rates(*, key: ApiKey, requests: int | None, tokens: int | None, now: datetime, actor: User | None) -> None:
     """Give a key its own limits a minute; None is none of its own. What its organization may holds beside them."""
@@ -42,7 +45,9 @@ def set_organization_rates(
 
 def rates_of(organization: Organization) -> tuple[int, int]:
     """Requests and tokens a minute that hold for the organization; 0 is no limit."""
-    return (
-        organization.requests_per_minute or settings.RATE_LIMIT_REQUESTS,
-        organization.tokens_per_minute or settings.RATE_LIMIT_TOKENS,
-    )
+    return rates_that_hold(requests=organization.requests_per_minute, tokens=organization.tokens_per_minute)
+
+
+def rates_that_hold(*, requests: int | None, tokens: int | None) -> tuple[int, int]:
+    """An organization's limits a minute where it has none of its own (None): those of the settings; 0 is no limit."""
+    return requests or settings.RATE_LIMIT_REQUESTS, tokens or settings.RATE_LIMIT_TOKENS

@@ -77,12 +77,17 @@ def body_of(notice: Notice, organization: Organization) -> bytes:
     event = {
         "id": f"evt_{notice.pk.hex}",
         "type": notice.kind,
-        "created_at": notice.created_at.isoformat().replace("+00:00", "Z"),
+        "created_at": moment_text(notice.created_at),
         "organization": organization.slug,
         "data": notice.data,
         "url": page(organization_slug=organization.slug),
     }
     return json.dumps(event, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+
+
+def moment_text(at: datetime) -> str:
+    """A moment in UTC as notices write it: 2026-11-22T03:04:05Z."""
+    return at.isoformat().replace("+00:00", "Z")
 
 
 def set_low_credit(*, organization: Organization, amount: Decimal, actor: User | None, now: datetime) -> NoticeSetting:

@@ -16,7 +16,7 @@ from django.db import IntegrityError, connections
 from accounts.models import ApiKey, Currency, Organization, User
 from accounts.tenancy import tenant_scope
 from billing.notice_models import Notice
-from billing.notices import announce
+from billing.notices import announce, moment_text
 from ledger.models import KeyStop
 from pricing.exact import exact_sum
 from pricing.plain_text import plain
@@ -111,8 +111,8 @@ def _of_limit(
         "api_key": {"id": str(key.pk), "name": key.name, "prefix": key.prefix} if key else None,
         "member": {"email": member.email, "name": member.name} if member else None,
         "window": row["window"],
-        "window_start": _moment(row["window_start"]),
-        "resets_at": _moment(row["window_end"]),
+        "window_start": moment_text(row["window_start"]),
+        "resets_at": moment_text(row["window_end"]),
         "hard": row["hard"],
         "currency": row["currency"],
         "amount": plain(amount),
@@ -133,7 +133,7 @@ def _of_limit(
         )
         yield found, [f"{name}:{share}" for share in SHARES if share >= passed]
     if row["refused_at"] is not None and passed != 100:  # a limit that is used up says by itself that it refuses
-        refusing = data | {"refused_at": _moment(row["refused_at"])}
+        refusing = data | {"refused_at": moment_text(row["refused_at"])}
         key_text = f"{name}:refusing"
         found = Found(
             organization_id=organization_id, kind=Kind.LIMIT_REFUSING, key=key_text, data=refusing, concerned=concerned
@@ -171,7 +171,7 @@ def _stopped_keys() -> Iterator[Found]:
             "spent": plain(stop.spent),
             "allowed": plain(stop.allowed),
             "seconds": stop.seconds,
-            "stopped_at": _moment(stop.stopped_at),
+            "stopped_at": moment_text(stop.stopped_at),
         }
         concerned = stop.api_key.created_by_id
         yield Found(
@@ -189,7 +189,3 @@ def _rows(query: str, parameters: Any) -> list[dict[str, Any]]:
         cursor.execute(query, parameters)
         names = [column.name for column in cursor.description or ()]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-
-def _moment(at: datetime) -> str:
-    return at.isoformat().replace("+00:00", "Z")

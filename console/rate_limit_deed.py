@@ -4,17 +4,14 @@ from datetime import datetime
 from typing import Any
 
 from django import forms
-from django.conf import settings
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organization
-from accounts.rate_limits import rates_of, set_organization_rates
+from accounts.rate_limits import HIGHEST_RATE, rates_of, rates_that_hold, set_organization_rates
 from console.deeds import Deed, DeedForm, Row, add_deed
 from console.read_only import address_of
-
-MOST = 2_000_000_000
 
 
 class RatesForm(DeedForm):
@@ -22,14 +19,14 @@ class RatesForm(DeedForm):
         label=_("Requests a minute"),
         required=False,
         min_value=1,
-        max_value=MOST,
+        max_value=HIGHEST_RATE,
         help_text=_("Empty: what the settings say for all."),
     )
     tokens = forms.IntegerField(
         label=_("Tokens a minute"),
         required=False,
         min_value=1,
-        max_value=MOST,
+        max_value=HIGHEST_RATE,
         help_text=_("Empty: what the settings say for all."),
     )
 
@@ -48,10 +45,7 @@ class SetRates(Deed):
 
     def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
         before = rates_of(self.organization)
-        after = (
-            values["requests"] or settings.RATE_LIMIT_REQUESTS,
-            values["tokens"] or settings.RATE_LIMIT_TOKENS,
-        )
+        after = rates_that_hold(requests=values["requests"], tokens=values["tokens"])
         names = (_("Requests a minute"), _("Tokens a minute"))
         changes = [
             (name, f"{rate_words(old)} → {rate_words(new)}")

@@ -13,10 +13,8 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.api_keys import ROLES_THAT_MANAGE_KEYS
 from accounts.models import ApiKey
-from accounts.rate_limits import rates_of, set_key_rates
+from accounts.rate_limits import HIGHEST_RATE, rates_of, set_key_rates
 from dashboard.access import organization_page
-
-MOST = 2_000_000_000
 
 
 class CountField(forms.IntegerField):
@@ -24,7 +22,7 @@ class CountField(forms.IntegerField):
 
     def __init__(self, **options: Any) -> None:
         widget = forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"})
-        super().__init__(required=False, min_value=1, max_value=MOST, widget=widget, **options)
+        super().__init__(required=False, min_value=1, max_value=HIGHEST_RATE, widget=widget, **options)
 
     def to_python(self, value: Any) -> int | None:
         return super().to_python(value.replace(",", "").strip() if isinstance(value, str) else value)

@@ -9,10 +9,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import ApiKey, User
+from ledger.limit_setting import HIGHEST_LIMIT
 from ledger.models import LimitWindow, SpendLimit, VelocityCap
 from pricing.totals import MINOR_UNITS
 
-MOST = Decimal(10) ** 12
 WHOLE = "organization"
 
 
@@ -30,8 +30,8 @@ class AmountField(forms.DecimalField):
 
     def validate(self, value: Decimal | None) -> None:
         super().validate(value)
-        if value is not None and value > MOST:
-            raise forms.ValidationError(_("Write at most %(most)s."), params={"most": f"{MOST:,}"})
+        if value is not None and value > HIGHEST_LIMIT:
+            raise forms.ValidationError(_("Write at most %(most)s."), params={"most": f"{HIGHEST_LIMIT:,}"})
 
 
 class AmountForm(forms.Form):

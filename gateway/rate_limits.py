@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from django.conf import settings
 
 from accounts.api_keys import KeyIdentity
+from accounts.rate_limits import rates_that_hold
 from gateway.asks import Ask
 from gateway.errors import RateLimited, Unavailable
 from gateway.shared_buckets import SharedBuckets
@@ -97,9 +98,12 @@ class RateLimiter:
 def buckets_of(identity: KeyIdentity, *, tokens: int) -> list[Bucket]:
     """The minutes that a call of the key counts in: its organization's, and its own where it has limits."""
     organization = f"rate:{identity.organization_id}"
+    its_requests, its_tokens = rates_that_hold(
+        requests=identity.organization_requests, tokens=identity.organization_tokens
+    )
     limits = [
-        (identity.organization_requests or settings.RATE_LIMIT_REQUESTS, REQUESTS, organization, "your organization"),
-        (identity.organization_tokens or settings.RATE_LIMIT_TOKENS, TOKENS, organization, "your organization"),
+        (its_requests, REQUESTS, organization, "your organization"),
+        (its_tokens, TOKENS, organization, "your organization"),
         (identity.key_requests, REQUESTS, f"{organization}:{identity.api_key_id}", "this API key"),
         (identity.key_tokens, TOKENS, f"{organization}:{identity.api_key_id}", "this API key"),
     ]

@@ -12,6 +12,8 @@ from ledger.models import Balance, Hold, HoldStatus, LimitWindow, SpendLimit
 from ledger.settling import lock_balance
 from pricing.exact import exact_sum
 
+HIGHEST_LIMIT = Decimal(10) ** 12
+"""In the billing currency."""
 SpentBetween = Callable[[datetime, datetime | None], Decimal]
 """What was charged, before tax, for usage in [start, end); no end is all after. Metering answers, under the balance's lock."""
 
@@ -126,23 +128,6 @@ def limits_at(organization: Organization, *, now: datetime) -> list[SpendLimit]:
     for limit in limits:
         move_on(limit, now=now)
     return sorted(limits, key=lambda one: (one.api_key_id or 0, one.member_id or 0, one.window, not one.hard))
-
-
-def limit_of(
-    organization: Organization,
-    *,
-    now: datetime,
-    api_key_id: int | None = None,
-    member_id: int | None = None,
-    window: str = LimitWindow.MONTH,
-    hard: bool = True,
-) -> SpendLimit | None:
-    """A limit as it stands at `now`, to be looked at, not stored."""
-    limits = SpendLimit.objects.for_organization(organization).select_related("organization__balance")
-    limit = limits.filter(api_key_id=api_key_id, member_id=member_id, window=window, hard=hard).first()
-    if limit is not None:
-        move_on(limit, now=now)
-    return limit
 
 
 def target_of(limit: SpendLimit) -> str:

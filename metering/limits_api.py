@@ -12,14 +12,12 @@ from rest_framework.response import Response
 from accounts.api_views import OrganizationAPIView
 from accounts.models import ApiKey, Membership, Scope, User
 from ledger.balances import with_tax
-from ledger.limit_setting import limits_at, remove_limit
+from ledger.limit_setting import HIGHEST_LIMIT, limits_at, remove_limit
 from ledger.limits import left
 from ledger.models import KeyStop, LimitWindow, SpendLimit
 from ledger.velocity import lift_stop, open_stops
 from metering.limiting import set_limit
 from pricing.plain_text import plain
-
-MAX_AMOUNT = 10**12
 
 
 class LimitAnswer(serializers.Serializer[Any]):
@@ -53,7 +51,7 @@ class LimitWish(serializers.Serializer[Any]):
     member = serializers.EmailField(required=False, allow_null=True, default=None)
     window = serializers.ChoiceField(choices=LimitWindow.choices)
     hard = serializers.BooleanField(default=True)
-    amount = serializers.DecimalField(max_digits=20, decimal_places=2, min_value=0, max_value=MAX_AMOUNT)
+    amount = serializers.DecimalField(max_digits=20, decimal_places=2, min_value=0, max_value=HIGHEST_LIMIT)
 
     def validate(self, wish: dict[str, Any]) -> dict[str, Any]:
         if wish["api_key_id"] and wish["member"]:

@@ -36,10 +36,6 @@ class FeedEntry:
     is_negative: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def is_unreadable(self) -> bool:
-        return bool(self.fault) and not self.is_negative
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:

@@ -3,7 +3,6 @@
 import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -15,9 +14,9 @@ from accounts.tenancy import tenant_scope
 from ledger import holds
 from ledger.event_ids import new_id
 from ledger.group_commit import GroupCommit
-from ledger.limit_setting import limit_of, remove_limit
+from ledger.limit_setting import limits_at, remove_limit
 from ledger.limits import LimitReached, left
-from ledger.models import Balance, SpendLimit
+from ledger.models import Balance, LimitWindow, SpendLimit
 from metering.limiting import set_limit
 from metering.recording import record
 from metering.reports import Outcome, UsageReport
@@ -68,12 +67,20 @@ def limit(company: stories.Company, amount: int, *, key: ApiKey | None = None, *
     return set_limit(organization=company.organization, amount=Decimal(amount), api_key=key, **given)  # type: ignore[arg-type]
 
 
-def standing(company: stories.Company, *, key: ApiKey | None = None, now: datetime = NOON, **which: Any) -> SpendLimit:
+def standing(
+    company: stories.Company,
+    *,
+    key: ApiKey | None = None,
+    member_id: int | None = None,
+    window: str = LimitWindow.MONTH,
+    hard: bool = True,
+    now: datetime = NOON,
+) -> SpendLimit:
+    which = (key.pk if key else None, member_id, window, hard)
     with tenant_scope([company.organization.pk]):
-        found = limit_of(company.organization, api_key_id=key.pk if key else None, now=now, **which)
-        assert found is not None
-        assert found.organization.balance
-        return found
+        limits = limits_at(company.organization, now=now)
+    [found] = [one for one in limits if (one.api_key_id, one.member_id, one.window, one.hard) == which]
+    return found
 
 
 def test_the_organizations_limit_refuses_what_might_pass_it(acme: stories.Company) -> None:
