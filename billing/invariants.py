@@ -104,6 +104,26 @@ INVARIANTS = (
         """,
     ),
     by_sql(
+        "44",
+        "each top-up that was paid is one paid credit of its amount, and no credit is a top-up's without one",
+        """
+        SELECT coalesce(payment.organization_id, credit.organization_id) AS organization_id, payment.id AS payment, payment.amount,
+            credit.key, credit.amount AS credit
+        FROM (SELECT * FROM billing_payment WHERE invoice_id IS NULL AND status = 'succeeded') AS payment
+        FULL JOIN (SELECT * FROM ledger_creditgrant WHERE key LIKE 'top-up:%') AS credit
+            ON credit.organization_id = payment.organization_id AND credit.key = 'top-up:' || payment.id
+        WHERE (payment.amount, payment.currency, 'paid') IS DISTINCT FROM (credit.amount, credit.currency, credit.kind)
+        """,
+    ),
+    by_sql(
+        "45",
+        "one open top-up per organization",
+        """
+        SELECT organization_id, count(*) AS top_ups FROM billing_payment
+        WHERE invoice_id IS NULL AND status IN ('pending', 'requires_action', 'unknown') GROUP BY 1 HAVING count(*) > 1
+        """,
+    ),
+    by_sql(
         "22",
         "each webhook is in the inbox once",
         "SELECT processor, event_id, count(*) FROM billing_processorevent GROUP BY 1, 2 HAVING count(*) > 1",

@@ -15,9 +15,10 @@ from django.db import transaction
 from django.db.models import Sum
 
 from accounts.audit_log import write_audit_entry
-from accounts.models import BillingProfile, Membership, Organization, Role, User
+from accounts.models import Organization, User
 from accounts.tenancy import tenant_scope
 from billing import mails
+from billing.buyers import billing_profile, buyer_details
 from billing.models import Invoice, InvoiceLine, InvoiceSeries, OutboxMail, Payment
 from billing.numbering import take_number
 from billing.sellers import current_seller, snapshot
@@ -220,7 +221,7 @@ def _finalize(
     zone = ZoneInfo(period.zone)
     issued_on = now.astimezone(zone).date()
     seller = current_seller(now=now)
-    profile = BillingProfile.objects.for_organization(organization).first() or BillingProfile(organization=organization)
+    profile = billing_profile(organization)
     invoice_id = uuid4()
     exact = exact_sum(line.amount for line in lines)
     credit = settling.invoice_usage(
@@ -257,7 +258,7 @@ def _finalize(
         written_on=(period.ends_at.astimezone(zone) - timedelta(days=1)).date(),
         due_on=issued_on + timedelta(days=seller.payment_days),
         seller=snapshot(seller),
-        buyer=_buyer(organization, profile),
+        buyer=buyer_details(organization, profile),
         exchange_rates=_exchange_rates(lines),
         finalized_at=now,
     )
@@ -288,22 +289,6 @@ def _give_as_credit(invoice: Invoice, now: datetime) -> None:
         now=now,
         source=Account.RECEIVABLE,
     )
-
-
-def _buyer(organization: Organization, profile: BillingProfile) -> dict[str, str]:
-    """What an invoice keeps of its buyer for ever; without a billing profile it goes to the organization and its owner."""
-    owner = Membership.objects.for_organization(organization).filter(role=Role.OWNER).select_related("user").first()
-    return {
-        "organization": organization.name,
-        "legal_name": profile.legal_name or organization.name,
-        "registration_number": profile.registration_number,
-        "representative": profile.representative,
-        "address": profile.address,
-        "business_type": profile.business_type,
-        "business_item": profile.business_item,
-        "contact_name": profile.contact_name or (owner.user.get_full_name() if owner else ""),
-        "contact_email": profile.contact_email or (owner.user.email if owner else ""),
-    }
 
 
 def _exchange_rates(lines: Sequence[UsageLine]) -> list[dict[str, str]]:

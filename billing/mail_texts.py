@@ -23,7 +23,7 @@ from billing.models import Invoice, Notice, OutboxMail, Payment
 from billing.notice_texts import words_of
 from billing.payment_states import FAILURES
 from billing.seller_on_site import seller_on_site
-from billing.site_addresses import invoice_page
+from billing.site_addresses import credit_page, invoice_page
 from pricing.exact import ZERO
 
 INVITATION_PAGE = "{site}/invitations/{token}"
@@ -140,7 +140,6 @@ def _receipt(mail: OutboxMail) -> _Wording:
 
 def _payment_failed(mail: OutboxMail) -> _Wording:
     invoice, context = _of(mail), mail.context
-    reason = FAILURES.get(context.get("failure", ""), _("The card was declined."))
     return _Wording(
         subject=_("Payment failed (%(number)s)") % {"number": invoice.number},
         lead=_(
@@ -149,13 +148,43 @@ def _payment_failed(mail: OutboxMail) -> _Wording:
         main=(_label(mail, "amount_due"), _money(invoice, Decimal(context.get("amount", invoice.amount_due)))),
         facts=[
             (_label(mail, "number"), invoice.number),
-            (_("Reason"), str(reason)),
+            (_("Reason"), _why(context)),
             *_due_day(mail, invoice),
             *_account(mail, invoice),
         ],
         url=_page(mail, invoice),
         action=_("Pay the invoice"),
         after=_how_to_pay(mail, invoice),
+    )
+
+
+def _top_up(mail: OutboxMail) -> _Wording:
+    context = mail.context
+    paid_on = texts.prose_day(mail.created_at.astimezone(ZoneInfo(mail.organization.zone)), mail.language)
+    way = context["method"] or _PROCESSORS[context["processor"]]()
+    return _Wording(
+        subject=_("Top-up receipt"),
+        lead=_("We have received your payment. It is credit now."),
+        main=(_("Credit added"), texts.money(Decimal(context["amount"]), context["currency"])),
+        facts=[*_whose(mail), (_("Paid on"), paid_on), (_("Payment method"), one_line(way))],
+        url=credit_page(organization_slug=mail.organization.slug),
+        action=_("View the credit"),
+        after=[_("The amount includes VAT. The usage that it pays for is invoiced after the month, with its VAT.")],
+    )
+
+
+def _top_up_failed(mail: OutboxMail) -> _Wording:
+    context = mail.context
+    return _Wording(
+        subject=_("Automatic top-up failed"),
+        lead=_("Your card did not pay an automatic top-up. Nothing was charged, and automatic top-ups are stopped."),
+        main=(_("Amount"), texts.money(Decimal(context["amount"]), context["currency"])),
+        facts=[*_whose(mail), (_("Card"), one_line(context["method"])), (_("Reason"), _why(context))],
+        url=credit_page(organization_slug=mail.organization.slug),
+        action=_("Top up credit"),
+        after=[
+            _("On that page you can pay with another card, confirm the payment with your bank, and start them again.")
+        ],
     )
 
 
@@ -186,7 +215,7 @@ def _notice(mail: OutboxMail) -> _Wording:
         subject=words.subject,
         lead=words.lead,
         main=words.main,
-        facts=[(_("Organization"), one_line(mail.organization.name)), *words.facts],
+        facts=[*_whose(mail), *words.facts],
         url=words.url,
         action=words.action,
         after=words.after,
@@ -197,6 +226,8 @@ _WORDINGS: Mapping[OutboxMail.Kind, Callable[[OutboxMail], _Wording]] = {
     OutboxMail.Kind.INVOICE: _invoice,
     OutboxMail.Kind.RECEIPT: _receipt,
     OutboxMail.Kind.PAYMENT_FAILED: _payment_failed,
+    OutboxMail.Kind.TOP_UP: _top_up,
+    OutboxMail.Kind.TOP_UP_FAILED: _top_up_failed,
     OutboxMail.Kind.INVITATION: _invitation,
     OutboxMail.Kind.NOTICE: _notice,
 }
@@ -208,6 +239,14 @@ _WORDINGS: Mapping[OutboxMail.Kind, Callable[[OutboxMail], _Wording]] = {
 def _of(mail: OutboxMail) -> Invoice:
     assert mail.invoice is not None, f"a mail of kind {mail.kind} is about an invoice"
     return mail.invoice
+
+
+def _whose(mail: OutboxMail) -> list[tuple[str, str]]:
+    return [(_("Organization"), one_line(mail.organization.name))]
+
+
+def _why(context: Mapping[str, str]) -> str:
+    return str(FAILURES.get(context.get("failure", ""), _("The card was declined.")))
 
 
 def _label(mail: OutboxMail, name: str, **values: str) -> str:

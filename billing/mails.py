@@ -6,6 +6,7 @@ What each kind carries in `context` (money as text, in the invoice's currency):
 - invoice: nothing; all is in the invoice
 - receipt: `amount`, `processor`, and `to_credit` where more came in than was due
 - payment_failed: `amount`, `failure` (the processor's code)
+- top_up: `amount`, `currency`, `processor`, `method` (the card's label, "" for a page); top_up_failed: and `failure`
 - notice: `notice` (its id: `notice_texts.py` words it)
 - invitation: `invitation` (its number; the token is made when the mail is written, so the outbox opens no door)
 """

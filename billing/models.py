@@ -10,6 +10,11 @@ from django.utils.translation import pgettext_lazy
 
 from accounts.models import Currency, Organization, User
 from accounts.tenancy import TenantQuerySet
+from billing.card_models import AutomaticTopUp as AutomaticTopUp
+from billing.card_models import CardSetup as CardSetup
+from billing.card_models import CollectionSetting as CollectionSetting
+from billing.card_models import PaymentMethod as PaymentMethod
+from billing.card_models import ProcessorCustomer as ProcessorCustomer
 from billing.notice_models import Notice as Notice
 from billing.notice_models import NoticeSetting as NoticeSetting
 from billing.notice_models import WebhookDelivery as WebhookDelivery
@@ -238,6 +243,8 @@ class OutboxMail(models.Model):
         PAYMENT_FAILED = "payment_failed", _("Payment failed")
         INVITATION = "invitation", _("Invitation")
         NOTICE = "notice", _("Notice")
+        TOP_UP = "top_up", _("Top-up receipt")
+        TOP_UP_FAILED = "top_up_failed", _("Automatic top-up failed")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
@@ -266,29 +273,10 @@ class OutboxMail(models.Model):
         ]
 
 
-class PaymentMethod(models.Model):
-    """A stored way to pay: the processor's reference, never a card number."""
-
-    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="payment_methods")
-    processor = models.CharField(max_length=20)
-    customer_reference = models.CharField(max_length=255)
-    reference = models.CharField(max_length=255)
-    label = models.CharField(max_length=50)
-    created_at = models.DateTimeField()
-    removed_at = models.DateTimeField(null=True, blank=True)
-
-    objects = TenantQuerySet["PaymentMethod"].as_manager()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["processor", "reference"], name="one_method_per_reference"),
-            models.UniqueConstraint(fields=["organization", "id"], name="payment_method_of_organization"),
-        ]
-
-
 class Payment(models.Model):
-    """One attempt to collect an invoice. Its row and idempotency key are committed before the processor is called.
+    """One attempt to collect an invoice or, without one, to buy prepaid credit (a top-up).
 
+    Its row and idempotency key are committed before the processor is called.
     `unknown` means that no answer came (yet): it blocks another attempt until it is looked up. An attempt with a `method` charges
     that; one without sends the customer to a hosted page. `checked_at` is when the processor was last asked about it.
     """
@@ -305,7 +293,7 @@ class Payment(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="payments")
-    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="payments")
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, null=True, related_name="payments")
     processor = models.CharField(max_length=20)
     amount = minor_unit_field()
     currency = models.CharField(max_length=3)
@@ -333,11 +321,21 @@ class Payment(models.Model):
                 name="one_open_attempt_per_invoice",
             ),
             models.UniqueConstraint(
+                fields=["organization"],
+                condition=Q(invoice=None, status__in=["pending", "requires_action", "unknown"]),
+                name="one_open_top_up_per_organization",
+            ),
+            models.UniqueConstraint(
                 fields=["processor", "reference"], condition=~Q(reference=""), name="one_payment_per_reference"
             ),
             models.CheckConstraint(condition=Q(amount__gt=0), name="payment_positive"),
         ]
         indexes = [models.Index(fields=["organization", "-created_at"], name="payment_by_organization")]
+
+    @property
+    def purpose(self) -> str:
+        """What the audit log says is paid: the invoice's number, or a top-up."""
+        return self.invoice.number if self.invoice else "top-up"
 
 
 class ProcessorEvent(models.Model):

@@ -29,11 +29,11 @@ class PaymentQuery(PageQuery):
 
 
 class PaymentAnswer(serializers.Serializer[Any]):
-    """An attempt to pay an invoice."""
+    """An attempt to pay an invoice, or to buy prepaid credit."""
 
     id = serializers.CharField()
-    invoice_id = serializers.CharField()
-    invoice_number = serializers.CharField()
+    invoice_id = serializers.CharField(allow_null=True, help_text="null for a top-up, which buys prepaid credit.")
+    invoice_number = serializers.CharField(help_text="Empty for a top-up.")
     processor = serializers.CharField(help_text="`stripe` or `bank_transfer`.")
     amount = serializers.CharField()
     currency = serializers.CharField()
@@ -54,11 +54,11 @@ class PaymentPage(serializers.Serializer[Any]):
 
 
 def payment_json(payment: Payment) -> dict[str, Any]:
-    """A payment, with its invoice, as PaymentAnswer."""
+    """A payment, with its invoice if it has one, as PaymentAnswer."""
     return {
         "id": str(payment.pk),
-        "invoice_id": str(payment.invoice_id),
-        "invoice_number": payment.invoice.number,
+        "invoice_id": str(payment.invoice_id) if payment.invoice_id else None,
+        "invoice_number": payment.invoice.number if payment.invoice else "",
         "processor": payment.processor,
         "amount": plain(payment.amount),
         "currency": payment.currency,

@@ -1,11 +1,11 @@
-"""The last step of the walk: what a processor's answer makes of an attempt, of its invoice and of the balance, in one transaction.
+"""The last step of the walk: what a processor's answer makes of an attempt, of what it pays and of the balance, in one transaction.
 
 States only move forward – unknown, requires_action, pending, then succeeded, failed or canceled – so answers and webhooks may come
 twice and in any order. Money that arrives for an invoice that no longer needs it is never lost: it becomes prepaid credit
 (docs/decisions/0008-overpayment-becomes-credit.md).
 
 Locks are taken in the order invoice, balance. Whatever changes where a payment stands holds its invoice's row, so payments need no
-lock of their own.
+lock of their own; only a top-up, which has no invoice, is locked itself (`top_up_settlement`).
 """
 
 import logging
@@ -23,6 +23,7 @@ from billing import mails
 from billing.models import Invoice, OutboxMail, Payment
 from billing.processors import bank_transfer
 from billing.processors.interface import Answer, Status
+from billing.top_up_settlement import note_refused_top_up, settle_top_up
 from ledger import settling
 from ledger.credits import grant_credit
 from ledger.models import Account, CreditGrant
@@ -66,14 +67,19 @@ def outstanding_by_invoice(invoices: Iterable[Invoice]) -> dict[UUID, Decimal]:
     }
 
 
-def lock_payment(*, organization_id: int, payment_id: UUID) -> tuple[Invoice, Payment]:
-    """A payment and its invoice, whose row keeps others from both until the transaction ends. Raises Payment.DoesNotExist."""
+def lock_payment(*, organization_id: int, payment_id: UUID) -> Payment:
+    """A payment with its invoice, whose row (a top-up's own) keeps others from both until the transaction ends.
+
+    Raises Payment.DoesNotExist.
+    """
     payments = Payment.objects.for_organization(organization_id)
-    invoices = Invoice.objects.select_for_update().for_organization(organization_id)
-    invoice = invoices.get(pk=payments.get(pk=payment_id).invoice_id)
+    invoice_id = payments.get(pk=payment_id).invoice_id
+    if invoice_id is None:
+        return payments.select_for_update().get(pk=payment_id)
+    invoice = Invoice.objects.select_for_update().for_organization(organization_id).get(pk=invoice_id)
     payment = payments.get(pk=payment_id)
     payment.invoice = invoice
-    return invoice, payment
+    return payment
 
 
 def record_answer(
@@ -83,27 +89,25 @@ def record_answer(
 
     def write() -> Payment:
         with tenant_scope([organization_id]):
-            invoice, payment = lock_payment(organization_id=organization_id, payment_id=payment_id)
-            return apply_answer(invoice=invoice, payment=payment, answer=answer, now=now, actor=actor)
+            payment = lock_payment(organization_id=organization_id, payment_id=payment_id)
+            return apply_answer(payment=payment, answer=answer, now=now, actor=actor)
 
     return with_retries(write)
 
 
-def apply_answer(
-    *, invoice: Invoice, payment: Payment, answer: Answer, now: datetime, actor: User | None = None
-) -> Payment:
-    """Write down where `payment` stands, its invoice locked. Returns the row that holds the money, once there is some.
+def apply_answer(*, payment: Payment, answer: Answer, now: datetime, actor: User | None = None) -> Payment:
+    """Write down where a payment that is locked stands. Returns the row that holds the money, once there is some.
 
     `actor` is who ended it, if that was not the customer. Raises AmountDiffers.
     """
     payment.checked_at = now
     if answer.status == Status.SUCCEEDED:
-        return _succeed(invoice, payment, answer, now)
+        return _succeed(payment, answer, now)
     if payment.status not in FORWARD:
         return payment
     payment.reference = payment.reference or answer.reference
     if answer.status in (Status.FAILED, Status.CANCELED):
-        _end(invoice, payment, answer, now, actor or payment.started_by)
+        _end(payment, answer, now, actor or payment.started_by)
     elif answer.status == Status.PENDING:
         payment.status, payment.action_url, payment.failure = Payment.Status.PENDING, "", ""
     elif answer.status == Status.REQUIRES_ACTION and payment.status != Payment.Status.PENDING:
@@ -157,24 +161,30 @@ def return_payments(*, invoice: Invoice, now: datetime) -> None:
         _keep_as_credit(invoice, payment, payment.amount, now)
 
 
-def _succeed(invoice: Invoice, payment: Payment, answer: Answer, now: datetime) -> Payment:
+def _succeed(payment: Payment, answer: Answer, now: datetime) -> Payment:
     if payment.status == Payment.Status.SUCCEEDED:
         return payment
     if (answer.amount, answer.currency) != (payment.amount, payment.currency):
         raise AmountDiffers(f"payment {payment.pk}: {answer.amount} {answer.currency} instead of {payment.amount}")
     if payment.status in FORWARD:
         payment.reference = payment.reference or answer.reference
-        return settle(invoice=invoice, payment=payment, now=now)
-    return _settle_late(invoice, payment, answer, now)
+        return _take_in(payment, now)
+    return _settle_late(payment, answer, now)
 
 
-def _settle_late(invoice: Invoice, payment: Payment, answer: Answer, now: datetime) -> Payment:
+def _take_in(payment: Payment, now: datetime) -> Payment:
+    if payment.invoice is None:
+        return settle_top_up(payment=payment, now=now)
+    return settle(invoice=payment.invoice, payment=payment, now=now)
+
+
+def _settle_late(payment: Payment, answer: Answer, now: datetime) -> Payment:
     """An attempt that we had given up brought money after all. Ended rows stay as they are; the money gets one of its own."""
     late, made = Payment.objects.get_or_create(
         idempotency_key=f"{payment.idempotency_key}-late",
         defaults={
             "organization_id": payment.organization_id,
-            "invoice": invoice,
+            "invoice": payment.invoice,
             "processor": payment.processor,
             "amount": answer.amount,
             "currency": answer.currency,
@@ -186,25 +196,28 @@ def _settle_late(invoice: Invoice, payment: Payment, answer: Answer, now: dateti
     )
     if made:
         logger.error("money came in for an attempt that was given up", extra={"payment_id": str(payment.pk)})
-        settle(invoice=invoice, payment=late, now=now)
+        _take_in(late, now)
     return late
 
 
-def _end(invoice: Invoice, payment: Payment, answer: Answer, now: datetime, actor: User | None) -> None:
+def _end(payment: Payment, answer: Answer, now: datetime, actor: User | None) -> None:
     """Failed or canceled. A customer who is on the hosted page sees a refusal there; others are told by mail."""
     failed = answer.status == Status.FAILED
     payment.status = Payment.Status.FAILED if failed else Payment.Status.CANCELED
     payment.settled_at, payment.action_url, payment.failure = now, "", answer.failure[:200]
     write_audit_entry(
         action="payment.failed" if failed else "payment.canceled",
-        target=invoice.number,
-        organization=invoice.organization,
+        target=payment.purpose,
+        organization=payment.organization,
         actor=actor,
         now=now,
         detail={"payment": str(payment.pk), "processor": payment.processor, "failure": payment.failure},
     )
     if failed and payment.method_id is not None:
-        _mail(OutboxMail.Kind.PAYMENT_FAILED, invoice, payment, now, failure=payment.failure)
+        if payment.invoice is None:
+            note_refused_top_up(payment=payment, now=now)
+        else:
+            _mail(OutboxMail.Kind.PAYMENT_FAILED, payment.invoice, payment, now, failure=payment.failure)
 
 
 def _keep_as_credit(invoice: Invoice, payment: Payment, excess: Decimal, now: datetime) -> None:

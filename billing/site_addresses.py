@@ -10,6 +10,16 @@ def invoice_page(*, organization_slug: str, invoice_id: UUID) -> str:
     return f"{settings.SITE_URL}/o/{organization_slug}/invoices/{invoice_id}"
 
 
+def credit_page(*, organization_slug: str) -> str:
+    """Where prepaid credit is bought."""
+    return f"{settings.SITE_URL}/o/{organization_slug}/credit"
+
+
+def payment_methods_page(*, organization_slug: str) -> str:
+    """Where an organization keeps its cards."""
+    return f"{settings.SITE_URL}/o/{organization_slug}/settings/payment"
+
+
 def limits_page(*, organization_slug: str) -> str:
     """Where limits are seen and changed, and stopped keys let go again."""
     return f"{settings.SITE_URL}/o/{organization_slug}/limits"

@@ -81,7 +81,7 @@ def _resolve(payment: Payment, *, now: datetime, wanted: bool, actor: User | Non
     if payment.status not in Payment.OPEN_STATUSES:
         return payment
     with tenant_scope([payment.organization_id]):
-        needed = outstanding(payment.invoice) == payment.amount
+        needed = payment.invoice is None or outstanding(payment.invoice) == payment.amount
     answer = ask(payment, wanted=wanted and needed, now=now)
     return record_answer(
         organization_id=payment.organization_id, payment_id=payment.pk, answer=answer, now=now, actor=actor

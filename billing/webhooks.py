@@ -94,10 +94,10 @@ def _payment_of(event: ProcessorEvent) -> Payment | None:
 
 
 def _take_effect(event: ProcessorEvent, payment: Payment, answer: Answer, now: datetime) -> str:
-    """Two who work off the same event take turns at the invoice's row, and an answer that came before changes nothing."""
+    """Two who work off the same event take turns at the row that is locked; an answer that came before changes nothing."""
     with tenant_scope([payment.organization_id]):
-        invoice, locked = lock_payment(organization_id=payment.organization_id, payment_id=payment.pk)
-        after = apply_answer(invoice=invoice, payment=locked, answer=answer, now=now)
+        locked = lock_payment(organization_id=payment.organization_id, payment_id=payment.pk)
+        after = apply_answer(payment=locked, answer=answer, now=now)
         outcome: str = after.status
         _close(event, outcome, now=now)
     return outcome

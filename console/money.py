@@ -142,7 +142,7 @@ class PaymentAdmin(ReadOnlyAdmin):
     )
 
     def deeds(self, obj: Payment) -> list[tuple[Any, str]]:
-        if obj.status not in Payment.OPEN_STATUSES:
+        if obj.status not in Payment.OPEN_STATUSES or obj.invoice_id is None:
             return []
         return [(_("End the payment attempt"), reverse("admin:cancel_attempt", args=[obj.invoice_id]))]
 

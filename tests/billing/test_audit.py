@@ -24,6 +24,7 @@ PAYMENTS = """
         action_url, failure, payer_name, created_at)
     SELECT gen_random_uuid(), organization_id, id, 'stripe', 1, currency, '{}', gen_random_uuid(), '', '', '', '', now()
     FROM billing_invoice, generate_series(1, {})"""
+TOP_UPS = PAYMENTS.replace("organization_id, id, 'stripe'", "organization_id, NULL, 'stripe'")
 BREAKAGES = {
     "1": "DELETE FROM ledger_ledgerentry WHERE position = 2",
     "2": "DELETE FROM ledger_ledgertransaction",
@@ -58,6 +59,8 @@ BREAKAGES = {
     "23": "UPDATE billing_outboxmail SET next_attempt_at = '1900-01-01'",
     "20": f"""DROP INDEX one_open_attempt_per_invoice; {PAYMENTS.format("unknown", 2)}""",
     "21": PAYMENTS.format("succeeded", 1),
+    "44": TOP_UPS.format("succeeded", 1),
+    "45": f"""DROP INDEX one_open_top_up_per_organization; {TOP_UPS.format("unknown", 2)}""",
     "22": """ALTER TABLE billing_processorevent DROP CONSTRAINT one_row_per_processor_event;
              INSERT INTO billing_processorevent (processor, event_id, type, payload, received_at, outcome, attempts)
              SELECT 'stripe', 'evt_1', 'x', '{}', now(), '', 0 FROM generate_series(1, 2)""",

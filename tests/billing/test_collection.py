@@ -16,7 +16,7 @@ from pytest_django.fixtures import Settings
 
 from accounts.models import AuditEntry
 from accounts.tenancy import tenant_scope
-from billing import collection, invoicing, unresolved
+from billing import collection, invoicing, starting, unresolved
 from billing.models import Invoice, Payment
 from billing.processors.interface import Answer
 from billing.processors.interface import Status as ProcessorStatus
@@ -205,7 +205,7 @@ def test_many_clicks_at_once_make_one_attempt(house: House) -> None:
 def test_a_click_after_an_answer_that_was_lost_asks_again_at_once(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collection, "OTHER_CLICK_SECONDS", 0.1)
+    monkeypatch.setattr(starting, "OTHER_CLICK_SECONDS", 0.1)
     house.processor.order("accept-then-drop")
     first = house.pay()
     second = house.pay()

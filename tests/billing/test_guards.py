@@ -193,10 +193,10 @@ def test_whoever_moves_an_invoices_money_waits_for_whoever_is_at_it(
 
     with ThreadPoolExecutor(1) as threads:
         with tenant_scope([house.organization_id]):
-            invoice, locked = lock_payment(organization_id=house.organization_id, payment_id=payment.pk)
+            locked = lock_payment(organization_id=house.organization_id, payment_id=payment.pk)
             other = threads.submit(closing_connections(rival), house)
             wait_until_somebody_waits_for_a_lock()
-            apply_answer(invoice=invoice, payment=locked, answer=answer, now=moment())
+            apply_answer(payment=locked, answer=answer, now=moment())
         other.result(timeout=20)
 
     assert (house.status(), house.balance().receivable, house.balance().prepaid) == (Invoice.Status.PAID, 0, credit)
