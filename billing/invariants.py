@@ -128,4 +128,17 @@ INVARIANTS = (
         "each webhook is in the inbox once",
         "SELECT processor, event_id, count(*) FROM billing_processorevent GROUP BY 1, 2 HAVING count(*) > 1",
     ),
+    by_sql(
+        "46",
+        "payments made of a deposit add up to it; one that was set aside made none",
+        """
+        SELECT deposit.id, deposit.amount, decision.kind, coalesce(sum(payment.amount), 0) AS paid
+        FROM billing_depositdecision AS decision JOIN billing_bankdeposit AS deposit ON deposit.id = decision.deposit_id
+        LEFT JOIN billing_depositpart AS part ON part.decision_id = decision.id
+        LEFT JOIN billing_payment AS payment ON payment.id = part.payment_id AND payment.status = 'succeeded'
+            AND payment.organization_id = decision.organization_id AND payment.currency = deposit.currency
+        GROUP BY deposit.id, decision.id
+        HAVING coalesce(sum(payment.amount), 0) <> CASE decision.kind WHEN 'set_aside' THEN 0 ELSE deposit.amount END
+        """,
+    ),
 )

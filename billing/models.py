@@ -15,6 +15,11 @@ from billing.card_models import CardSetup as CardSetup
 from billing.card_models import CollectionSetting as CollectionSetting
 from billing.card_models import PaymentMethod as PaymentMethod
 from billing.card_models import ProcessorCustomer as ProcessorCustomer
+from billing.deposit_models import BankDeposit as BankDeposit
+from billing.deposit_models import BankStatement as BankStatement
+from billing.deposit_models import DepositDecision as DepositDecision
+from billing.deposit_models import DepositPart as DepositPart
+from billing.deposit_models import PayerAlias as PayerAlias
 from billing.notice_models import Notice as Notice
 from billing.notice_models import NoticeSetting as NoticeSetting
 from billing.notice_models import WebhookDelivery as WebhookDelivery

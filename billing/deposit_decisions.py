@@ -1,0 +1,194 @@
+"""What becomes of a deposit is decided once: it pays invoices of one organization, or it is set aside. One transaction each.
+
+A match cannot be taken back: its payments are history. A wrong one is made good by rows of its own – what was paid is refunded or
+moved by credit – and says so to both customers.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+
+from accounts.audit_log import write_audit_entry
+from accounts.models import Organization, User
+from accounts.tenancy import tenant_scope
+from billing.bank_transfers import record_transfer
+from billing.deposit_models import BankDeposit, DepositDecision, DepositPart, PayerAlias
+from billing.models import Invoice
+from billing.payer_names import bare
+from billing.settlement import outstanding_by_invoice
+from ledger.retrying import with_retries
+from pricing.exact import EXACT, ZERO
+from pricing.plain_text import plain
+
+
+class AlreadyDecided(Exception):
+    """Somebody else, or another process, decided what became of the deposit."""
+
+
+class NothingToPay(Exception):
+    """The organization has no invoice that the money could be for."""
+
+
+class NoLongerFits(Exception):
+    """What is owed changed since the match was proposed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """What an invoice gets of a deposit; the last one's may be more than it needs, which becomes credit."""
+
+    invoice_id: UUID
+    amount: Decimal
+
+
+def share_out(amount: Decimal, owed: Iterable[tuple[UUID, Decimal]]) -> list[Share]:
+    """Share out a deposit among invoices in their order; what none of them needs goes to the last."""
+    shares: list[Share] = []
+    left = amount
+    for invoice_id, needs in owed:
+        if left <= ZERO:
+            break
+        part = min(left, needs)
+        shares.append(Share(invoice_id=invoice_id, amount=part))
+        left = EXACT.subtract(left, part)
+    if shares and left > ZERO:
+        shares[-1] = Share(invoice_id=shares[-1].invoice_id, amount=EXACT.add(shares[-1].amount, left))
+    return shares
+
+
+def match_deposit(
+    *,
+    deposit: BankDeposit,
+    organization_id: int,
+    first: UUID | None = None,
+    kind: str,
+    because: Sequence[str] = (),
+    expected: Sequence[Share] | None = None,
+    now: datetime,
+    actor: User | None,
+) -> DepositDecision:
+    """Let a deposit pay an organization's open invoices, `first` one if given, then the oldest; the rest becomes credit.
+
+    Without an open invoice all of it becomes credit, by way of the newest invoice. With `expected` it pays just so or nothing.
+    A payer whom an operator confirms is remembered. Raises AlreadyDecided, NothingToPay, NoLongerFits, Invoice.DoesNotExist.
+    """
+
+    def write() -> DepositDecision:
+        with tenant_scope([organization_id]):
+            shares = _shares(organization_id, deposit, first)
+            if expected is not None and shares != list(expected):
+                raise NoLongerFits
+            decision = _decide(
+                deposit=deposit, organization_id=organization_id, kind=kind, because=because, now=now, actor=actor
+            )
+            for number, share in enumerate(shares, start=1):
+                payment = record_transfer(
+                    organization_id=organization_id,
+                    invoice_id=share.invoice_id,
+                    amount=share.amount,
+                    payer_name=deposit.payer,
+                    key=f"deposit-{deposit.pk}-{number}",
+                    received_at=deposit.at,
+                    actor=actor,
+                    now=now,
+                )
+                DepositPart.objects.create(organization_id=organization_id, decision=decision, payment=payment)
+            if kind == DepositDecision.Kind.CONFIRMED:
+                remember_payer(organization_id=organization_id, payer=deposit.payer, now=now, actor=actor)
+            write_audit_entry(
+                action="deposit.matched",
+                target=deposit.payer,
+                organization=Organization.objects.get(pk=organization_id),
+                actor=actor,
+                now=now,
+                detail={
+                    "deposit": deposit.pk,
+                    "amount": plain(deposit.amount),
+                    "kind": kind,
+                    "because": list(because),
+                    "invoices": [str(share.invoice_id) for share in shares],
+                },
+            )
+        return decision
+
+    return with_retries(write)
+
+
+def set_aside(*, deposit: BankDeposit, reason: str, now: datetime, actor: User | None) -> DepositDecision:
+    """Say that a deposit concerns no invoice, as the `system` role. Raises AlreadyDecided."""
+    with transaction.atomic(using="system"):
+        try:
+            with transaction.atomic(using="system"):
+                decision = DepositDecision.objects.using("system").create(
+                    deposit=deposit,
+                    kind=DepositDecision.Kind.SET_ASIDE,
+                    reason=reason,
+                    decided_at=now,
+                    decided_by=actor,
+                )
+        except IntegrityError:
+            raise AlreadyDecided from None
+        write_audit_entry(
+            action="deposit.set_aside",
+            target=deposit.payer,
+            actor=actor,
+            now=now,
+            detail={"deposit": deposit.pk, "amount": plain(deposit.amount), "reason": reason},
+            using="system",
+        )
+    return decision
+
+
+def remember_payer(*, organization_id: int, payer: str, now: datetime, actor: User | None) -> None:
+    """Know the payer's name as this organization's from now on. Needs its tenant scope."""
+    if name := bare(payer):
+        PayerAlias.objects.get_or_create(
+            organization_id=organization_id, name=name, defaults={"created_at": now, "created_by": actor}
+        )
+
+
+def _shares(organization_id: int, deposit: BankDeposit, first: UUID | None) -> list[Share]:
+    """Locks every invoice that may take part before the balance is locked, in one order, so that no two payments can deadlock."""
+    invoices = Invoice.objects.for_organization(organization_id).filter(currency=deposit.currency)
+    still_open = list(invoices.filter(status=Invoice.Status.OPEN).order_by("pk").select_for_update())
+    if first is not None and all(invoice.pk != first for invoice in still_open):
+        raise NoLongerFits
+    owed = outstanding_by_invoice(still_open)
+    oldest_first = sorted(
+        (invoice for invoice in still_open if owed[invoice.pk] > ZERO),
+        key=lambda invoice: (invoice.pk != first, invoice.due_on, invoice.sequence),
+    )
+    if oldest_first:
+        return share_out(deposit.amount, [(invoice.pk, owed[invoice.pk]) for invoice in oldest_first])
+    newest = invoices.exclude(status=Invoice.Status.DRAFT).order_by("-finalized_at", "-pk").first()
+    if newest is None:
+        raise NothingToPay
+    return [Share(invoice_id=newest.pk, amount=deposit.amount)]
+
+
+def _decide(
+    *,
+    deposit: BankDeposit,
+    organization_id: int,
+    kind: str,
+    because: Sequence[str],
+    now: datetime,
+    actor: User | None,
+) -> DepositDecision:
+    """The row by which a deposit counts once: two who decide at the same moment cannot both have it."""
+    try:
+        with transaction.atomic():
+            return DepositDecision.objects.create(
+                deposit_id=deposit.pk,
+                organization_id=organization_id,
+                kind=kind,
+                because=list(because),
+                decided_at=now,
+                decided_by=actor,
+            )
+    except IntegrityError:
+        raise AlreadyDecided from None

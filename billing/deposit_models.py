@@ -1,0 +1,112 @@
+"""What arrived on our bank account, as the bank's statement says it, and what became of each deposit."""
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Currency, Organization, User
+from accounts.tenancy import TenantQuerySet
+
+
+class BankStatement(models.Model):
+    """A statement that somebody imported. `form` is what its lines tell beside the amount: a time, a balance, both or neither."""
+
+    account = models.CharField(_("account number"), max_length=40)
+    currency = models.CharField(max_length=3, choices=Currency.choices, default=Currency.KRW)
+    file_name = models.CharField(_("file"), max_length=200)
+    sha256 = models.CharField(max_length=64)
+    form = models.CharField(max_length=20)
+    deposits = models.PositiveIntegerField(_("deposits"))
+    imported_at = models.DateTimeField()
+    imported_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+
+    class Meta:
+        verbose_name = _("bank statement")
+        verbose_name_plural = _("bank statements")
+
+
+class BankDeposit(models.Model):
+    """A line of a statement by which money came in, once, however often it stands in the files. Never changed.
+
+    `payer` is the text by which the bank names the payer; `sequence` tells lines apart that are alike in all that identifies them.
+    """
+
+    statement = models.ForeignKey(BankStatement, on_delete=models.PROTECT, related_name="+")
+    line = models.PositiveIntegerField()
+    account = models.CharField(_("account number"), max_length=40)
+    currency = models.CharField(max_length=3, choices=Currency.choices)
+    at = models.DateTimeField()
+    amount = models.DecimalField(max_digits=18, decimal_places=2)
+    payer = models.CharField(_("payer"), max_length=100, blank=True)
+    balance = models.DecimalField(max_digits=18, decimal_places=2, null=True)
+    sequence = models.PositiveSmallIntegerField(default=1)
+    memo = models.CharField(_("memo"), max_length=200, blank=True)
+    branch = models.CharField(_("branch"), max_length=60, blank=True)
+
+    class Meta:
+        verbose_name = _("deposit")
+        verbose_name_plural = _("deposits")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "at", "amount", "payer", "balance", "sequence"],
+                name="one_deposit_per_line",
+                nulls_distinct=False,
+            ),
+            models.CheckConstraint(condition=Q(amount__gt=0), name="deposit_positive"),
+        ]
+        indexes = [models.Index(fields=["-at"], name="deposit_by_time")]
+
+
+class DepositDecision(models.Model):
+    """What became of a deposit, decided once: it paid an organization's invoices, or it concerns none and was set aside.
+
+    `because` holds the reasons of a match (`transfer_matching.Evidence`), `reason` what an operator wrote.
+    """
+
+    class Kind(models.TextChoices):
+        AUTOMATIC = "automatic", _("Matched automatically")
+        CONFIRMED = "confirmed", _("Matched by an operator")
+        SET_ASIDE = "set_aside", _("Set aside")
+
+    deposit = models.OneToOneField(BankDeposit, on_delete=models.PROTECT, related_name="decision")
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, null=True, related_name="+")
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    because = models.JSONField(default=list)
+    reason = models.CharField(max_length=200, blank=True)
+    decided_at = models.DateTimeField()
+    decided_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+
+    objects = TenantQuerySet["DepositDecision"].as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "id"], name="decision_of_organization"),
+            models.CheckConstraint(
+                condition=Q(kind="set_aside", organization=None) | ~Q(kind="set_aside") & Q(organization__isnull=False),
+                name="matched_deposits_have_an_organization",
+            ),
+        ]
+
+
+class DepositPart(models.Model):
+    """A payment that a deposit became. The parts of a deposit add up to it (invariant 46)."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
+    decision = models.ForeignKey(DepositDecision, on_delete=models.PROTECT, related_name="parts")
+    payment = models.OneToOneField("billing.Payment", on_delete=models.PROTECT, related_name="deposit_part")
+
+    objects = TenantQuerySet["DepositPart"].as_manager()
+
+
+class PayerAlias(models.Model):
+    """A name under which an organization has paid, from a match that an operator confirmed; bare (`payer_names.py`)."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
+    name = models.CharField(max_length=100)
+    created_at = models.DateTimeField()
+    created_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+
+    objects = TenantQuerySet["PayerAlias"].as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organization", "name"], name="one_alias_per_name")]
