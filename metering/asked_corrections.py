@@ -77,7 +77,7 @@ def receipt_of(
     made = iter(make_corrections([one for one in resolved if isinstance(one, Asked)], by=by, now=now))
     outcomes = [next(made) if isinstance(one, Asked) else Outcome(Status.REJECTED, one) for one in resolved]
     results = [
-        Verdict(index, one.id, outcome.status, outcome.reason, str(outcome.event_id or ""))
+        Verdict(index, one.id, outcome.status, outcome.reason, outcome.event_id)
         for index, (one, outcome) in enumerate(zip(corrections, outcomes, strict=True))
     ]
     counts = Counter(outcome.status for outcome in outcomes)

@@ -20,6 +20,7 @@ from accounts.tenancy import tenant_scope
 from metering.asked_corrections import asked_by, asked_of, make_corrections, receipt_of
 from metering.correction_decisions import UNKNOWN_CALL, AskedBy
 from metering.correction_shapes import AmendShape, CorrectedAnswer, CorrectionShape, VoidShape
+from metering.event_decoding import UNREADABLE, reason_of
 from metering.formats.bodies import plain_body
 from metering.ingestion import UNKNOWN_ORGANIZATION
 from metering.push_api import PushView, verdicts
@@ -29,7 +30,6 @@ from metering.pushed_corrections import (
     Voiding,
     decode_corrections,
 )
-from metering.pushed_events import UNREADABLE, reason_of
 from metering.reported_calls import reported_calls
 from metering.reporters import organization_ids
 from metering.reports import Outcome, Status

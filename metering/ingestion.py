@@ -6,6 +6,7 @@ A bad event is rejected alone with its reason. Whatever a process receives at th
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import msgspec
 from django.conf import settings
@@ -35,7 +36,7 @@ class Verdict(msgspec.Struct, omit_defaults=True):
     id: str | None
     status: Status
     reason: str = ""
-    event_id: str = ""
+    event_id: UUID | None = None
 
 
 class Receipt(msgspec.Struct):
@@ -61,13 +62,11 @@ def ingest(events: Sequence[PushedEvent | InvalidEvent], *, reporter: Caller | R
     reports = _reports(events, reporter, now=now)
     outcomes = iter(_record([report for report in reports if isinstance(report, UsageReport)]))
     verdicts = []
-    counts = dict.fromkeys(Status, 0)
     for index, (event, report) in enumerate(zip(events, reports, strict=True)):
         outcome = next(outcomes) if isinstance(report, UsageReport) else Outcome(Status.REJECTED, str(report))
-        counts[outcome.status] += 1
-        event_id = str(outcome.event_id) if outcome.event_id else ""
-        verdicts.append(Verdict(index, event.id, outcome.status, outcome.reason, event_id))
-    return Receipt(**{status.value: count for status, count in counts.items()}, results=verdicts)
+        verdicts.append(Verdict(index, event.id, outcome.status, outcome.reason, outcome.event_id))
+    statuses = [verdict.status for verdict in verdicts]
+    return Receipt(**{status.value: statuses.count(status) for status in Status}, results=verdicts)
 
 
 def _record(reports: Sequence[UsageReport]) -> list[Outcome]:

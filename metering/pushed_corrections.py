@@ -12,9 +12,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from metering.event_decoding import UNREADABLE, readable_id, reason_of, split_elements
 from metering.pushed_events import (
     PRINTABLE,
-    UNREADABLE,
     Count,
     InvalidEvent,
     Milliseconds,
@@ -25,9 +25,6 @@ from metering.pushed_events import (
     TooManyEvents,
     Word,
     cost_of,
-    readable_id,
-    reason_of,
-    split_elements,
 )
 from metering.reports import UsageReport
 from metering.rollups import COUNTS

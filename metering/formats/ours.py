@@ -1,8 +1,8 @@
 """Our own format: a JSON array of events, or one event a line (NDJSON)."""
 
+from metering.event_decoding import decode_event, decode_events
 from metering.formats.format import Convention, Format
 from metering.formats.reading import Decoded, lines_of
-from metering.pushed_events import decode_event, decode_events
 
 
 def decode_lines(body: bytes, *, at_most: int) -> Decoded:

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from metering.pushed_events import UNREADABLE, InvalidEvent, MalformedBatch, PushedEvent, TooManyEvents, reason_of
+from metering.event_decoding import UNREADABLE, reason_of
+from metering.pushed_events import InvalidEvent, MalformedBatch, PushedEvent, TooManyEvents
 from pricing.exact import decimal_or_none
 from pricing.tokens import MAX_COUNT
 
