@@ -29,7 +29,7 @@ from ledger.credits import grant_credit
 from ledger.models import Account, Balance, BillingPeriod, CreditGrant
 from ledger.retrying import with_retries
 from metering.models import UsageRollup
-from metering.rollup_comparison import differs_in_period
+from metering.proven_days import differs_in_period
 from pricing.exact import ZERO, exact_sum
 from pricing.totals import Totals, invoice_totals
 
@@ -182,6 +182,7 @@ def _prove_usage(organization: Organization, period: BillingPeriod) -> None:
     differing = differs_in_period(
         organization_id=organization.pk,
         period_id=period.pk,
+        zone=period.zone,
         starts_at=period.starts_at,
         ends_at=period.ends_at,
         latest=timedelta(days=settings.USAGE_MAX_AGE_DAYS),

@@ -158,6 +158,7 @@ def sweep(task: str, *, every: float) -> dict[str, Any]:
 CELERY_BEAT_SCHEDULE = {
     "create-partitions": sweep("metering.tasks.create_partitions", every=3600),
     "rate-unrated-usage": sweep("metering.tasks.rate_unrated_usage", every=30),
+    "prove-days": sweep("metering.tasks.prove_days", every=3600),
     "stop-runaway-keys": sweep("metering.tasks.stop_runaway_keys", every=10),
     "question-expired-holds": sweep("ledger.tasks.question_expired_holds", every=15),
     "expire-credits": sweep("ledger.tasks.expire_credits", every=60),

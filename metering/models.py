@@ -203,8 +203,8 @@ class UsageArchive(models.Model):
         db_table = "metering_usagearchive"
 
 
-class UsageSums(models.Model):
-    """What events with the same price, key and declared tags in one period add up to. `api_key_id` 0 is "no key".
+class PeriodSums(models.Model):
+    """What events of one period add up to.
 
     `event_digest` is the XOR of the low 64 bits of the ids of the events: equal digests mean the same set of events, equal sums the
     same content.
@@ -212,12 +212,6 @@ class UsageSums(models.Model):
 
     organization_id = models.BigIntegerField()
     period_id = models.BigIntegerField()
-    api_key_id = models.BigIntegerField(default=0)
-    model_id = models.IntegerField()
-    applied_rate_id = models.IntegerField()
-    tag_1 = models.TextField(default="")
-    tag_2 = models.TextField(default="")
-    tag_3 = models.TextField(default="")
     event_count = models.BigIntegerField()
     event_digest = models.BigIntegerField()
     cost = money_field()
@@ -236,6 +230,37 @@ class UsageSums(models.Model):
     images = models.BigIntegerField()
     searches = models.BigIntegerField()
     requests = models.BigIntegerField()
+
+    class Meta:
+        abstract = True
+
+
+class ProvenDay(PeriodSums):
+    """What the rollups of a day of usage, in the period's zone, added up to when they were proven to be the sums of its events.
+
+    A close reads no event of a day whose rollups still add up to that.
+    """
+
+    pk = models.CompositePrimaryKey("organization_id", "period_id", "day")
+    day = models.DateField()
+    proven_at = models.DateTimeField()
+
+    objects = TenantQuerySet["ProvenDay"].as_manager()
+
+    class Meta:
+        managed = False
+        db_table = "metering_provenday"
+
+
+class UsageSums(PeriodSums):
+    """The sums of events with the same price, key and declared tags, too. `api_key_id` 0 is "no key"."""
+
+    api_key_id = models.BigIntegerField(default=0)
+    model_id = models.IntegerField()
+    applied_rate_id = models.IntegerField()
+    tag_1 = models.TextField(default="")
+    tag_2 = models.TextField(default="")
+    tag_3 = models.TextField(default="")
 
     class Meta:
         abstract = True

@@ -1,14 +1,12 @@
 """Rollups beside what its events say they must be: count, digest and every sum, in one statement and so of one moment.
 
-`rebuilding` repairs what differs; a close asks for the sums of its own period (`differs_in_period`); `audit` compares everything.
+`rebuilding` repairs what differs; a close asks for the sums of its own period (`proven_days`); `audit` compares everything.
 """
 
 import json
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
-
-from django.db import connections
 
 from ledger.event_ids import first_id_at
 from metering.rollups import KEY, SUMMED, TAGS
@@ -31,11 +29,11 @@ _READ = (
 """What rollups are made of."""
 _HOUR = "date_trunc('hour', occurred_at, %(zone)s)"
 _OF_EVENTS = {"hour": _HOUR, "api_key_id": "coalesce(api_key_id, 0)"} | {name: f"coalesce({name}, '')" for name in TAGS}
-_SUMS = ", ".join(f"coalesce(sum({name}), 0) AS {name}" for name in SUMMED)
+SUMS_OF_EVENTS = ", ".join(f"coalesce(sum({name}), 0) AS {name}" for name in SUMMED)
 
 REBUILT = f"""
     SELECT {", ".join(f"{_OF_EVENTS.get(name, name)} AS {name}" for name in KEY)},
-        count(*) AS event_count, {DIGEST} AS event_digest, {_SUMS}
+        count(*) AS event_count, {DIGEST} AS event_digest, {SUMS_OF_EVENTS}
     FROM (
         SELECT * FROM metering_usageevent
         WHERE organization_id = %(organization_id)s AND id >= %(first_id)s AND id < %(end_id)s
@@ -69,25 +67,6 @@ SELECT {", ".join((*KEY, *PROVEN))} FROM ({REBUILT}) AS rebuilt ON CONFLICT DO N
 """
 """After REMOVE_DIFFERENT: the rollups that were equal are still there."""
 
-_PERIOD_KEY = ("api_key_id", "model_id", "applied_rate_id")
-PERIOD_DIFFERS = f"""
-    WITH rebuilt AS (
-        SELECT {", ".join(f"{_OF_EVENTS.get(name, name)} AS {name}" for name in _PERIOD_KEY)},
-            count(*) AS event_count, {DIGEST} AS event_digest, {_SUMS}
-        FROM metering_usageevent
-        WHERE organization_id = %(organization_id)s AND period_id = %(period_id)s AND id >= %(first_id)s AND id < %(end_id)s
-        GROUP BY 1, 2, 3
-    ), kept AS (
-        SELECT {", ".join(_PERIOD_KEY)}, sum(event_count) AS event_count, bit_xor(event_digest) AS event_digest,
-            {", ".join(f"sum({name}) AS {name}" for name in SUMMED)}
-        FROM metering_usagerollup
-        WHERE organization_id = %(organization_id)s AND period_id = %(period_id)s GROUP BY 1, 2, 3
-    )
-    SELECT count(*) FROM kept FULL JOIN rebuilt USING ({", ".join(_PERIOD_KEY)})
-    WHERE ({", ".join(f"kept.{name}" for name in PROVEN)}) IS DISTINCT FROM ({", ".join(f"rebuilt.{name}" for name in PROVEN)})
-"""
-FIRST_HOUR = "SELECT min(hour) FROM metering_usagerollup WHERE organization_id = %s AND period_id = %s"
-
 
 def bounds(
     *, organization_id: int, zone: str, start: datetime, end: datetime, period_ids: list[int] | None = None
@@ -108,27 +87,3 @@ def bounds(
         "end_id": first_id_at(end),
         "period_ids": period_ids,
     }
-
-
-def differs_in_period(
-    *, organization_id: int, period_id: int, starts_at: datetime, ends_at: datetime, latest: timedelta
-) -> int:
-    """How many sums (by key, model, rate) of a period are not those of its events. Needs the tenant's scope.
-
-    Exact while the period's row is locked. Events older than the period belong to it when they came late: as far back as a rollup
-    tells of one, and in any case `latest` before its start.
-    """
-    with connections["default"].cursor() as cursor:
-        cursor.execute(FIRST_HOUR, [organization_id, period_id])
-        first_hour = cursor.fetchone()[0] or starts_at
-        first = min(first_hour, starts_at - latest)
-        cursor.execute(
-            PERIOD_DIFFERS,
-            {
-                "organization_id": organization_id,
-                "period_id": period_id,
-                "first_id": first_id_at(first),
-                "end_id": first_id_at(ends_at),
-            },
-        )
-        return int(cursor.fetchone()[0])

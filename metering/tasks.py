@@ -1,12 +1,15 @@
 """Doorbells of metering."""
 
+import logging
+
 from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
 from ledger.partitions import make_ahead
-from metering import archiving, key_expiry, runaway_keys, unrated
+from metering import archiving, key_expiry, proven_days, runaway_keys, unrated
 
+logger = logging.getLogger(__name__)
 HOURS = 3600
 
 
@@ -20,6 +23,14 @@ def create_partitions() -> None:
 def rate_unrated_usage() -> None:
     """Charge waiting events whose price has arrived."""
     unrated.rate_waiting(now=timezone.now())
+
+
+@shared_task(time_limit=HOURS)
+def prove_days() -> None:
+    """Prove the sums of the days that are over, so that closing their periods reads no event again."""
+    found = proven_days.prove_days(now=timezone.now())
+    if found.different:
+        logger.error("rollups are not the sums of their events", extra={"days": found.different})
 
 
 @shared_task

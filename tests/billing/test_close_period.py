@@ -1,8 +1,6 @@
 """`manage.py close_period` as its user meets it: what it shows, what it refuses, and what it says when nobody works."""
 
-import os
 import signal
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import StringIO
@@ -46,10 +44,19 @@ def worker() -> Iterator[None]:
     current_app.conf.task_always_eager = False
 
 
-def run(*words: str) -> list[str]:
-    output = StringIO()
-    call_command("close_period", *words, stdout=output)
-    return output.getvalue().splitlines()
+def run(*words: str, output: StringIO | None = None) -> list[str]:
+    told = output or StringIO()
+    call_command("close_period", *words, stdout=told)
+    return told.getvalue().splitlines()
+
+
+class CtrlC(StringIO):
+    """What somebody reads who presses Ctrl-C as soon as it says how far the jobs are."""
+
+    def write(self, text: str) -> int:
+        if text.startswith("closed"):
+            signal.raise_signal(signal.SIGINT)
+        return super().write(text)
 
 
 def test_a_dry_run_shows_what_would_be_and_writes_nothing(cast: stories.Cast) -> None:
@@ -128,9 +135,8 @@ def test_without_a_worker_it_waits_and_says_what_to_do(
 
 
 def test_ctrl_c_stops_only_the_waiting(cast: stories.Cast, redis_url: str) -> None:
-    threading.Timer(0.7, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
     with pytest.raises(CommandError, match="the jobs go on"):
-        run("--period", "2026-10")
+        run("--period", "2026-10", output=CtrlC())
 
 
 def test_without_a_broker_nothing_is_asked(cast: stories.Cast, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,7 +78,7 @@ def test_streamed_answer(house: House) -> None:
 
 
 def test_the_event_that_completes_a_response_waits_for_the_commit(house: House) -> None:
-    house.llm.order("slow:0.05")
+    house.llm.order("slow:0.3")
     seen: list[str] = []
     committed: list[bool] = []
     begun = threading.Event()
