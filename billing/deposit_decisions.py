@@ -1,7 +1,7 @@
 """What becomes of a deposit is decided once: it pays invoices of one organization, or it is set aside. One transaction each.
 
-A match cannot be taken back: its payments are history. A wrong one is made good by rows of its own – what was paid is refunded or
-moved by credit – and says so to both customers.
+A match is not taken back: its payments are history, and receipts went out. A wrong one is made good by rows of its own (decision
+0026): the payment is refunded on paper at the one customer, and recorded by hand at the other's invoice.
 """
 
 from collections.abc import Iterable, Sequence
@@ -58,6 +58,12 @@ def share_out(amount: Decimal, owed: Iterable[tuple[UUID, Decimal]]) -> list[Sha
     if shares and left > ZERO:
         shares[-1] = Share(invoice_id=shares[-1].invoice_id, amount=EXACT.add(shares[-1].amount, left))
     return shares
+
+
+def plan_of(*, deposit: BankDeposit, organization_id: int, first: UUID | None = None) -> list[Share]:
+    """How `match_deposit` would share the deposit out now. Raises NothingToPay, NoLongerFits."""
+    with tenant_scope([organization_id]):
+        return _shares(organization_id, deposit, first)
 
 
 def match_deposit(

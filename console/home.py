@@ -12,7 +12,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organization
-from billing.models import AuditRun, Invoice, OutboxMail, Payment, ProcessorEvent
+from billing.models import AuditRun, BankDeposit, Invoice, OutboxMail, Payment, ProcessorEvent
 from billing.outbox import GIVEN_UP
 from catalog.models import ExchangeRate
 from console.alarms import shown_alarms
@@ -58,6 +58,7 @@ def home(request: HttpRequest) -> HttpResponse:
             unrated_tile(),
             holds_tile(),
             *invoice_tiles(now),
+            deposits_tile(),
             *mail_tiles(),
             *processor_tiles(),
             *price_tiles(now),
@@ -112,6 +113,20 @@ def _due(label: Any, invoices: Any, *, url: str, tone: str) -> Tile:
         note=due or gettext("nothing"),
         url=url,
         tone=tone if count else "good",
+    )
+
+
+def deposits_tile() -> Tile:
+    """Money on our account of which nobody knows what it pays, and since when the oldest waits."""
+    waiting = BankDeposit.objects.filter(decision=None)
+    count, oldest = waiting.count(), waiting.order_by("at").first()
+    since = gettext("the oldest of %(day)s") % {"day": figure("table_date")(oldest.at)} if oldest else ""
+    return Tile(
+        label=_("Deposits to match"),
+        value=figure("tokens")(count),
+        note=since or gettext("every deposit found its invoice"),
+        url=reverse("admin:deposits"),
+        tone="warning" if count else "good",
     )
 
 

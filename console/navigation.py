@@ -74,6 +74,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                 _list(_("Invoices"), "description", Invoice),
                 _list(_("Credit note proposals"), "undo", CreditNoteProposal),
                 _list(_("Payments"), "payments", Payment),
+                _page(_("Deposits"), "account_balance", "deposits"),
                 _list(_("Mails"), "mail", OutboxMail),
                 _list(_("Processor events"), "webhook", ProcessorEvent),
                 _list(_("Billing periods"), "date_range", BillingPeriod),

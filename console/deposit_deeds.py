@@ -1,0 +1,286 @@
+"""What an operator does with deposits: take in a statement, match one by hand, set one aside."""
+
+import base64
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import Currency, Organization
+from billing.bank_statement_table import LARGEST_FILE, Fault, StatementRefused
+from billing.deposit_decisions import AlreadyDecided, NoLongerFits, NothingToPay, match_deposit, plan_of, set_aside
+from billing.deposit_models import BankDeposit, DepositDecision
+from billing.models import Invoice
+from billing.sellers import NoSeller, current_seller
+from billing.settlement import outstanding
+from billing.statement_import import Compared, FormDiffers, bare_account, compare_statement, import_statement
+from billing.transfer_matching import certain, match_waiting
+from console.deeds import Deed, DeedForm, Refused, Row, add_deed
+from console.deposits import REFUSALS, DepositRow, waiting_rows
+from console.figures import figure, money
+from console.standing import ReasonForm
+from pricing.exact import EXACT, ZERO
+
+MOST_SHOWN = 100
+FAULTS: dict[Fault, Promise] = {
+    Fault.TOO_LARGE: _("The file is larger than 4 MB. Export fewer days."),
+    Fault.NO_TEXT: _("The file is neither text in UTF-8 nor in CP949. Export it as CSV, not as an Excel file."),
+    Fault.NO_TABLE: _("No table was found: it needs columns of the day, the payer and the amount that came in."),
+    Fault.TWO_COLUMNS: _("Two columns have the same name"),
+    Fault.TOO_MANY_LINES: _("The file has more than 20,000 lines. Export fewer days."),
+    Fault.BAD_LINE: _("This line cannot be read"),
+    Fault.BAD_DAY: _("This is no day or time"),
+    Fault.BAD_AMOUNT: _("This is no amount in the account's currency"),
+    Fault.NO_DIRECTION: _("It is not clear whether this came in or went out"),
+    Fault.NOT_YET: _("This moment has not come yet"),
+}
+
+
+class StatementForm(DeedForm):
+    """The file is read once; what is confirmed later are its bytes, which travel with the form."""
+
+    file = forms.FileField(
+        label=_("File"),
+        required=False,
+        help_text=_("CSV, as your bank exports it, in UTF-8 or CP949. Days that were imported before do no harm."),
+        widget=forms.FileInput(attrs={"accept": ".csv,.txt,.tsv"}),
+    )
+    account = forms.CharField(label=_("Account number"), max_length=40)
+    currency = forms.ChoiceField(label=_("Currency"), choices=Currency.choices)
+    content = forms.CharField(required=False, widget=forms.HiddenInput)
+    name = forms.CharField(required=False, max_length=200, widget=forms.HiddenInput)
+
+    def clean_account(self) -> str:
+        account = bare_account(self.cleaned_data["account"])
+        if not account:
+            raise forms.ValidationError(gettext("An account number has digits."))
+        return account
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or {}
+        if not values.get("content") and "file" not in self.errors:
+            self.add_error("file", gettext("Choose a file."))
+        return values
+
+
+class ImportStatement(Deed):
+    form_class = StatementForm
+    title = _("Import a bank statement")
+    lead = _("Each deposit is taken once. What fits one customer only, by amount and name, is matched at once.")
+    button = _("Import it")
+    review_template = "console/parts/statement_preview.html"
+
+    def initial(self) -> dict[str, Any]:
+        try:
+            return {"account": current_seller(now=timezone.now()).bank_account}
+        except NoSeller:
+            return {}
+
+    def form(self, data: Any = None) -> DeedForm:
+        sent = self.request.FILES.get("file")
+        if data is None or sent is None:
+            return super().form(data)
+        data = data.copy()
+        data["name"], data["content"] = sent.name, ""
+        if sent.size > LARGEST_FILE:
+            form = StatementForm(data, self.request.FILES, initial=self.initial())
+            form.add_error("file", FAULTS[Fault.TOO_LARGE])
+            return form
+        data["content"] = base64.b64encode(sent.read()).decode()
+        return StatementForm(data, initial=self.initial())
+
+    def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
+        compared = self._compared(values, now=now)
+        statement = compared.statement
+        rows: list[Row] = [
+            (_("File"), values["name"]),
+            (_("Account number"), values["account"]),
+            (_("Deposits"), figure("tokens")(len(statement.deposits))),
+            (_("New"), figure("tokens")(len(compared.new))),
+            (_("Known already"), figure("tokens")(compared.known)),
+            (_("Withdrawals, not taken"), figure("tokens")(statement.withdrawals)),
+        ]
+        if statement.remarks:
+            rows.append((_("Totals and notes, not taken"), figure("tokens")(statement.remarks)))
+        if statement.taken_back:
+            lines = ", ".join(str(line) for line in statement.taken_back)
+            rows.append((_("The bank took deposits back; look at what they had paid. Lines"), lines))
+        return rows
+
+    def preview(self, values: dict[str, Any], *, now: datetime) -> dict[str, Any]:
+        """The first of the new deposits, each with whose it is or may be."""
+        new = self._compared(values, now=now).new
+        shown = waiting_rows(
+            BankDeposit(
+                line=line.line,
+                account=values["account"],
+                currency=values["currency"],
+                at=line.at,
+                amount=line.amount,
+                payer=line.payer,
+                memo=line.memo,
+            )
+            for line in new[:MOST_SHOWN]
+        )
+        return {"rows": [(row, _is_certain(row)) for row in shown], "more": max(len(new) - MOST_SHOWN, 0)}
+
+    def do(self, values: dict[str, Any], *, now: datetime) -> str:
+        try:
+            _row, compared = import_statement(
+                _content(values),
+                file_name=values["name"],
+                account=values["account"],
+                currency=values["currency"],
+                now=now,
+                actor=self.request.user,
+            )
+        except (StatementRefused, FormDiffers) as refusal:
+            raise Refused(told(refusal)) from None
+        matched, new = len(match_waiting(now=now)), len(compared.new)
+        said = ngettext("%(count)d new deposit", "%(count)d new deposits", new) % {"count": new}
+        return f"{said}, " + ngettext("%(count)d matched", "%(count)d matched", matched) % {"count": matched}
+
+    def back(self) -> str:
+        return reverse("admin:deposits")
+
+    def _compared(self, values: dict[str, Any], *, now: datetime) -> Compared:
+        try:
+            return compare_statement(_content(values), account=values["account"], currency=values["currency"], now=now)
+        except (StatementRefused, FormDiffers) as refusal:
+            raise Refused(told(refusal)) from None
+
+
+class DepositDeed(Deed):
+    """On one deposit that waits."""
+
+    def prepare(self, pk: int) -> None:
+        self.deposit = get_object_or_404(BankDeposit, pk=pk)
+
+    def facts(self) -> list[Row]:
+        deposit = self.deposit
+        return [
+            (_("Time"), figure("table_time")(deposit.at)),
+            (_("Payer"), deposit.payer or "–"),
+            (_("Memo"), deposit.memo or "–"),
+            (_("Amount"), money(deposit.amount, deposit.currency)),
+            (_("Account number"), deposit.account),
+        ]
+
+    def back(self) -> str:
+        return reverse("admin:deposits")
+
+
+class TargetForm(DeedForm):
+    target = forms.CharField(
+        label=_("Invoice number or organization"),
+        max_length=60,
+        help_text=_(
+            "An invoice is paid first, then the organization's others, the oldest first. Its short name pays the oldest."
+        ),
+    )
+
+
+class MatchByHand(DepositDeed):
+    form_class = TargetForm
+    title = _("Match the deposit by hand")
+    lead = _("The payer's name is remembered for the organization. A match cannot be taken back, only refunded.")
+    button = _("Match it")
+
+    def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
+        organization, first = self._target(values)
+        try:
+            shares = plan_of(deposit=self.deposit, organization_id=organization.pk, first=first)
+        except (NoLongerFits, NothingToPay) as refusal:
+            raise Refused(str(REFUSALS[type(refusal)])) from None
+        invoices = Invoice.objects.in_bulk([share.invoice_id for share in shares])
+        currency = self.deposit.currency
+        rows: list[Row] = [*self.facts(), (_("organization"), organization)]
+        for share in shares:
+            invoice = invoices[share.invoice_id]
+            rows.append((invoice.number, money(share.amount, currency)))
+            if (credit := EXACT.subtract(share.amount, outstanding(invoice))) > ZERO:
+                rows.append((_("Of it becomes prepaid credit"), money(credit, currency)))
+        return rows
+
+    def do(self, values: dict[str, Any], *, now: datetime) -> str:
+        organization, first = self._target(values)
+        try:
+            match_deposit(
+                deposit=self.deposit,
+                organization_id=organization.pk,
+                first=first,
+                kind=DepositDecision.Kind.CONFIRMED,
+                now=now,
+                actor=self.request.user,
+            )
+        except (AlreadyDecided, NoLongerFits, NothingToPay) as refusal:
+            raise Refused(str(REFUSALS[type(refusal)])) from None
+        return gettext("The deposit is matched: %(payer)s → %(organization)s") % {
+            "payer": self.deposit.payer,
+            "organization": organization.name,
+        }
+
+    def _target(self, values: dict[str, Any]) -> tuple[Organization, UUID | None]:
+        """The organization, and the invoice that is paid first. Raises Refused."""
+        target = values["target"].strip()
+        invoice = Invoice.objects.filter(number=target).select_related("organization").first()
+        if invoice is not None:
+            return invoice.organization, invoice.pk if invoice.status == Invoice.Status.OPEN else None
+        organization = Organization.objects.filter(slug=target).first()
+        if organization is None:
+            raise Refused(gettext("There is no invoice and no organization of this name."))
+        return organization, None
+
+
+class SetAside(DepositDeed):
+    form_class = ReasonForm
+    title = _("Set the deposit aside")
+    lead = _("It pays nothing: interest, money of our own, or a transfer that was recorded by hand. This is final.")
+    button = _("Set aside")
+
+    def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
+        return [*self.facts(), (_("Reason"), values["reason"])]
+
+    def do(self, values: dict[str, Any], *, now: datetime) -> str:
+        try:
+            set_aside(deposit=self.deposit, reason=values["reason"], now=now, actor=self.request.user)
+        except AlreadyDecided:
+            raise Refused(str(REFUSALS[AlreadyDecided])) from None
+        return gettext("The deposit is set aside.")
+
+
+def told(refusal: StatementRefused | FormDiffers) -> str:
+    """Why a statement is not taken, with the line and what stands there."""
+    if isinstance(refusal, FormDiffers):
+        return gettext(
+            "These days were imported from a statement with other columns. Export this one in the same form."
+        )
+    said = str(FAULTS[refusal.fault]).rstrip(".")
+    if refusal.line:
+        said = gettext("Line %(line)s: %(what)s") % {"line": refusal.line, "what": said}
+    if refusal.text:
+        said = f"{said} (“{refusal.text}”)"
+    return f"{said}. {gettext('Nothing was taken.')}"
+
+
+def _is_certain(row: DepositRow) -> bool:
+    return certain([one.suggestion for one in row.proposals]) is not None
+
+
+def _content(values: dict[str, Any]) -> bytes:
+    try:
+        return base64.b64decode(values["content"], validate=True)
+    except ValueError:
+        raise Refused(gettext("Choose a file.")) from None
+
+
+add_deed("deposits/import/", ImportStatement, name="import_statement")
+add_deed("deposits/<int:pk>/match/", MatchByHand, name="match_deposit")
+add_deed("deposits/<int:pk>/set-aside/", SetAside, name="set_aside_deposit")
