@@ -27,7 +27,8 @@ from accounts.mail_sender import mail_sender
 from accounts.tenancy import tenant_scope
 from billing import documents, outbox
 from billing.mail_texts import compose, invitation_of
-from billing.models import Invoice, OutboxMail
+from billing.models import Invoice, OutboxMail, Payment
+from billing.paper_kinds import file_name
 
 MAX_ATTEMPTS, MAX_REFUSALS = 10, 3
 """Ten attempts take about eight hours. An address that the server refuses for good is believed the third time."""
@@ -133,7 +134,7 @@ def _message(mail: OutboxMail, connection: BaseEmailBackend, *, now: datetime) -
     with tenant_scope([mail.organization_id]):
         mail = OutboxMail.objects.select_related("organization", "invoice__period").get(pk=mail.pk)
         _refuse_hopeless(mail, now=now)
-        letter = compose(mail)
+        letter, attached = compose(mail), _attached_to(mail)
     with translation.override(mail.language):
         sender = mail_sender()
     message = Mail(
@@ -146,10 +147,18 @@ def _message(mail: OutboxMail, connection: BaseEmailBackend, *, now: datetime) -
         connection=connection,
     )
     message.attach_alternative(letter.html, "text/html")
-    if mail.kind == OutboxMail.Kind.INVOICE and mail.invoice is not None:
-        content = documents.open_document(mail.invoice, now=now)
-        message.attach(f"{mail.invoice.number}.pdf", content, "application/pdf")
+    if attached is not None:
+        message.attach(file_name(attached), documents.open_document(attached, now=now), "application/pdf")
     return message
+
+
+def _attached_to(mail: OutboxMail) -> Invoice | Payment | None:
+    """What the mail carries the document of. Needs the tenant scope."""
+    if mail.kind == OutboxMail.Kind.INVOICE:
+        return mail.invoice
+    if mail.kind in (OutboxMail.Kind.RECEIPT, OutboxMail.Kind.TOP_UP) and "payment" in mail.context:
+        return Payment.objects.for_organization(mail.organization_id).get(pk=mail.context["payment"])
+    return None
 
 
 def _refuse_hopeless(mail: OutboxMail, *, now: datetime) -> None:

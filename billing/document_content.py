@@ -5,49 +5,58 @@ The Typst template only lays it out. Everything in here is data to it, never cod
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
+from decimal import Decimal
 from itertools import groupby
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from accounts.models import TaxTreatment
+from billing import document_parts as parts
 from billing import document_texts as texts
+from billing.document_parts import Rows
 from billing.document_texts import word
 from billing.line_notes import LineKey, notes_of
 from billing.models import Invoice, InvoiceLine
 from catalog.rate_details import RateDetails
-from pricing.totals import MINOR_UNITS
 
-Rows = list[list[str]]
 DEFAULT_ZONE = "Asia/Seoul"
 
 
-def invoice_content(invoice: Invoice, lines: Sequence[InvoiceLine], rates: Mapping[int, RateDetails]) -> dict[str, Any]:
-    """The texts of `invoice` in its own language; `lines` in the order of their positions, `rates` those that they name."""
+def invoice_content(
+    invoice: Invoice,
+    lines: Sequence[InvoiceLine],
+    rates: Mapping[int, RateDetails],
+    *,
+    appendix: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """The texts of `invoice` in its own language; `lines` in the order of their positions, `rates` those that they name.
+
+    `appendix` are the tables of `usage_appendix`.
+    """
     language = invoice.language
-    keys = [(line.service_month, line.applied_rate_id) for line in lines]
-    notes = notes_of(keys, rates, language=language, zone=ZoneInfo(invoice.period.zone))
-    first, last = service_days(invoice)
-    company = invoice.buyer["legal_name"] or invoice.buyer["organization"]
-    return {
-        "language": language,
-        "brand": word("brand", language),
+    first, _last = service_days(invoice)
+    return parts.frame(invoice.seller, language) | {
         "title": word("invoice", language),
         "number": invoice.number,
-        "metadata": _metadata(invoice),
-        "addressee": word("addressee", language, company=company),
+        "metadata": metadata(invoice, "invoice"),
+        "addressee": word("addressee", language, company=parts.company_of(invoice.buyer)),
         "opening": word("opening", language, month=texts.month(first, language)),
-        "facts": _facts(invoice, first, last),
+        "facts": _facts(invoice),
         "due": _due(invoice),
-        "parties": [supplier(invoice.seller, language), _buyer(invoice)],
-        "columns": [word(name, language) for name in ("item", "quantity", "unit_price", "amount")],
-        "groups": _groups(invoice, lines, notes),
-        "totals": _totals(invoice),
+        "parties": parties(invoice),
+        "columns": columns(language),
+        "groups": groups(invoice, lines, rates),
+        "totals": totals(invoice),
         "payment": _payment(invoice),
-        "exchange": _exchange(invoice),
-        "notes": _notes(invoice),
-        "page": word("page", language, page="{page}", pages="{pages}"),
-        "footer": _footer(invoice),
+        "exchange": parts.exchange(invoice.exchange_rates, language),
+        "notes": [parts.rounding_note(invoice.currency, language), word("note_invoice", language)],
+        "appendix": _appendix(appendix, language),
     }
+
+
+def _appendix(tables: Sequence[Mapping[str, Any]], language: str) -> dict[str, Any]:
+    if not tables:
+        return dict(parts.NO_APPENDIX)
+    return {"title": word("appendix", language), "lead": word("appendix_lead", language), "tables": list(tables)}
 
 
 def service_days(invoice: Invoice) -> tuple[date, date]:
@@ -57,29 +66,39 @@ def service_days(invoice: Invoice) -> tuple[date, date]:
     return invoice.period.starts_at.astimezone(zone).date(), last_moment.astimezone(zone).date()
 
 
-def total_keyword(invoice: Invoice) -> str:
-    """The total as the document's metadata states it, for the audit: `KRW 1358023`, `USD 12.34`."""
-    return f"{invoice.currency} {invoice.total:.{MINOR_UNITS[invoice.currency]}f}"
+def metadata(invoice: Invoice, title: str) -> dict[str, Any]:
+    """Of a document that is made of an invoice's rows."""
+    return parts.metadata(
+        title=word(title, invoice.language),
+        number=invoice.number,
+        total=parts.stated(invoice.total, invoice.currency),
+        seller=invoice.seller,
+        made_on=invoice.finalized_at.date(),
+        language=invoice.language,
+    )
 
 
-def _metadata(invoice: Invoice) -> dict[str, Any]:
-    made = invoice.finalized_at
-    return {
-        "title": f"{word('invoice', invoice.language)} {invoice.number}",
-        "author": _named(invoice.seller, "legal_name", invoice.language),
-        "keywords": [invoice.number, total_keyword(invoice)],
-        "date": [made.year, made.month, made.day],
-    }
-
-
-def _facts(invoice: Invoice, first: date, last: date) -> Rows:
+def parties(invoice: Invoice) -> list[dict[str, Any]]:
     language = invoice.language
-    period = f"{texts.day(first, language)} {texts.EN_DASH} {texts.day(last, language)}"
-    if invoice.period.zone != DEFAULT_ZONE:
-        period += f" ({invoice.period.zone})"
+    return [parts.supplier(invoice.seller, language), parts.customer(invoice.buyer, language)]
+
+
+def columns(language: str) -> list[str]:
+    return [word(name, language) for name in ("item", "quantity", "unit_price", "amount")]
+
+
+def period_text(invoice: Invoice) -> str:
+    """Its first and last day, and its zone where that is not Korea's."""
+    first, last = service_days(invoice)
+    period = f"{texts.day(first, invoice.language)} {texts.EN_DASH} {texts.day(last, invoice.language)}"
+    return period if invoice.period.zone == DEFAULT_ZONE else f"{period} ({invoice.period.zone})"
+
+
+def _facts(invoice: Invoice) -> Rows:
+    language = invoice.language
     return [
         [word("number", language), invoice.number],
-        [word("period", language), period],
+        [word("period", language), period_text(invoice)],
         [word("written_on", language), texts.day(invoice.written_on, language)],
         [word("issued_on", language), texts.day(invoice.issued_on, language)],
         [word("due_on", language), texts.day(invoice.due_on, language) if invoice.amount_due > 0 else texts.EN_DASH],
@@ -95,37 +114,14 @@ def _due(invoice: Invoice) -> list[str]:
     return [*due, word("total", language), texts.money(invoice.total, invoice.currency)]
 
 
-def supplier(seller: Mapping[str, str], language: str) -> dict[str, Any]:
-    """The supplier's block, from what an invoice keeps of its seller."""
-    rows = [
-        ("registration_number", texts.registration_number(seller["registration_number"])),
-        ("company", _named(seller, "legal_name", language)),
-        ("representative", seller["representative"]),
-        ("address", _named(seller, "address", language)),
-        ("business", _joined(" / ", seller["business_type"], seller["business_item"])),
-        ("mail_order_number", seller["mail_order_number"]),
-        ("phone", seller["phone"]),
-        ("email", seller["email"]),
-    ]
-    return {"title": word("supplier", language), "rows": _filled(rows, language)}
-
-
-def _buyer(invoice: Invoice) -> dict[str, Any]:
-    buyer, language = invoice.buyer, invoice.language
-    rows = [
-        ("registration_number", texts.registration_number(buyer["registration_number"])),
-        ("company", buyer["legal_name"] or buyer["organization"]),
-        ("representative", buyer["representative"]),
-        ("address", buyer["address"]),
-        ("business", _joined(" / ", buyer["business_type"], buyer["business_item"])),
-        ("person", buyer["contact_name"]),
-        ("email", buyer["contact_email"]),
-    ]
-    return {"title": word("buyer", language), "rows": _filled(rows, language)}
-
-
-def _groups(invoice: Invoice, lines: Iterable[InvoiceLine], notes: Mapping[LineKey, str]) -> list[dict[str, Any]]:
+def groups(invoice: Invoice, lines: Sequence[InvoiceLine], rates: Mapping[int, RateDetails]) -> list[dict[str, Any]]:
     """Neighbouring lines of the same model and service month under one heading, what tells their prices apart behind each name."""
+    keys = [(line.service_month, line.applied_rate_id) for line in lines]
+    notes = notes_of(keys, rates, language=invoice.language, zone=ZoneInfo(invoice.period.zone))
+    return _grouped(invoice, lines, notes)
+
+
+def _grouped(invoice: Invoice, lines: Iterable[InvoiceLine], notes: Mapping[LineKey, str]) -> list[dict[str, Any]]:
     language, currency = invoice.language, invoice.currency
     return [
         {
@@ -146,19 +142,15 @@ def _groups(invoice: Invoice, lines: Iterable[InvoiceLine], notes: Mapping[LineK
     ]
 
 
-def _totals(invoice: Invoice) -> Rows:
-    language = invoice.language
-    tax_label = {
-        TaxTreatment.ZERO_RATED: word("tax_zero_rated", language),
-        TaxTreatment.OUT_OF_SCOPE: word("tax_out_of_scope", language),
-    }.get(TaxTreatment(invoice.tax_treatment), word("tax", language, rate=texts.percent(invoice.tax_rate)))
-    rows = [
-        (word("subtotal", language), invoice.subtotal),
-        (tax_label, invoice.tax),
-        (word("total", language), invoice.total),
+def totals(invoice: Invoice) -> Rows:
+    """Supply value, tax and total; and the credit, where there was any."""
+    rows: list[tuple[str, Decimal]] = [
+        (word("subtotal", invoice.language), invoice.subtotal),
+        (parts.tax_label(invoice.tax_treatment, invoice.tax_rate, invoice.language), invoice.tax),
+        (word("total", invoice.language), invoice.total),
     ]
     if invoice.credit_applied:
-        rows.append((credit_word(invoice, language), -invoice.credit_applied))
+        rows.append((credit_word(invoice, invoice.language), -invoice.credit_applied))
     return [[label, texts.money(amount, invoice.currency)] for label, amount in rows]
 
 
@@ -167,7 +159,7 @@ def _payment(invoice: Invoice) -> dict[str, Any]:
     language = invoice.language
     if invoice.amount_due <= 0:
         return {"title": "", "rows": [nothing_due_words(invoice, language)], "note": ""}
-    return bank_account(invoice.seller, language)
+    return parts.bank_account(invoice.seller, language)
 
 
 def credit_word(invoice: Invoice, language: str) -> str:
@@ -180,43 +172,3 @@ def nothing_due_words(invoice: Invoice, language: str) -> str:
     if invoice.total > 0:
         return word("nothing_due", language)
     return word("nothing_due_given" if invoice.total < 0 else "nothing_due_zero", language)
-
-
-def bank_account(seller: Mapping[str, str], language: str) -> dict[str, Any]:
-    """Where customers transfer to."""
-    account = f"{seller['bank_name']} {seller['bank_account']}"
-    holder = word("bank_holder", language, holder=seller["bank_holder"])
-    return {"title": word("bank", language), "rows": [account, holder], "note": word("bank_note", language)}
-
-
-def _exchange(invoice: Invoice) -> list[str]:
-    """One line a rate, the first with its label; none for an invoice in dollars."""
-    rates = [texts.exchange_rate(rate, invoice.language) for rate in invoice.exchange_rates]
-    if not rates:
-        return []
-    return [word("exchange", invoice.language, rates=rates[0]), *rates[1:]]
-
-
-def _notes(invoice: Invoice) -> list[str]:
-    language = invoice.language
-    unit = {"KRW": texts.in_language(("1원", "₩1"), language), "USD": "$0.01"}[invoice.currency]
-    return [word("note_rounding", language, unit=unit), word("note_invoice", language)]
-
-
-def _footer(invoice: Invoice) -> str:
-    seller, language = invoice.seller, invoice.language
-    contact = _joined(" · ", seller["phone"], seller["email"])
-    return _joined(" · ", _named(seller, "legal_name", language), word("inquiries", language, contact=contact))
-
-
-def _named(snapshot: Mapping[str, str], name: str, language: str) -> str:
-    """The English form where the document is in English and there is one."""
-    return (snapshot.get(f"{name}_en") if language == texts.ENGLISH else "") or snapshot[name]
-
-
-def _joined(separator: str, *parts: str) -> str:
-    return separator.join(part for part in parts if part)
-
-
-def _filled(rows: Iterable[tuple[str, str]], language: str) -> Rows:
-    return [[word(name, language), value] for name, value in rows if value]

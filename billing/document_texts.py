@@ -9,6 +9,7 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from types import MappingProxyType
 
+from billing.document_words import PAPER_WORDS
 from pricing.exact import exact_product
 from pricing.money_text import MINUS, grouped, money_in_full
 from pricing.tokens import PIECE_CLASSES, TokenClass
@@ -19,6 +20,7 @@ TOKENS_PER_PRICE = 1_000_000
 
 WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
+        **PAPER_WORDS,
         "brand": ("인보이스랩", "InvoiceDream"),
         "invoice": ("청구서", "Invoice"),
         "addressee": ("{company} 귀중", "To {company}"),
@@ -168,6 +170,20 @@ def money(amount: Decimal, currency: str) -> str:
     return money_in_full(amount, currency)
 
 
+def won_in_hangul(amount: Decimal) -> str:
+    """`일금 일백삼십오만팔천이십삼원정` for ₩1,358,023, a whole amount from 0 on; with a 일 before every unit, as on papers."""
+    groups, rest = [], int(amount)
+    for unit in ("", "만", "억", "조", "경"):
+        rest, group = divmod(rest, 10_000)
+        said = "".join(
+            _DIGITS[int(digit)] + place
+            for digit, place in zip(f"{group:04d}", ("천", "백", "십", ""), strict=True)
+            if digit != "0"
+        )
+        groups.append(said + unit if said else "")
+    return f"일금 {''.join(reversed(groups)) or '영'}원정"
+
+
 def unit_price(price: Decimal, token_class: str, currency: str, language: str) -> str:
     """`₩107.2995 / 1M` for tokens, `₩55 / 1건` for pieces: exact, so that it can be multiplied again."""
     if TokenClass(token_class) in PIECE_CLASSES:
@@ -247,6 +263,7 @@ def registration_number(text: str) -> str:
     return f"{text[:3]}-{text[3:5]}-{text[5:]}" if len(text) == 10 and text.isdecimal() else text
 
 
+_DIGITS = "영일이삼사오육칠팔구"
 _MONTHS = (
     "January", "February", "March", "April", "May", "June",
     "July", "August", "September", "October", "November", "December",

@@ -1,6 +1,6 @@
-"""The invoice becomes a PDF: rendered from its own rows, stored whole, noted with its hash, and read only if it is still that.
+"""Papers become PDFs: rendered from rows alone, stored whole, noted with their hash, and read only if they are still that.
 
-An invoice is final and Typst is given no clock, so rendering again gives the same bytes; a lost file is no loss.
+What they are made of is final and Typst is given no clock, so rendering again gives the same bytes; a lost file is no loss.
 """
 
 import logging
@@ -14,116 +14,135 @@ from django.db.models import Exists, OuterRef
 
 from accounts.tenancy import tenant_scope
 from billing import document_files
-from billing.document_content import invoice_content
-from billing.models import Document, Invoice, InvoiceLine
+from billing.models import Document, Invoice, Payment, Quotation
+from billing.paper_kinds import PAPERS, Paper, SubjectId, kind_of
 from billing.typesetting import typeset
-from catalog.rate_details import details_of
 
-INVOICE_TEMPLATE = "invoice.typ"
+TEMPLATE = "document.typ"
 GRACE = timedelta(minutes=1) * settings.SWEEP_PACE
 """How long the job that an invoice's closing rang for is left alone."""
-InvoiceKey = tuple[int, UUID]
-"""(organization, invoice)"""
+Kind = Document.Kind
+DocumentKey = tuple[int, str, UUID | int]
+"""(organization, kind of document, id of the row that it is made of)"""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class Rendering:
-    """What became of invoices that were to be rendered."""
+    """What became of papers that were to be rendered."""
 
     rendered: int = 0
     failures: list[str] = field(default_factory=list)
 
 
 class DocumentDiffers(Exception):
-    """Rendered again, the invoice comes out as other bytes than were noted: by another version of the template, fonts or Typst.
+    """Rendered again, the paper comes out as other bytes than were noted: by another version of the template, fonts or Typst.
 
     What is stored stays as it is; a lost file must come from the backup.
     """
 
 
-def render_document(*, organization_id: int, invoice_id: UUID | str, now: datetime) -> Document:
-    """Make sure that the invoice's PDF is stored and noted. Again, or twice at once, it changes nothing.
+def render_document(
+    *, organization_id: int, subject_id: SubjectId, kind: str = Kind.INVOICE, now: datetime
+) -> Document:
+    """Make sure that the PDF of an invoice, a payment … is stored and noted. Again, or twice at once, it changes nothing.
 
-    Raises DocumentDiffers, `typesetting.FontsMissing`, `typesetting.TypesettingFailed`, OSError (a full disk: nothing is noted).
+    Raises DocumentDiffers, `typesetting.FontsMissing`, `typesetting.TypesettingFailed`, OSError (a full disk: nothing is noted),
+    and the subject's DoesNotExist.
     """
-    noted = _noted(organization_id, invoice_id)
+    noted = noted_document(organization_id, kind, subject_id)
     if noted is not None and _intact_bytes(noted) is not None:
         return noted
-    return _render(organization_id, invoice_id, now=now)[0]
+    return _render(organization_id, kind, subject_id, now=now)[0]
 
 
-def open_document(invoice: Invoice, *, now: datetime) -> bytes:
-    """The invoice's PDF, its hash checked; rendered first where it is missing or damaged. Raises as `render_document`."""
-    noted = _noted(invoice.organization_id, invoice.pk)
+def open_document(subject: Invoice | Payment | Quotation, *, kind: str = "", now: datetime) -> bytes:
+    """The subject's PDF, by default that with its own name, its hash checked; rendered first where it is missing or damaged.
+
+    Raises as `render_document`.
+    """
+    kind = kind or kind_of(subject)
+    noted = noted_document(subject.organization_id, kind, subject.pk)
     content = _intact_bytes(noted) if noted is not None else None
-    return content if content is not None else _render(invoice.organization_id, invoice.pk, now=now)[1]
+    return content if content is not None else _render(subject.organization_id, kind, subject.pk, now=now)[1]
 
 
-def missing(*, now: datetime, grace: timedelta = GRACE) -> list[InvoiceKey]:
-    """Invoices that have had no document for `grace`, oldest first. Looks at all tenants."""
-    documents = Document.objects.filter(invoice=OuterRef("pk"))
+def missing(*, now: datetime, grace: timedelta = GRACE) -> list[DocumentKey]:
+    """Invoices that have had no PDF for `grace`, oldest first; other papers are made when somebody wants them. Looks at all
+    tenants."""
+    documents = Document.objects.filter(invoice=OuterRef("pk"), kind=Kind.INVOICE)
     invoices = Invoice.objects.using("system").filter(~Exists(documents), finalized_at__lte=now - grace)
-    return list(invoices.order_by("finalized_at", "pk").values_list("organization_id", "pk"))
+    found = invoices.order_by("finalized_at", "pk").values_list("organization_id", "pk")
+    return [(organization_id, Kind.INVOICE.value, invoice_id) for organization_id, invoice_id in found]
 
 
-def damaged() -> list[InvoiceKey]:
-    """Invoices whose stored document is lost or has other bytes than were noted; reads every file. Looks at all tenants."""
-    rows = Document.objects.using("system").order_by("pk").iterator()
-    return [(row.organization_id, row.invoice_id) for row in rows if _intact_bytes(row) is None]
+def damaged() -> list[DocumentKey]:
+    """What is stored in a file that is lost or has other bytes than were noted; reads every file. Looks at all tenants."""
+    rows = Document.objects.using("system").filter(kind__in=PAPERS).order_by("pk").iterator()
+    return [
+        (row.organization_id, row.kind, getattr(row, f"{PAPERS[row.kind].subject}_id"))
+        for row in rows
+        if _intact_bytes(row) is None
+    ]
 
 
 def render_all(
-    invoices: Sequence[InvoiceKey], *, now: datetime, progress: Callable[[int, int], None] = lambda done, of: None
+    keys: Sequence[DocumentKey], *, now: datetime, progress: Callable[[int, int], None] = lambda done, of: None
 ) -> Rendering:
     """Render each; one that fails stops no other."""
     rendering = Rendering()
-    for done, (organization_id, invoice_id) in enumerate(invoices, start=1):
+    for done, (organization_id, kind, subject_id) in enumerate(keys, start=1):
         try:
-            render_document(organization_id=organization_id, invoice_id=invoice_id, now=now)
+            render_document(organization_id=organization_id, kind=kind, subject_id=subject_id, now=now)
             rendering.rendered += 1
         except Exception as error:
-            rendering.failures.append(f"invoice {invoice_id}: {type(error).__name__}: {error}")
-            log.exception("a document cannot be rendered", extra={"invoice": str(invoice_id)})
-        progress(done, len(invoices))
+            rendering.failures.append(f"{kind} {subject_id}: {type(error).__name__}: {error}")
+            log.exception("a document cannot be rendered", extra={"kind": kind, "subject": str(subject_id)})
+        progress(done, len(keys))
     return rendering
 
 
-def _render(organization_id: int, invoice_id: UUID | str, *, now: datetime) -> tuple[Document, bytes]:
+def noted_document(organization_id: int, kind: str, subject_id: SubjectId) -> Document | None:
+    """The row of a document, whatever became of its file."""
     with tenant_scope([organization_id]):
-        invoice = Invoice.objects.for_organization(organization_id).select_related("period").get(pk=invoice_id)
-        lines = list(InvoiceLine.objects.for_organization(organization_id).filter(invoice=invoice).order_by("position"))
-        rates = details_of(line.applied_rate_id for line in lines)
-    content = typeset(INVOICE_TEMPLATE, invoice_content(invoice, lines, rates), made_at=invoice.finalized_at)
-    return _store(invoice, content, now=now), content
+        documents = Document.objects.for_organization(organization_id)
+        return documents.filter(kind=kind, **{PAPERS[kind].subject: subject_id}).first()
 
 
-def _store(invoice: Invoice, content: bytes, *, now: datetime) -> Document:
+def _render(organization_id: int, kind: str, subject_id: SubjectId, *, now: datetime) -> tuple[Document, bytes]:
+    noted = noted_document(organization_id, kind, subject_id)
+    with tenant_scope([organization_id]):
+        paper = PAPERS[kind].read(organization_id, subject_id, noted.kept if noted else {})
+    content = typeset(TEMPLATE, paper.content, made_at=paper.made_at)
+    return _store(organization_id, kind, subject_id, paper, content, now=now), content
+
+
+def _store(
+    organization_id: int, kind: str, subject_id: SubjectId, paper: Paper, content: bytes, *, now: datetime
+) -> Document:
     """Row and file, or neither. Of two that store at once the second waits at the row, and finds that its bytes are the first's."""
-    path, sha256 = document_files.relative_path(invoice.organization_id, invoice.number), document_files.digest(content)
-    with tenant_scope([invoice.organization_id]):
+    path, sha256 = (
+        document_files.relative_path(organization_id, PAPERS[kind].name(paper.subject)),
+        document_files.digest(content),
+    )
+    with tenant_scope([organization_id]):
         noted, _made = Document.objects.get_or_create(
-            invoice=invoice,
-            kind=Document.Kind.INVOICE,
+            kind=kind,
+            **{f"{PAPERS[kind].subject}_id": subject_id},
             defaults={
-                "organization_id": invoice.organization_id,
+                "organization_id": organization_id,
                 "path": path,
                 "sha256": sha256,
                 "size": len(content),
                 "rendered_at": now,
+                "kept": dict(paper.kept),
             },
         )
         if noted.sha256 != sha256:
             raise DocumentDiffers(f"{noted.path} was noted as {noted.sha256} and is rendered as {sha256}")
         document_files.write(noted.path, content)
     return noted
-
-
-def _noted(organization_id: int, invoice_id: UUID | str) -> Document | None:
-    with tenant_scope([organization_id]):
-        documents = Document.objects.for_organization(organization_id)
-        return documents.filter(invoice_id=invoice_id, kind=Document.Kind.INVOICE).first()
 
 
 def _intact_bytes(noted: Document) -> bytes | None:

@@ -1,22 +1,19 @@
-"""REST: an organization's invoices – the list, one with its lines, its PDF, and the requests behind a line."""
+"""REST: an organization's invoices – the list, one with its lines, and the requests behind a line."""
 
-import logging
 from datetime import datetime
 from uuid import UUID
 
-from django.http import Http404, HttpResponse
+from django.http import Http404
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api_views import OrganizationAPIView
 from accounts.models import Scope
 from accounts.pages import PageQuery, page
-from billing import documents, invoice_queries
+from billing import invoice_queries
 from billing.invoice_answers import (
     InvoiceDetailAnswer,
     InvoicePage,
@@ -25,20 +22,8 @@ from billing.invoice_answers import (
     invoice_json,
 )
 from billing.models import Invoice
-from billing.typesetting import FontsMissing, TypesettingFailed
 from metering.api import events_renderer
 from pricing.plain_text import plain
-
-logger = logging.getLogger(__name__)
-
-
-class DocumentUnavailable(APIException):
-    """The PDF cannot be rendered at the moment; the beat's sweep goes on trying. The invoice itself can be read."""
-
-    status_code = 503
-    default_detail = "The PDF cannot be rendered at the moment. Ask again later."
-    default_code = "document_unavailable"
-    wait = 60
 
 
 class InvoiceQuery(PageQuery):
@@ -90,28 +75,6 @@ class InvoiceDetail(InvoiceView):
         """Each line with its applied rate – price version, band, markup, exchange rate – and a formula to recompute it."""
         invoice = self.invoice(invoice_id)
         return Response(detail_json(invoice, invoice_queries.priced_lines(invoice), now=timezone.now()))
-
-
-class InvoicePdf(InvoiceView):
-    @extend_schema(
-        operation_id="get_invoice_pdf",
-        summary="The invoice as PDF",
-        responses={(200, "application/pdf"): OpenApiTypes.BINARY},
-    )
-    def get(self, request: Request, invoice_id: UUID) -> HttpResponse:
-        """Always the same bytes. One that is not rendered yet is rendered now; 503 `document_unavailable` if that fails."""
-        invoice = self.invoice(invoice_id)
-        try:
-            content = documents.open_document(invoice, now=timezone.now())
-        except (documents.DocumentDiffers, FontsMissing, TypesettingFailed, OSError):
-            logger.exception("a document cannot be opened", extra={"invoice": invoice.number})
-            raise DocumentUnavailable from None
-        name = f"{invoice.number}.pdf"
-        return HttpResponse(
-            content,
-            content_type="application/pdf",
-            headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "private"},
-        )
 
 
 class InvoiceLineEvents(InvoiceView):

@@ -20,6 +20,9 @@ from billing.deposit_models import BankStatement as BankStatement
 from billing.deposit_models import DepositDecision as DepositDecision
 from billing.deposit_models import DepositPart as DepositPart
 from billing.deposit_models import PayerAlias as PayerAlias
+from billing.document_models import BouncingAddress as BouncingAddress
+from billing.document_models import Document as Document
+from billing.document_models import Quotation as Quotation
 from billing.notice_models import Notice as Notice
 from billing.notice_models import NoticeSetting as NoticeSetting
 from billing.notice_models import WebhookDelivery as WebhookDelivery
@@ -170,26 +173,6 @@ class InvoiceLine(models.Model):
         ]
 
 
-class Document(models.Model):
-    """A rendered PDF: where it lies below VAR_DIR/documents and what its bytes hash to."""
-
-    class Kind(models.TextChoices):
-        INVOICE = "invoice", _("Invoice")
-
-    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
-    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="documents")
-    kind = models.CharField(max_length=10, choices=Kind.choices)
-    path = models.CharField(max_length=200)
-    sha256 = models.CharField(max_length=64)
-    size = models.PositiveIntegerField()
-    rendered_at = models.DateTimeField()
-
-    objects = TenantQuerySet["Document"].as_manager()
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["invoice", "kind"], name="one_document_per_kind")]
-
-
 class CreditNoteProposal(models.Model):
     """What an invoice would have been at prices that were corrected after it: an operator decides, nothing is changed by it.
 
@@ -241,6 +224,7 @@ class OutboxMail(models.Model):
         WAITING = "waiting", _("Waiting")
         SENT = "sent", _("Sent")
         FAILED = "failed", _("Failed")
+        BOUNCED = "bounced", _("Refused by the recipient's server")
 
     class Kind(models.TextChoices):
         INVOICE = "invoice", _("Invoice")

@@ -24,6 +24,7 @@ class Notice(models.Model):
         LIMIT_THRESHOLD = "limit.threshold", _("Spend limit: a share is used")
         LIMIT_REFUSING = "limit.refusing", _("Spend limit: calls are refused")
         CREDIT_LOW = "credit.low", _("Credit is low")
+        KEY_CREATED = "key.created", _("A key was made")
         KEY_STOPPED = "key.stopped", _("A key was stopped")
         WEBHOOK_DISABLED = "webhook.disabled", _("A webhook was switched off")
         WEBHOOK_TEST = "webhook.test", _("Test")

@@ -130,7 +130,8 @@ def _due(mails: TenantQuerySet[OutboxMail], *, now: datetime) -> TenantQuerySet[
 
 def _is_complete() -> Q:
     """An invoice's mail waits for its PDF."""
-    return ~Q(kind=OutboxMail.Kind.INVOICE) | Q(Exists(Document.objects.filter(invoice=OuterRef("invoice"))))
+    documents = Document.objects.filter(invoice=OuterRef("invoice"), kind=Document.Kind.INVOICE)
+    return ~Q(kind=OutboxMail.Kind.INVOICE) | Q(Exists(documents))
 
 
 def _short(reason: str) -> str:

@@ -66,7 +66,7 @@ def close_period(*, organization_id: int, period_id: int) -> None:
 @shared_task
 def render_document(*, organization_id: int, invoice_id: str) -> None:
     """Make an invoice's PDF, and send the mail that waits for it."""
-    documents.render_document(organization_id=organization_id, invoice_id=invoice_id, now=timezone.now())
+    documents.render_document(organization_id=organization_id, subject_id=invoice_id, now=timezone.now())
     for mail_id in outbox.waiting_for_document(organization_id=organization_id, invoice_id=invoice_id):
         ring(deliver_mail, organization_id=organization_id, mail_id=str(mail_id))
 

@@ -13,7 +13,15 @@ from accounts import api as accounts_api
 from accounts import organization_api, tags_api
 from accounts.api_views import ApiView, PublicAPIView
 from billing import api as billing_api
-from billing import balance_api, evidence_api, invoices_api, payments_api, webhook_endpoints_api, what_if_api
+from billing import (
+    balance_api,
+    documents_api,
+    evidence_api,
+    invoices_api,
+    payments_api,
+    webhook_endpoints_api,
+    what_if_api,
+)
 from catalog import api as catalog_api
 from catalog import prices_api
 from dashboard.access import speak_language_of
@@ -82,7 +90,10 @@ version_1 = [
     path("estimates/current", billing_api.CurrentEstimate.as_view(), name="api-current-estimate"),
     path("invoices", invoices_api.InvoiceList.as_view(), name="api-invoices"),
     path("invoices/<uuid:invoice_id>", invoices_api.InvoiceDetail.as_view(), name="api-invoice"),
-    path("invoices/<uuid:invoice_id>/pdf", invoices_api.InvoicePdf.as_view(), name="api-invoice-pdf"),
+    path("invoices/<uuid:invoice_id>/pdf", documents_api.InvoicePdf.as_view(), name="api-invoice-pdf"),
+    path(
+        "invoices/<uuid:invoice_id>/statement", documents_api.InvoiceStatement.as_view(), name="api-invoice-statement"
+    ),
     path(
         "invoices/<uuid:invoice_id>/lines/<int:position>/events",
         invoices_api.InvoiceLineEvents.as_view(),
@@ -96,6 +107,7 @@ version_1 = [
     ),
     path("invoices/<uuid:invoice_id>/pay", payments_api.PayInvoice.as_view(), name="api-pay-invoice"),
     path("payments", payments_api.PaymentList.as_view(), name="api-payments"),
+    path("payments/<uuid:payment_id>/receipt", documents_api.PaymentReceipt.as_view(), name="api-payment-receipt"),
     path("organization", organization_api.OrganizationDetail.as_view(), name="api-organization"),
     path("organization/tags", tags_api.OrganizationTags.as_view(), name="api-organization-tags"),
     path("api-keys", accounts_api.ApiKeyList.as_view(), name="api-keys"),

@@ -61,7 +61,7 @@ def status_state(invoice: Invoice) -> Any:
 
 
 def pdf(invoice: Invoice) -> Any:
-    if invoice.documents.exists():
+    if invoice.documents.filter(kind=Document.Kind.INVOICE).exists():
         address = reverse("admin:invoice_pdf", args=[invoice.pk])
         return format_html('<a class="text-link" href="{}">{}</a>', address, gettext("Open the PDF"))
     return gettext("It is being made. The invoice is mailed as soon as it is there.")
@@ -92,7 +92,7 @@ class Lines(ReadOnlyInline):
 
 class Documents(ReadOnlyInline):
     model = Document
-    verbose_name_plural = _("PDF")
+    verbose_name_plural = _("Documents")
     show_change_link = False
     fields = ("kind", "sha256", count_column("size", _("Bytes")), "rendered_at")
 
@@ -193,7 +193,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
 
     def deeds(self, obj: Invoice) -> list[tuple[Any, str]]:
         links = []
-        if obj.documents.exists():
+        if obj.documents.filter(kind=Document.Kind.INVOICE).exists():
             links.append((_("Open the PDF"), reverse("admin:invoice_pdf", args=[obj.pk])))
         if obj.status == Invoice.Status.OPEN:
             links.append((_("Record a bank transfer"), reverse("admin:record_transfer", args=[obj.pk])))

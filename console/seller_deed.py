@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.registration_numbers import validate_registration_number
 from billing import sellers
-from billing.document_content import bank_account, supplier
+from billing.document_parts import bank_account, supplier
 from billing.models import InvoiceSeries, Seller
 from console.deeds import Deed, DeedForm, MomentInput, Refused, Row, add_deed
 from console.figures import figure

@@ -1,6 +1,5 @@
 """One invoice: what is owed and why – amounts, parties, and lines that open to their formula and to the requests behind them."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -9,17 +8,15 @@ from itertools import groupby
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import get_language, gettext_lazy
-from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from accounts.models import ApiKey, Organization
-from billing import documents, invoice_queries
+from billing import invoice_queries
 from billing.document_content import service_days
 from billing.invoice_queries import PricedLine, Share
 from billing.models import Invoice, Payment
@@ -27,7 +24,6 @@ from billing.payment_states import PaymentState, payment_state
 from billing.payments_api import ROLES_THAT_PAY
 from billing.processors import bank_transfer
 from billing.settlement import outstanding
-from billing.typesetting import FontsMissing, TypesettingFailed
 from dashboard.access import may, organization_page
 from dashboard.download_links import download_links
 from dashboard.formulas import FormulaLine, formula_lines
@@ -39,7 +35,6 @@ from metering.token_labels import TOKEN_CLASSES
 from pricing.exact import ZERO, exact_sum
 from pricing.rating import RatedLine
 
-logger = logging.getLogger(__name__)
 SHARES = 25
 PROCESSORS = {bank_transfer.NAME: gettext_lazy("Bank transfer"), "stripe": gettext_lazy("Card")}
 
@@ -153,23 +148,6 @@ def line(request: HttpRequest, invoice_id: UUID, position: int) -> HttpResponse:
     }
     return render(
         request, "dashboard/invoice_requests.html" if request.htmx else "dashboard/invoice_line.html", context
-    )
-
-
-@organization_page()
-@require_safe
-def pdf(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
-    """The document as a download; one that is not rendered yet is rendered now."""
-    found = invoice_or_404(request.organization, invoice_id)
-    try:
-        content = documents.open_document(found, now=timezone.now())
-    except (documents.DocumentDiffers, FontsMissing, TypesettingFailed, OSError):
-        logger.exception("a document cannot be opened", extra={"invoice": found.number})
-        messages.error(request, _("The PDF cannot be made at the moment. We have been told; please try again later."))
-        return redirect("dashboard:invoice", request.organization.slug, found.pk)
-    name = f"{found.number}.pdf"
-    return HttpResponse(
-        content, content_type="application/pdf", headers={"Content-Disposition": f'attachment; filename="{name}"'}
     )
 
 

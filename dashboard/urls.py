@@ -22,6 +22,7 @@ from dashboard import (
     model_list,
     model_page,
     overview,
+    papers,
     preferences,
     requests,
     spend_limits,
@@ -71,7 +72,9 @@ urlpatterns = [
     path("o/<slug:slug>/limits/stopped/<int:key_id>/lift", stopped_keys.lift_key_stop, name="lift_key_stop"),
     path("o/<slug:slug>/invoices", invoices.invoices, name="invoices"),
     path("o/<slug:slug>/invoices/<uuid:invoice_id>", invoice_page.invoice, name="invoice"),
-    path("o/<slug:slug>/invoices/<uuid:invoice_id>/pdf", invoice_page.pdf, name="invoice_pdf"),
+    path("o/<slug:slug>/invoices/<uuid:invoice_id>/pdf", papers.invoice_pdf, name="invoice_pdf"),
+    path("o/<slug:slug>/invoices/<uuid:invoice_id>/statement", papers.statement, name="invoice_statement"),
+    path("o/<slug:slug>/payments/<uuid:payment_id>/receipt", papers.receipt, name="payment_receipt"),
     path("o/<slug:slug>/invoices/<uuid:invoice_id>/lines/<int:position>", invoice_page.line, name="invoice_line"),
     path("o/<slug:slug>/invoices/<uuid:invoice_id>/export", downloads.invoice_export, name="invoice_export"),
     path(

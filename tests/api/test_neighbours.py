@@ -22,6 +22,7 @@ from accounts import invitations, throttling
 from accounts.models import ApiKey, Membership, Role, Scope
 from accounts.tenancy import tenant_scope
 from billing import webhook_endpoints
+from billing.bank_transfers import record_transfer
 from billing.invoicing import close_period
 from billing.models import Invoice
 from billing.sellers import set_seller
@@ -97,6 +98,7 @@ class Sweep:
             "event_id": str(outcome.event_id),
             "key_id": str(target.pk),
             "invoice_id": str(invoice.pk),
+            "payment_id": str(self._payment(invoice)),
             "position": "1",
             "limit_id": str(self._limit(hard=True)),
             "spend_limit_id": str(self._limit(hard=False)),
@@ -110,6 +112,7 @@ class Sweep:
             "acme-call-4711",
             "acme-user-4712",
             "acme-4713",
+            "acme-4714",
             cast.acme.owner.email,
             invoice.number,
             "billing@acme.example",
@@ -146,7 +149,7 @@ class Sweep:
         return webhook_endpoints.register(organization=acme, url=url, actor=None, now=stories.NOON)[0].pk
 
     def _invoice(self) -> Invoice:
-        """Acme's, for last month; nothing is paid yet."""
+        """Acme's, for last month, open."""
         acme, month_ago = self.cast.acme.organization, stories.NOON - timedelta(days=30)
         set_seller(now=month_ago, **stories.SELLER)
         stories.use(acme, at=month_ago, usage=TokenUsage(input_tokens=100_000_000, output_tokens=0))
@@ -155,6 +158,19 @@ class Sweep:
         invoice = close_period(organization_id=acme.pk, period_id=period.pk, now=stories.NOON)
         assert invoice is not None
         return invoice
+
+    def _payment(self, invoice: Invoice) -> UUID:
+        """A won of it, which leaves it open."""
+        return record_transfer(
+            organization_id=invoice.organization_id,
+            invoice_id=invoice.pk,
+            amount=Decimal(1),
+            payer_name="acme-4714",
+            key="acme-4715",
+            received_at=stories.NOON,
+            actor=None,
+            now=stories.NOON,
+        ).pk
 
     def path(self, name: str, pattern: str, **own: str) -> str:
         """The address of a route with acme's ids in it. An unknown parameter needs a value here first."""

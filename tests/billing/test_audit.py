@@ -102,7 +102,7 @@ def books(db: None) -> stories.Cast:
     [period, _other] = cycle.periods_of_month("2026-10", now=NOON)
     invoice = invoicing.close_period(organization_id=period.organization_id, period_id=period.period_id, now=NOON)
     assert invoice is not None
-    documents.render_document(organization_id=period.organization_id, invoice_id=invoice.pk, now=NOON)
+    documents.render_document(organization_id=period.organization_id, subject_id=invoice.pk, now=NOON)
     request = holds.HoldRequest(
         organization_id=cast.acme.organization.pk,
         id=new_id(NOON),

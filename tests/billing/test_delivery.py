@@ -63,7 +63,7 @@ def invoice(cast: Cast) -> Invoice:
 
 
 def documented(invoice: Invoice) -> Invoice:
-    documents.render_document(organization_id=invoice.organization_id, invoice_id=invoice.pk, now=AFTER)
+    documents.render_document(organization_id=invoice.organization_id, subject_id=invoice.pk, now=AFTER)
     return invoice
 
 

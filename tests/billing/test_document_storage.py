@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from accounts.tenancy import tenant_scope
 from billing import document_audit, document_files, documents, tasks, typesetting
 from billing.document_audit import documents_that_differ
 from billing.models import Document, Invoice, OutboxMail
+from billing.paper_kinds import PAPERS
 from config.launch.places import CHECKOUT
 from tests.billing.collecting import AFTER, meet_the_debtors, open_invoice
 from tests.billing.papers import pages, squeezed
@@ -40,7 +42,7 @@ def invoice(cast: Cast) -> Invoice:
 
 
 def render(invoice: Invoice) -> Document:
-    return documents.render_document(organization_id=invoice.organization_id, invoice_id=invoice.pk, now=LATER)
+    return documents.render_document(organization_id=invoice.organization_id, subject_id=invoice.pk, now=LATER)
 
 
 def file_of(invoice: Invoice) -> Path:
@@ -137,7 +139,8 @@ def test_other_bytes_than_were_noted_are_refused(invoice: Invoice, monkeypatch: 
 def test_a_pdf_that_states_another_total_is_found(invoice: Invoice, monkeypatch: pytest.MonkeyPatch) -> None:
     render(invoice)
     assert documents_that_differ() == []
-    monkeypatch.setattr(document_audit, "total_keyword", lambda _invoice: "KRW 7261")
+    papers = {"invoice": replace(PAPERS["invoice"], total=lambda _document: "KRW 7261")}
+    monkeypatch.setattr(document_audit, "PAPERS", papers)
     [fault] = documents_that_differ()
     assert fault.endswith("states INV-000001, KRW 7260 instead of KRW 7261")
 
@@ -181,7 +184,7 @@ def test_a_number_that_is_no_file_name_is_refused(number: str) -> None:
 
 def test_a_neighbour_renders_nothing(cast: Cast, invoice: Invoice) -> None:
     with pytest.raises(Invoice.DoesNotExist):
-        documents.render_document(organization_id=cast.globex.organization.pk, invoice_id=invoice.pk, now=LATER)
+        documents.render_document(organization_id=cast.globex.organization.pk, subject_id=invoice.pk, now=LATER)
     render(invoice)
     with tenant_scope([cast.globex.organization.pk]):
         assert list(Document.objects.all()) == []

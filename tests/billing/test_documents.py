@@ -7,7 +7,7 @@ from decimal import Decimal
 import pypdf
 import pytest
 
-from billing.document_content import total_keyword
+from billing.document_parts import stated
 from billing.typesetting import keywords_of
 from tests.billing.papers import SELLER, content_of, pages, paper, pdf_of, squeezed, texts_in
 
@@ -85,8 +85,8 @@ def test_a_group_that_goes_on_repeats_its_heading() -> None:
     for line in invoice.drawn_lines:  # type: ignore[attr-defined]
         line.model, line.applied_rate_id = "vendor/one-model", 1
     said = [page for page in pages(pdf_of(invoice)) if "입력토큰" in page]
-    assert len(said) == 3
-    assert [page.count("vendor/one-model") for page in said] == [1, 1, 1]
+    assert len(said) == 4
+    assert [page.count("vendor/one-model") for page in said] == [1, 1, 1, 1]
 
 
 def test_what_customers_write_is_text_and_never_code() -> None:
@@ -140,7 +140,7 @@ def test_metadata_tell_number_total_and_language() -> None:
     assert reader.metadata is not None
     assert (reader.metadata.title, reader.metadata.author) == ("청구서 INV-000042", "주식회사 인보이스랩")
     assert reader.trailer["/Root"]["/Lang"] == "ko"
-    assert keywords_of(pdf) == ["INV-000042", total_keyword(invoice)]
+    assert keywords_of(pdf) == ["INV-000042", stated(invoice.total, invoice.currency)]
     assert keywords_of(b"%PDF-1.7 something else") == []
 
 

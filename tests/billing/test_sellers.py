@@ -8,7 +8,7 @@ from django.db import DatabaseError
 from accounts.models import AuditEntry
 from accounts.registration_numbers import InvalidRegistrationNumber
 from billing import sellers
-from billing.document_content import bank_account, supplier
+from billing.document_parts import bank_account, supplier
 from billing.models import InvoiceSeries, Seller
 from tests import stories
 from tests.billing.collecting import AFTER, meet_the_debtors, open_invoice
