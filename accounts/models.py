@@ -202,6 +202,8 @@ class BillingProfile(models.Model):
     business_item = models.CharField(_("business item"), max_length=50, blank=True)
     contact_name = models.CharField(_("billing contact"), max_length=50, blank=True)
     contact_email = models.EmailField(_("billing email"), blank=True)
+    po_number = models.CharField(_("PO number"), max_length=50, blank=True)
+    """The buyer's own number of the order (발주번호); invoices repeat it."""
     tax_treatment = models.CharField(max_length=12, choices=TaxTreatment.choices, default=TaxTreatment.STANDARD)
     grace_hours = models.PositiveSmallIntegerField(_("hours after the month's end before it is invoiced"), default=24)
 

@@ -38,6 +38,7 @@ class BillingProfileFields(serializers.Serializer[Any]):
     business_item = _text("business_item")
     contact_name = _text("contact_name")
     contact_email = serializers.EmailField(allow_blank=True, required=False)
+    po_number = _text("po_number")
 
     def validate_registration_number(self, number: str) -> str:
         if number:

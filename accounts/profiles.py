@@ -19,6 +19,7 @@ PROFILE_FIELDS = (
     "business_item",
     "contact_name",
     "contact_email",
+    "po_number",
 )
 PERSONAL = frozenset({"representative", "contact_name", "contact_email"})
 """Of these the audit log, which cannot forget, notes only that they changed."""

@@ -14,14 +14,16 @@ from accounts.audit_log import write_audit_entry
 from accounts.models import Organization, User
 from accounts.tenancy import tenant_scope
 from billing.models import CreditNoteProposal, Invoice
+from billing.period_charges import amounts_by_kind, conditions_of_invoice
 from catalog.rate_details import RateDetails, details_of
 from ledger.models import BillingPeriod
 from metering.repricing import Page, Progress, Repriced, differences
 from metering.rerating import Outcome
+from pricing.conditions import LineKind, charged
 from pricing.exact import EXACT, exact_product, exact_sum
 from pricing.plain_text import plain
 from pricing.tokens import TokenClass
-from pricing.totals import Totals, invoice_totals
+from pricing.totals import Totals
 
 Key = tuple[date | None, int, tuple[object, ...], TokenClass]
 """Month of service if it is not the period's own, applied rate, origin of the new rate, class."""
@@ -163,6 +165,10 @@ def _store(
 
 
 def _totals(invoice: Invoice, change: Decimal) -> Totals:
-    """The invoice as it would have been rounded."""
-    exact = [invoice.exact_subtotal, change]
-    return invoice_totals(exact, currency=invoice.currency, tax_rate=invoice.tax_rate)
+    """The invoice as it would have been discounted, brought to its minimum and rounded."""
+    return charged(
+        [amounts_by_kind(invoice)[LineKind.USAGE], change],
+        conditions=conditions_of_invoice(invoice),
+        currency=invoice.currency,
+        tax_rate=invoice.tax_rate,
+    ).totals

@@ -15,6 +15,7 @@ from accounts.alarms import clear_alarm, raise_alarm
 from accounts.models import BillingProfile
 from billing import auditing, invoicing
 from billing.models import Invoice
+from billing.quiet_months import make_quiet_months
 from ledger.models import BillingPeriod
 
 EARLIEST_ZONE = timedelta(hours=14)
@@ -29,6 +30,7 @@ class DuePeriod:
 
     organization_id: int
     organization_slug: str
+    currency: str
     period_id: int
     starts_at: datetime
     ends_at: datetime
@@ -39,7 +41,8 @@ class UnknownMonth(ValueError):
 
 
 def due_periods(*, now: datetime) -> list[DuePeriod]:
-    """Every open period whose grace time is over, oldest first, missed months included. Looks at all tenants."""
+    """Every open period whose grace time is over, oldest first, missed and quiet months included. Looks at all tenants."""
+    make_quiet_months(now=now)
     grace = dict(BillingProfile.objects.using("system").values_list("organization_id", "grace_hours"))
     return [
         period
@@ -76,6 +79,7 @@ def refuse_unclean(due: Iterable[DuePeriod], *, now: datetime) -> None:
 def periods_of_month(month: str, *, now: datetime) -> list[DuePeriod]:
     """The open periods of `month` ("2026-10", in each organization's zone) that ended, grace time or not. Raises UnknownMonth."""
     first = _parse(month)
+    make_quiet_months(now=now)
     if datetime.combine(first, time(), UTC) - EARLIEST_ZONE > now:
         raise UnknownMonth(f"{month} is in the future")
     ended = [period for period in _ended(now=now) if _first_day(period) == first]
@@ -108,12 +112,17 @@ def _rows() -> QuerySet[BillingPeriod]:
 
 
 def _open() -> list[DuePeriod]:
-    return [_due(row) for row in _rows().exclude(status=BillingPeriod.Status.CLOSED)]
+    return [_due(row) for row in _rows().filter(status=BillingPeriod.Status.OPEN)]
 
 
 def _due(row: BillingPeriod) -> DuePeriod:
     return DuePeriod(
-        row.organization_id, row.organization.slug, row.pk, _local(row, row.starts_at), _local(row, row.ends_at)
+        row.organization_id,
+        row.organization.slug,
+        row.organization.billing_currency,
+        row.pk,
+        _local(row, row.starts_at),
+        _local(row, row.ends_at),
     )
 
 

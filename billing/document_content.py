@@ -16,7 +16,9 @@ from billing.document_parts import Rows
 from billing.document_texts import word
 from billing.line_notes import LineKey, notes_of
 from billing.models import Invoice, InvoiceLine
+from billing.period_charges import conditions_of_invoice
 from catalog.rate_details import RateDetails
+from pricing.conditions import LineKind
 
 DEFAULT_ZONE = "Asia/Seoul"
 
@@ -102,6 +104,7 @@ def _facts(invoice: Invoice) -> Rows:
         [word("written_on", language), texts.day(invoice.written_on, language)],
         [word("issued_on", language), texts.day(invoice.issued_on, language)],
         [word("due_on", language), texts.day(invoice.due_on, language) if invoice.amount_due > 0 else texts.EN_DASH],
+        *([[word("po_number", language), invoice.po_number]] if invoice.po_number else []),
     ]
 
 
@@ -115,13 +118,31 @@ def _due(invoice: Invoice) -> list[str]:
 
 
 def groups(invoice: Invoice, lines: Sequence[InvoiceLine], rates: Mapping[int, RateDetails]) -> list[dict[str, Any]]:
-    """Neighbouring lines of the same model and service month under one heading, what tells their prices apart behind each name."""
-    keys = [(line.service_month, line.applied_rate_id) for line in lines]
+    """Neighbouring lines of the same model and service month under one heading, what tells their prices apart behind each name; at
+    last the lines without usage."""
+    used = [(line, line.applied_rate_id) for line in lines if line.applied_rate_id is not None]
+    keys = [(line.service_month, rate_id) for line, rate_id in used]
     notes = notes_of(keys, rates, language=invoice.language, zone=ZoneInfo(invoice.period.zone))
-    return _grouped(invoice, lines, notes)
+    agreed = [_agreed_row(invoice, line) for line in lines if line.applied_rate_id is None]
+    last = [{"title": word("agreed", invoice.language), "note": "", "lines": agreed}] if agreed else []
+    return _grouped(invoice, used, notes) + last
 
 
-def _grouped(invoice: Invoice, lines: Iterable[InvoiceLine], notes: Mapping[LineKey, str]) -> list[dict[str, Any]]:
+def _agreed_row(invoice: Invoice, line: InvoiceLine) -> list[str]:
+    """A line without usage, and what was agreed of it."""
+    language, conditions = invoice.language, conditions_of_invoice(invoice)
+    note = {
+        LineKind.DISCOUNT: texts.percent(conditions.discount),
+        LineKind.MINIMUM_FEE: word(
+            "minimum_of_month", language, minimum=texts.money(conditions.minimum, invoice.currency)
+        ),
+    }[LineKind(line.kind)]
+    return [word(line.kind, language), note, "", "", texts.money(line.amount, invoice.currency)]
+
+
+def _grouped(
+    invoice: Invoice, lines: Iterable[tuple[InvoiceLine, int]], notes: Mapping[LineKey, str]
+) -> list[dict[str, Any]]:
     language, currency = invoice.language, invoice.currency
     return [
         {
@@ -130,15 +151,15 @@ def _grouped(invoice: Invoice, lines: Iterable[InvoiceLine], notes: Mapping[Line
             "lines": [
                 [
                     texts.token_class(line.token_class, language),
-                    notes[line.service_month, line.applied_rate_id],
+                    notes[line.service_month, rate_id],
                     texts.quantity(line.quantity, line.token_class, language),
                     texts.unit_price(line.unit_price, line.token_class, currency, language),
                     texts.money(line.amount, currency),
                 ]
-                for line in group
+                for line, rate_id in group
             ],
         }
-        for (model, late), group in groupby(lines, key=lambda line: (line.model, line.service_month))
+        for (model, late), group in groupby(lines, key=lambda row: (row[0].model, row[0].service_month))
     ]
 
 

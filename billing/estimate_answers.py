@@ -9,6 +9,7 @@ from billing.estimates import PeriodEstimate
 from billing.usage_lines import UsageLine, notes_of_usage
 from billing.what_if import Estimate
 from catalog.rate_answers import AppliedRateAnswer, rate_json
+from pricing.conditions import LineKind
 from pricing.plain_text import plain
 from pricing.totals import Totals
 
@@ -56,6 +57,15 @@ class PeriodLine(EstimateLine):
     formula = serializers.CharField()
 
 
+class AgreedAnswer(serializers.Serializer[Any]):
+    """What terms make of the usage, tax excluded. `rounded` lines, these and those of usage, add up to the supply value."""
+
+    kind = serializers.ChoiceField(choices=[LineKind.DISCOUNT.value, LineKind.MINIMUM_FEE.value])
+    amount = serializers.CharField()
+    rounded = serializers.CharField()
+    formula = serializers.CharField()
+
+
 class PeriodAnswer(TotalsAnswer):
     """A period, half-open, in the organization's zone."""
 
@@ -63,6 +73,7 @@ class PeriodAnswer(TotalsAnswer):
     end = serializers.DateTimeField()
     status = serializers.CharField()
     lines = PeriodLine(many=True)
+    agreed = AgreedAnswer(many=True, help_text="A discount, a minimum fee: where terms were agreed.")
     applied_rates = serializers.DictField(child=AppliedRateAnswer(), help_text="By applied_rate_id.")
     forecast = TotalsAnswer(allow_null=True, help_text="At the average pace until the end; null on the first day.")
 
@@ -106,7 +117,16 @@ def period_json(estimate: PeriodEstimate, zone: ZoneInfo, *, language: str) -> d
         "status": estimate.status,
         "lines": [
             _line_json(line) | {"note": note, "rounded": format(rounded, "f")}
-            for line, note, rounded in zip(estimate.lines, notes, estimate.totals.lines, strict=True)
+            for line, note, rounded in zip(estimate.lines, notes, estimate.rounded_lines, strict=True)
+        ],
+        "agreed": [
+            {
+                "kind": line.kind.value,
+                "amount": plain(line.amount),
+                "rounded": format(line.rounded, "f"),
+                "formula": line.formula,
+            }
+            for line in estimate.agreed
         ],
         "applied_rates": {str(line.applied_rate_id): rate_json(line.rate) for line in estimate.lines},
         "forecast": estimate.forecast and totals_json(estimate.forecast) | {"method": "linear"},

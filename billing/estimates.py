@@ -1,6 +1,6 @@
 """What will it cost? The open period so far with a forecast. The same pipeline as the invoice's; volumes are `what_if`'s.
 
-Lines come from `usage_lines`, totals from `pricing.totals.invoice_totals`; so on the same usage an estimate equals the invoice.
+Lines, terms and totals come from `period_charges`; so on the same usage an estimate equals the invoice.
 """
 
 from collections.abc import Sequence
@@ -11,12 +11,16 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from django.conf import settings
 
 from accounts.models import Organization
-from billing.usage_lines import UsageLine, usage_lines
+from billing.models import BillingTerms
+from billing.period_charges import PeriodCharges, charges_of
+from billing.terms import conditions_of, in_force, terms_of
+from billing.usage_lines import UsageLine
 from catalog import price_book
 from ledger.models import Balance, BillingPeriod
 from ledger.periods import month_bounds
+from pricing.conditions import AgreedLine, charged
 from pricing.exact import exact_sum
-from pricing.totals import Totals, invoice_totals
+from pricing.totals import Totals
 
 LEAST_ELAPSED = timedelta(days=1)
 """A forecast from less than a day would be a guess."""
@@ -38,9 +42,26 @@ class PeriodEstimate:
     starts_at: datetime
     ends_at: datetime
     status: str
-    lines: Sequence[UsageLine]
-    totals: Totals
+    charges: PeriodCharges
     forecast: Totals | None
+
+    @property
+    def lines(self) -> Sequence[UsageLine]:
+        """What was used; `rounded_lines` are their shares of the supply value."""
+        return self.charges.lines
+
+    @property
+    def rounded_lines(self) -> Sequence[Decimal]:
+        return self.charges.charged.usage_lines
+
+    @property
+    def agreed(self) -> Sequence[AgreedLine]:
+        """What the terms make of it: a discount, a minimum fee."""
+        return self.charges.charged.agreed
+
+    @property
+    def totals(self) -> Totals:
+        return self.charges.charged.totals
 
 
 def public_buyer() -> Buyer:
@@ -69,34 +90,39 @@ def open_periods(*, organization: Organization, now: datetime) -> list[PeriodEst
     )
     if not periods or periods[-1].ends_at <= now:
         periods.append(BillingPeriod(organization=organization, starts_at=start, ends_at=end, zone=organization.zone))
-    return [_estimate(organization, period, tax_rate, now=now) for period in periods]
+    agreed = terms_of(organization)
+    return [
+        _estimate(organization, period, in_force(agreed, period.starts_at), tax_rate, now=now) for period in periods
+    ]
 
 
-def _estimate(organization: Organization, period: BillingPeriod, tax_rate: Decimal, *, now: datetime) -> PeriodEstimate:
-    lines = usage_lines(organization=organization, period=period) if period.pk else []
+def _estimate(
+    organization: Organization, period: BillingPeriod, terms: BillingTerms, tax_rate: Decimal, *, now: datetime
+) -> PeriodEstimate:
+    charges = charges_of(organization=organization, period=period, terms=terms, tax_rate=tax_rate)
     return PeriodEstimate(
         starts_at=period.starts_at,
         ends_at=period.ends_at,
         status=period.status,
-        lines=lines,
-        totals=_totals([line.amount for line in lines], organization, tax_rate),
-        forecast=_forecast(lines, period, organization, tax_rate, now=now),
+        charges=charges,
+        forecast=_forecast(charges, period, organization, tax_rate, now=now),
     )
 
 
 def _forecast(
-    lines: Sequence[UsageLine], period: BillingPeriod, organization: Organization, tax_rate: Decimal, *, now: datetime
+    charges: PeriodCharges, period: BillingPeriod, organization: Organization, tax_rate: Decimal, *, now: datetime
 ) -> Totals | None:
     """Usage so far × whole period / elapsed part; what is left over from earlier months does not grow."""
     elapsed = now - period.starts_at
     if now >= period.ends_at or elapsed < LEAST_ELAPSED:
         return None
-    own = exact_sum(line.amount for line in lines if line.service_month is None)
-    late = exact_sum(line.amount for line in lines if line.service_month is not None)
+    own = exact_sum(line.amount for line in charges.lines if line.service_month is None)
+    late = exact_sum(line.amount for line in charges.lines if line.service_month is not None)
     microsecond = timedelta(microseconds=1)
     whole = _GUESS.multiply(own, (period.ends_at - period.starts_at) // microsecond)
-    return _totals([_GUESS.divide(whole, elapsed // microsecond), late], organization, tax_rate)
-
-
-def _totals(amounts: Sequence[Decimal], organization: Organization, tax_rate: Decimal) -> Totals:
-    return invoice_totals(amounts, currency=organization.billing_currency, tax_rate=tax_rate)
+    return charged(
+        [_GUESS.divide(whole, elapsed // microsecond), late],
+        conditions=conditions_of(charges.terms, organization=organization, period=period),
+        currency=organization.billing_currency,
+        tax_rate=tax_rate,
+    ).totals

@@ -1,6 +1,6 @@
 """The evidence of an invoice as a file: every request that was charged in its period, or behind one of its lines.
 
-The amounts of all requests add up to the invoice's exact subtotal, those that requests put into a line to the line's exact amount;
+The amounts of all requests add up to the invoice's lines of usage, exactly; what requests put into a line, to its exact amount.
 `verify_receipts` recomputes either offline. Rows are read batch by batch, each in a tenant scope of its own.
 """
 

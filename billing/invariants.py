@@ -23,22 +23,23 @@ INVARIANTS = (
     ),
     by_sql(
         "15",
-        "charges of a period = exact lines of its live invoice, each rounded by less than one unit",
+        "charges of a period = exact lines of usage of its live invoice; each line is rounded by less than one unit",
         """
-        SELECT invoice.number, sum(line.exact_amount) AS lines, charged.amount AS charged
+        SELECT invoice.number, sum(line.exact_amount) FILTER (WHERE line.kind = 'usage') AS lines, charged.amount AS charged
         FROM billing_invoice AS invoice
-        JOIN billing_invoiceline AS line ON line.invoice_id = invoice.id
+        LEFT JOIN billing_invoiceline AS line ON line.invoice_id = invoice.id
         LEFT JOIN (SELECT organization_id, period_id, sum(amount) AS amount FROM metering_usagerollup GROUP BY 1, 2) AS charged
             ON charged.organization_id = invoice.organization_id AND charged.period_id = invoice.period_id
         WHERE invoice.status <> 'void'
         GROUP BY invoice.id, charged.amount
-        HAVING sum(line.exact_amount) IS DISTINCT FROM charged.amount OR sum(line.exact_amount) <> invoice.exact_subtotal
+        HAVING coalesce(sum(line.exact_amount) FILTER (WHERE line.kind = 'usage'), 0) <> coalesce(charged.amount, 0)
+            OR coalesce(sum(line.exact_amount), 0) <> invoice.exact_subtotal
             OR bool_or(abs(line.amount - line.exact_amount) >= CASE invoice.currency WHEN 'KRW' THEN 1 ELSE 0.01 END)
         """,
     ),
     by_sql(
         "16",
-        "one live invoice per organization, period and kind; closed periods with usage have one or a void one",
+        "one live invoice per organization, period and kind; closed periods with usage have one, or a void one, or came to nothing",
         """
         SELECT period.organization_id, period.id FROM ledger_billingperiod AS period
         LEFT JOIN billing_invoice AS invoice ON invoice.period_id = period.id AND invoice.status <> 'void'
@@ -46,6 +47,37 @@ INVARIANTS = (
         WHERE period.status = 'closed' GROUP BY period.id HAVING count(DISTINCT invoice.id) > 1 OR count(DISTINCT invoice.id) = 0
             AND count(void.id) = 0 AND EXISTS (SELECT 1 FROM metering_usagerollup AS rollup
                 WHERE rollup.organization_id = period.organization_id AND rollup.period_id = period.id AND rollup.amount <> 0)
+            AND NOT EXISTS (SELECT FROM ledger_ledgertransaction AS posted WHERE posted.kind = 'not_invoiced'
+                AND posted.organization_id = period.organization_id AND posted.key = period.id::text)
+        """,
+    ),
+    by_sql(
+        "51",
+        "an invoice's discount is its terms' share of its usage, its minimum fee what that leaves missing to the minimum",
+        """
+        SELECT * FROM (
+            SELECT invoice.number, lines.discount, lines.minimum_fee, lines.usage + lines.discount AS net,
+                -round(lines.usage * coalesce(terms.discount, 0), 20) AS discount_agreed,
+                coalesce(CASE WHEN opened.day > first.day AND opened.day < following.day
+                    THEN round(terms.minimum_fee * (following.day - opened.day) / (following.day - first.day),
+                        CASE invoice.currency WHEN 'KRW' THEN 0 ELSE 2 END)
+                    ELSE terms.minimum_fee END, 0) AS minimum
+            FROM billing_invoice AS invoice
+            JOIN ledger_billingperiod AS period ON period.id = invoice.period_id
+            JOIN accounts_organization AS organization ON organization.id = invoice.organization_id
+            LEFT JOIN billing_billingterms AS terms ON terms.id = invoice.terms_id
+            CROSS JOIN LATERAL (SELECT (period.starts_at AT TIME ZONE period.zone)::date AS day) AS first
+            CROSS JOIN LATERAL (SELECT (period.ends_at AT TIME ZONE period.zone)::date AS day) AS following
+            CROSS JOIN LATERAL (SELECT (organization.created_at AT TIME ZONE period.zone)::date AS day) AS opened
+            CROSS JOIN LATERAL (
+                SELECT coalesce(sum(exact_amount) FILTER (WHERE kind = 'usage'), 0) AS usage,
+                    coalesce(sum(exact_amount) FILTER (WHERE kind = 'discount'), 0) AS discount,
+                    coalesce(sum(exact_amount) FILTER (WHERE kind = 'minimum_fee'), 0) AS minimum_fee
+                FROM billing_invoiceline WHERE invoice_id = invoice.id
+            ) AS lines
+            WHERE invoice.kind = 'monthly'
+        ) AS found
+        WHERE discount <> discount_agreed OR minimum_fee <> greatest(minimum - greatest(net, 0), 0)
         """,
     ),
     by_sql(

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 from rest_framework import serializers
 
-from billing.invoice_queries import PricedLine, is_overdue, notes_of_lines
-from billing.models import Invoice
+from billing.invoice_queries import AgreedLine, PricedLine, is_overdue, notes_of_lines
+from billing.models import Invoice, InvoiceLine
 from catalog.rate_answers import AppliedRateAnswer, rate_json
 from metering.usage_shapes import EventAnswer
 from pricing.plain_text import plain
@@ -36,6 +36,9 @@ class InvoiceAnswer(serializers.Serializer[Any]):
     written_on = serializers.DateField(help_text="작성일자.")
     due_on = serializers.DateField()
     language = serializers.CharField()
+    po_number = serializers.CharField(
+        allow_blank=True, help_text="발주번호: the buyer's own, as it was when it was issued."
+    )
     currency = serializers.CharField()
     supply_value = serializers.CharField(help_text="공급가액: the exact amounts added up, rounded once.")
     tax = serializers.CharField(help_text="세액: rounded down.")
@@ -49,11 +52,15 @@ class InvoiceAnswer(serializers.Serializer[Any]):
 
 
 class InvoiceLineAnswer(serializers.Serializer[Any]):
-    """quantity × unit price = exact amount. The `amount`s of all lines add up to the supply value."""
+    """quantity × unit price = exact amount. The `amount`s of all lines add up to the supply value.
 
-    position = serializers.IntegerField(help_text="The n of `lines/{n}/events`.")
-    model = serializers.CharField()
-    token_class = serializers.CharField()
+    What terms make of the usage – a `discount`, a `minimum_fee` – are lines of quantity 1 without model, class, rate and events.
+    """
+
+    position = serializers.IntegerField(help_text="The n of `lines/{n}/events`, where the kind is `usage`.")
+    kind = serializers.ChoiceField(choices=InvoiceLine.Kind.choices)
+    model = serializers.CharField(allow_null=True)
+    token_class = serializers.CharField(allow_null=True)
     service_month = serializers.CharField(
         allow_null=True, help_text="Of usage that came in after its month was closed."
     )
@@ -66,8 +73,10 @@ class InvoiceLineAnswer(serializers.Serializer[Any]):
     unit_price_per_million = serializers.CharField(allow_null=True, help_text="null for what is counted in pieces.")
     exact_amount = serializers.CharField()
     amount = serializers.CharField(help_text="Its share of the rounded supply value.")
-    applied_rate_id = serializers.IntegerField()
-    formula = serializers.CharField(help_text="A product that gives the exact amount.")
+    applied_rate_id = serializers.IntegerField(allow_null=True)
+    formula = serializers.CharField(
+        help_text="A product that gives the exact amount, or of a minimum fee a difference."
+    )
 
 
 class ExchangeRateAnswer(serializers.Serializer[Any]):
@@ -133,6 +142,7 @@ def invoice_json(invoice: Invoice, *, now: datetime) -> dict[str, Any]:
         "written_on": invoice.written_on,
         "due_on": invoice.due_on,
         "language": invoice.language,
+        "po_number": invoice.po_number,
         "currency": invoice.currency,
         **{name: f"{amount:.{MINOR_UNITS[invoice.currency]}f}" for name, amount in amounts.items()},
         "finalized_at": invoice.finalized_at,
@@ -142,7 +152,9 @@ def invoice_json(invoice: Invoice, *, now: datetime) -> dict[str, Any]:
     }
 
 
-def detail_json(invoice: Invoice, lines: Sequence[PricedLine], *, now: datetime) -> dict[str, Any]:
+def detail_json(
+    invoice: Invoice, lines: Sequence[PricedLine], agreed: Sequence[AgreedLine], *, now: datetime
+) -> dict[str, Any]:
     """An invoice with its lines as InvoiceDetailAnswer."""
     notes = notes_of_lines(lines, language=invoice.language, zone=ZoneInfo(invoice.period.zone))
     return invoice_json(invoice, now=now) | {
@@ -152,24 +164,35 @@ def detail_json(invoice: Invoice, lines: Sequence[PricedLine], *, now: datetime)
         "seller": invoice.seller,
         "buyer": invoice.buyer,
         "exchange_rates": invoice.exchange_rates,
-        "lines": [_line_json(line, note, invoice.currency) for line, note in zip(lines, notes, strict=True)],
-        "applied_rates": {str(line.line.applied_rate_id): rate_json(line.rate) for line in lines},
+        "lines": [
+            *(_usage_json(line, note, invoice.currency) for line, note in zip(lines, notes, strict=True)),
+            *(_line_json(line.line, invoice.currency) | {"formula": line.formula} for line in agreed),
+        ],
+        "applied_rates": {str(line.rate_id): rate_json(line.rate) for line in lines},
     }
 
 
-def _line_json(priced: PricedLine, note: str, currency: str) -> dict[str, Any]:
-    line, per_million = priced.line, priced.price_per_million
+def _usage_json(priced: PricedLine, note: str, currency: str) -> dict[str, Any]:
+    per_million = priced.price_per_million
+    return _line_json(priced.line, currency) | {
+        "note": note,
+        "unit_price_per_million": None if per_million is None else plain(per_million),
+        "formula": priced.formula,
+    }
+
+
+def _line_json(line: InvoiceLine, currency: str) -> dict[str, Any]:
     return {
         "position": line.position,
-        "model": line.model,
-        "token_class": line.token_class,
+        "kind": line.kind,
+        "model": line.model or None,
+        "token_class": line.token_class or None,
         "service_month": line.service_month and line.service_month.strftime("%Y-%m"),
-        "note": note,
-        "quantity": priced.quantity,
+        "note": "",
+        "quantity": int(line.quantity),
         "unit_price": plain(line.unit_price),
-        "unit_price_per_million": None if per_million is None else plain(per_million),
+        "unit_price_per_million": None,
         "exact_amount": plain(line.exact_amount),
         "amount": f"{line.amount:.{MINOR_UNITS[currency]}f}",
         "applied_rate_id": line.applied_rate_id,
-        "formula": priced.formula,
     }

@@ -18,12 +18,14 @@ from django.db.models import F, Q, QuerySet
 from accounts.models import Organization
 from billing.line_notes import notes_of
 from billing.models import Invoice, InvoiceLine, Payment
+from billing.period_charges import formulas_of
 from catalog.rate_details import RateDetails, details_of
 from ledger.event_ids import first_id_at, moment_of
 from metering.models import UsageEvent, UsageRollup
 from metering.receipts import usage_of
 from metering.stored_events import Look, look
-from pricing.exact import exact_product
+from pricing.conditions import LineKind
+from pricing.exact import exact_product, exact_sum
 from pricing.tokens import FIELD_OF, PIECE_CLASSES, TokenClass
 
 HOUR = timedelta(hours=1)
@@ -33,9 +35,10 @@ TOKENS_PER_PRICE = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PricedLine:
-    """A line with its rate. `line.quantity` × `line.unit_price` = `line.exact_amount`; `line.amount` is rounded."""
+    """A line of usage with its rate. `line.quantity` × `line.unit_price` = `line.exact_amount`; `line.amount` is rounded."""
 
     line: InvoiceLine
+    rate_id: int
     rate: RateDetails
 
     @property
@@ -55,6 +58,14 @@ class PricedLine:
     def formula(self) -> str:
         """The exact amount as a product that anybody can work out."""
         return self.rate.formula([(self.token_class, self.quantity)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgreedLine:
+    """A line without usage; `formula` gives its exact amount."""
+
+    line: InvoiceLine
+    formula: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +96,7 @@ def invoices_of(
 
 def find_invoice(*, organization: Organization, invoice_id: UUID) -> Invoice | None:
     """The organization's invoice of that id, with its period."""
-    invoices = Invoice.objects.for_organization(organization).select_related("period", "organization")
+    invoices = Invoice.objects.for_organization(organization).select_related("period", "organization", "terms")
     return invoices.filter(pk=invoice_id).first()
 
 
@@ -108,21 +119,32 @@ def payments_of(invoice: Invoice) -> list[Payment]:
 
 
 def priced_lines(invoice: Invoice) -> list[PricedLine]:
-    """The lines in the order of their positions, with their rates in one query."""
+    """The lines of usage in the order of their positions, with their rates in one query."""
     lines = InvoiceLine.objects.for_organization(invoice.organization_id).filter(invoice=invoice)
     return _priced(lines.order_by("position"))
 
 
+def agreed_lines(invoice: Invoice) -> list[AgreedLine]:
+    """The lines without usage, which follow those with: a discount, a minimum fee."""
+    lines = InvoiceLine.objects.for_organization(invoice.organization_id).filter(invoice=invoice)
+    rows = list(lines.exclude(kind=InvoiceLine.Kind.USAGE).order_by("position"))
+    if not rows:
+        return []
+    usage = exact_sum((invoice.exact_subtotal, *(-row.exact_amount for row in rows)))
+    formulas = formulas_of(invoice, usage)
+    return [AgreedLine(line=row, formula=formulas[LineKind(row.kind)]) for row in rows]
+
+
 def notes_of_lines(lines: Sequence[PricedLine], *, language: str, zone: ZoneInfo) -> list[str]:
     """What tells the price of each of an invoice's lines from the model's other ones."""
-    keys = [(priced.line.service_month, priced.line.applied_rate_id) for priced in lines]
-    rates = {priced.line.applied_rate_id: priced.rate for priced in lines}
+    keys = [(priced.line.service_month, priced.rate_id) for priced in lines]
+    rates = {priced.rate_id: priced.rate for priced in lines}
     notes = notes_of(keys, rates, language=language, zone=zone)
     return [notes[key] for key in keys]
 
 
 def find_line(invoice: Invoice, position: int) -> PricedLine | None:
-    """The line at `position`, counted from 1."""
+    """The line of usage at `position`, counted from 1."""
     lines = InvoiceLine.objects.for_organization(invoice.organization_id).filter(invoice=invoice)
     return next(iter(_priced(lines.filter(position=position))), None)
 
@@ -133,7 +155,7 @@ def shares_of(*, invoice: Invoice, priced: PricedLine, limit: int, before: UUID 
     The hourly rollups tell in which hours there were any, so a rare price is found without reading the month's other events.
     """
     found: list[UsageEvent] = []
-    hours = _hours_of(invoice, priced.line, before=before)
+    hours = _hours_of(invoice, priced, before=before)
     for start in range(0, len(hours), HOURS_AT_ONCE):
         asked = _events_in(hours[start : start + HOURS_AT_ONCE], invoice, priced)
         asked = asked if before is None else asked.before(before)
@@ -144,16 +166,19 @@ def shares_of(*, invoice: Invoice, priced: PricedLine, limit: int, before: UUID 
 
 
 def _priced(lines: QuerySet[InvoiceLine]) -> list[PricedLine]:
-    rows = list(lines)
-    rates = details_of(line.applied_rate_id for line in rows)
-    return [PricedLine(line=line, rate=rates[line.applied_rate_id]) for line in rows]
+    rows = [(line, line.applied_rate_id) for line in lines.filter(kind=InvoiceLine.Kind.USAGE)]
+    rates = details_of(rate_id for _line, rate_id in rows if rate_id is not None)
+    return [
+        PricedLine(line=line, rate_id=rate_id, rate=rates[rate_id]) for line, rate_id in rows if rate_id is not None
+    ]
 
 
-def _hours_of(invoice: Invoice, line: InvoiceLine, *, before: UUID | None) -> list[datetime]:
+def _hours_of(invoice: Invoice, priced: PricedLine, *, before: UUID | None) -> list[datetime]:
     """The hours in which something was charged at the line's rate, newest first; only those that can hold what is `before`."""
     rollups = UsageRollup.objects.for_organization(invoice.organization_id).filter(
-        period_id=invoice.period_id, applied_rate_id=line.applied_rate_id
+        period_id=invoice.period_id, applied_rate_id=priced.rate_id
     )
+    line = priced.line
     if line.service_month is None:
         rollups = rollups.filter(hour__gte=invoice.period.starts_at)
     else:
@@ -176,7 +201,7 @@ def _events_in(hours: Sequence[datetime], invoice: Invoice, priced: PricedLine) 
         first=first_id_at(hours[-1]),
         end=first_id_at(hours[0] + HOUR),
         where=reduce(or_, spans)
-        & Q(period_id=invoice.period_id, applied_rate_id=priced.line.applied_rate_id)
+        & Q(period_id=invoice.period_id, applied_rate_id=priced.rate_id)
         & _counted(priced.token_class),
     )
 

@@ -74,7 +74,14 @@ class InvoiceDetail(InvoiceView):
     def get(self, request: Request, invoice_id: UUID) -> Response:
         """Each line with its applied rate – price version, band, markup, exchange rate – and a formula to recompute it."""
         invoice = self.invoice(invoice_id)
-        return Response(detail_json(invoice, invoice_queries.priced_lines(invoice), now=timezone.now()))
+        return Response(
+            detail_json(
+                invoice,
+                invoice_queries.priced_lines(invoice),
+                invoice_queries.agreed_lines(invoice),
+                now=timezone.now(),
+            )
+        )
 
 
 class InvoiceLineEvents(InvoiceView):

@@ -1,14 +1,10 @@
-"""A period becomes an invoice, in one transaction: lock, lines, one rounding, VAT, credit, snapshots, and the number last.
+"""A period becomes an invoice, in one transaction: lock, lines, terms, one rounding, VAT, credit, snapshots, and the number last.
 
-Estimates come through the same `usage_lines` and `invoice_totals`, so on the same usage they are the same won.
+Estimates come through the same `period_charges`, so on the same usage they are the same won.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID, uuid4
-from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import transaction
@@ -17,21 +13,19 @@ from django.db.models import Sum
 from accounts.audit_log import write_audit_entry
 from accounts.models import Organization, User
 from accounts.tenancy import tenant_scope
-from billing import mails
-from billing.buyers import billing_profile, buyer_details
-from billing.models import Invoice, InvoiceLine, InvoiceSeries, OutboxMail, Payment
-from billing.numbering import take_number
-from billing.sellers import current_seller, snapshot
+from billing.buyers import billing_profile
+from billing.finalizing import claim_of, finalize
+from billing.models import BillingTerms, Invoice, Payment
+from billing.period_charges import PeriodCharges, amounts_by_kind, charges_of
 from billing.settlement import return_payments
-from billing.usage_lines import UsageLine, usage_lines
+from billing.terms import in_force, terms_of
 from ledger import settling
-from ledger.credits import grant_credit
-from ledger.models import Account, Balance, BillingPeriod, CreditGrant
+from ledger.models import Balance, BillingPeriod
 from ledger.retrying import with_retries
 from metering.models import UsageRollup
 from metering.proven_days import differs_in_period
-from pricing.exact import ZERO, exact_sum
-from pricing.totals import Totals, invoice_totals
+from pricing.conditions import LineKind
+from pricing.exact import ZERO
 
 
 class PeriodNotEnded(Exception):
@@ -58,36 +52,37 @@ class UsageDisagrees(Exception):
     """The rollups of the period are not the sums of its events. Nothing was written; run `manage.py rebuild_rollups`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What a period would be invoiced at, nothing written."""
-
-    lines: Sequence[UsageLine]
-    totals: Totals
-
-
-def preview(*, organization_id: int, period_id: int) -> Preview:
-    """The lines and totals that closing the period now would invoice."""
+def preview(*, organization_id: int, period_id: int) -> PeriodCharges:
+    """What closing the period now would invoice; nothing is written. Raises LinesDisagree."""
     with tenant_scope([organization_id]):
         organization = Organization.objects.get(pk=organization_id)
         period = BillingPeriod.objects.for_organization(organization).get(pk=period_id)
         balance = Balance.objects.for_organization(organization).get()
-        return Preview(*_lines_and_totals(organization, period, balance))
+        return _charges(organization, period, balance)
+
+
+def is_invoiced(charges: PeriodCharges) -> bool:
+    """Whether there is an invoice for what a period comes to: always where it is not 0, else as was agreed."""
+    choice = BillingTerms.ZeroInvoices
+    if charges.charged.totals.total != 0:
+        return True
+    return charges.terms.zero_invoices == choice.ALWAYS or (
+        charges.terms.zero_invoices == choice.WITH_USAGE and bool(charges.lines)
+    )
 
 
 def close_period(*, organization_id: int, period_id: int, now: datetime) -> Invoice | None:
     """Close the period and finalize its invoice. Again, or twice at once, it changes nothing and returns the live invoice.
 
-    A period without usage closes without an invoice. Raises PeriodNotEnded, NoSeller, UsageDisagrees, LinesDisagree; nothing is
-    written then.
+    A period that comes to nothing closes without an invoice unless one was agreed. Raises PeriodNotEnded, NoSeller, UsageDisagrees,
+    LinesDisagree; nothing is written then.
     """
     return with_retries(lambda: _close_period(organization_id, period_id, now))
 
 
 def _close_period(organization_id: int, period_id: int, now: datetime) -> Invoice | None:
     with tenant_scope([organization_id]):
-        organization = Organization.objects.get(pk=organization_id)
-        period = BillingPeriod.objects.select_for_update().for_organization(organization).get(pk=period_id)
+        organization, period = _lock_period(organization_id, period_id)
         if period.status == BillingPeriod.Status.CLOSED:
             return _live_invoice(period)
         if period.ends_at > now:
@@ -96,10 +91,11 @@ def _close_period(organization_id: int, period_id: int, now: datetime) -> Invoic
         period.status, period.closed_at = BillingPeriod.Status.CLOSED, now
         period.save(update_fields=["status", "closed_at"])
         balance = settling.lock_balance(organization_id)
-        lines, totals = _lines_and_totals(organization, period, balance)
-        if not lines:
+        charges = _charges(organization, period, balance)
+        if not is_invoiced(charges):
+            _leave_uninvoiced(period, balance, charges, now)
             return None
-        return _finalize(organization, period, balance, lines, totals, again=False, now=now)
+        return _finalize(organization, period, balance, charges, again=False, now=now)
 
 
 def reissue_invoice(*, organization_id: int, period_id: int, now: datetime, actor: User | None) -> Invoice:
@@ -108,13 +104,12 @@ def reissue_invoice(*, organization_id: int, period_id: int, now: datetime, acto
     Once it is committed its PDF is asked for, which its mail waits for.
     """
     with tenant_scope([organization_id]):
-        organization = Organization.objects.get(pk=organization_id)
-        period = BillingPeriod.objects.select_for_update().for_organization(organization).get(pk=period_id)
+        organization, period = _lock_period(organization_id, period_id)
         if _live_invoice(period) is not None or period.status != BillingPeriod.Status.CLOSED:
             raise StillLive("void the period's invoice before issuing another")
         balance = settling.lock_balance(organization_id)
-        lines, totals = _lines_and_totals(organization, period, balance)
-        invoice = _finalize(organization, period, balance, lines, totals, again=True, now=now)
+        charges = _charges(organization, period, balance)
+        invoice = _finalize(organization, period, balance, charges, again=True, now=now)
         write_audit_entry(
             action="invoice.reissued", target=invoice.number, organization=organization, actor=actor, now=now
         )
@@ -142,9 +137,7 @@ def void_invoice(*, organization_id: int, invoice_id: UUID, reason: str, now: da
         return_payments(invoice=invoice, now=now)
         settling.cancel_claim(
             organization=invoice.organization,
-            claim=settling.Claim(
-                invoice_id=invoice.pk, exact=invoice.exact_subtotal, subtotal=invoice.subtotal, tax=invoice.tax
-            ),
+            claim=_claim(invoice),
             credit=invoice.credit_applied,
             number=invoice.number,
             now=now,
@@ -194,133 +187,69 @@ def _prove_usage(organization: Organization, period: BillingPeriod) -> None:
         )
 
 
-def _lines_and_totals(
-    organization: Organization, period: BillingPeriod, balance: Balance
-) -> tuple[list[UsageLine], Totals]:
-    lines = usage_lines(organization=organization, period=period)
+def _lock_period(organization_id: int, period_id: int) -> tuple[Organization, BillingPeriod]:
+    """The period's row, until the transaction ends, and whose it is."""
+    periods = BillingPeriod.objects.select_for_update(of=("self",)).select_related("organization")
+    period = periods.for_organization(organization_id).get(pk=period_id)
+    return period.organization, period
+
+
+def _charges(organization: Organization, period: BillingPeriod, balance: Balance) -> PeriodCharges:
+    charges = charges_of(
+        organization=organization,
+        period=period,
+        terms=in_force(terms_of(organization), period.starts_at),
+        tax_rate=balance.tax_rate,
+    )
     rolled_up = (
         UsageRollup.objects.for_organization(organization).filter(period_id=period.pk).aggregate(sum=Sum("amount"))
     )
-    if exact_sum(line.amount for line in lines) != (rolled_up["sum"] or ZERO):
+    if charges.charged.usage != (rolled_up["sum"] or ZERO):
         raise LinesDisagree(f"{organization.slug}, period {period.pk}")
-    totals = invoice_totals(
-        [line.amount for line in lines], currency=organization.billing_currency, tax_rate=balance.tax_rate
-    )
-    return lines, totals
+    return charges
 
 
 def _finalize(
     organization: Organization,
     period: BillingPeriod,
     balance: Balance,
-    lines: Sequence[UsageLine],
-    totals: Totals,
+    charges: PeriodCharges,
     *,
     again: bool,
     now: datetime,
 ) -> Invoice:
-    zone = ZoneInfo(period.zone)
-    issued_on = now.astimezone(zone).date()
-    seller = current_seller(now=now)
     profile = billing_profile(organization)
-    invoice_id = uuid4()
-    exact = exact_sum(line.amount for line in lines)
-    credit = settling.invoice_usage(
-        balance=balance,
-        claim=settling.Claim(invoice_id=invoice_id, exact=exact, subtotal=totals.subtotal, tax=totals.tax),
-        again=again,
-        period_end=period.ends_at,
-        now=now,
-    )
-    paid_by_credit = credit == totals.total
-    series = InvoiceSeries.objects.order_by("pk").first()
-    assert series is not None, "set_seller makes a series"
-    sequence, number = take_number(series)
-    invoice = Invoice.objects.create(
-        id=invoice_id,
+    return finalize(
         organization=organization,
         period=period,
-        status=Invoice.Status.PAID if paid_by_credit else Invoice.Status.OPEN,
-        paid_at=now if paid_by_credit else None,
-        series=series,
-        sequence=sequence,
-        number=number,
-        language=organization.language,
-        currency=organization.billing_currency,
-        tax_treatment=profile.tax_treatment,
-        tax_rate=balance.tax_rate,
-        subtotal=totals.subtotal,
-        tax=totals.tax,
-        total=totals.total,
-        credit_applied=credit,
-        amount_due=totals.total - credit,
-        exact_subtotal=exact,
-        issued_on=issued_on,
-        written_on=(period.ends_at.astimezone(zone) - timedelta(days=1)).date(),
-        due_on=issued_on + timedelta(days=seller.payment_days),
-        seller=snapshot(seller),
-        buyer=buyer_details(organization, profile),
-        exchange_rates=_exchange_rates(lines),
-        finalized_at=now,
-    )
-    InvoiceLine.objects.bulk_create(_lines_of(invoice, lines, totals))
-    if credit < ZERO:
-        _give_as_credit(invoice, now)
-    mails.enqueue(
-        kind=OutboxMail.Kind.INVOICE,
-        key=f"invoice:{invoice.pk}",
-        organization=organization,
-        recipient=invoice.buyer["contact_email"],
-        language=invoice.language,
-        invoice=invoice,
+        balance=balance,
+        charges=charges,
+        profile=profile,
+        po_number=profile.po_number,
+        again=again,
         now=now,
     )
-    return invoice
 
 
-def _give_as_credit(invoice: Invoice, now: datetime) -> None:
-    """More was taken back than used: what the customer gets back pays for later usage."""
-    grant_credit(
-        organization=invoice.organization,
-        amount=-invoice.total,
-        currency=invoice.currency,
-        kind=CreditGrant.Kind.PAID,
-        reason=f"Credit, {invoice.number}",
-        key=settling.given_key(invoice.pk),
-        now=now,
-        source=Account.RECEIVABLE,
+def _leave_uninvoiced(period: BillingPeriod, balance: Balance, charges: PeriodCharges, now: datetime) -> None:
+    if charges.lines:
+        settling.leave_uninvoiced(
+            balance=balance,
+            claim=claim_of(charges.charged, uuid4()),
+            period_id=period.pk,
+            period_end=period.ends_at,
+            now=now,
+        )
+
+
+def _claim(invoice: Invoice) -> settling.Claim:
+    """What the invoice claimed."""
+    amounts = amounts_by_kind(invoice)
+    return settling.Claim(
+        invoice_id=invoice.pk,
+        exact=amounts[LineKind.USAGE],
+        subtotal=invoice.subtotal,
+        tax=invoice.tax,
+        discount=amounts[LineKind.DISCOUNT],
+        minimum_fee=amounts[LineKind.MINIMUM_FEE],
     )
-
-
-def _exchange_rates(lines: Sequence[UsageLine]) -> list[dict[str, str]]:
-    rates = {line.rate.exchange for line in lines if line.rate.exchange}
-    return [
-        {
-            "base": "USD",
-            "quote": "KRW",
-            "rate": format(rate.rate, "f"),
-            "source": rate.source,
-            "published_on": rate.published_on.isoformat(),
-        }
-        for rate in sorted(rates, key=lambda rate: rate.published_on)
-    ]
-
-
-def _lines_of(invoice: Invoice, lines: Sequence[UsageLine], totals: Totals) -> list[InvoiceLine]:
-    rows: list[dict[str, Any]] = [
-        {
-            "model": line.rate.model,
-            "token_class": line.token_class.value,
-            "applied_rate_id": line.applied_rate_id,
-            "service_month": line.service_month,
-            "quantity": line.quantity,
-            "unit_price": line.unit_price,
-            "exact_amount": line.amount,
-            "amount": amount,
-        }
-        for line, amount in zip(lines, totals.lines, strict=True)
-    ]
-    return [
-        InvoiceLine(organization_id=invoice.organization_id, invoice=invoice, position=position, **row)
-        for position, row in enumerate(rows, start=1)
-    ]

@@ -27,8 +27,10 @@ from billing.notice_models import Notice as Notice
 from billing.notice_models import NoticeSetting as NoticeSetting
 from billing.notice_models import WebhookDelivery as WebhookDelivery
 from billing.notice_models import WebhookEndpoint as WebhookEndpoint
+from billing.term_models import BillingTerms as BillingTerms
 from catalog.models import AppliedRate
 from ledger.models import BillingPeriod, money_field
+from pricing.conditions import LineKind
 
 
 def minor_unit_field(**options: Any) -> Any:
@@ -103,6 +105,9 @@ class Invoice(models.Model):
     credit_applied = minor_unit_field()
     amount_due = minor_unit_field()
     exact_subtotal = money_field()
+    terms = models.ForeignKey(BillingTerms, on_delete=models.PROTECT, null=True, related_name="+")
+    """Those in force when its period started; NULL are the defaults."""
+    po_number = models.CharField(_("PO number"), max_length=50, blank=True)
     issued_on = models.DateField()
     written_on = models.DateField()
     due_on = models.DateField()
@@ -146,14 +151,23 @@ class Invoice(models.Model):
 
 
 class InvoiceLine(models.Model):
-    """Applied rate × token class of a service month. `amount` is its share of the rounded subtotal, `exact_amount` the truth."""
+    """Usage: applied rate × token class of a service month; or what terms make of it, a line without rate, of quantity 1.
+
+    `amount` is its share of the rounded subtotal, `exact_amount` the truth.
+    """
+
+    class Kind(models.TextChoices):
+        USAGE = LineKind.USAGE, _("Usage")
+        DISCOUNT = LineKind.DISCOUNT, _("Discount")
+        MINIMUM_FEE = LineKind.MINIMUM_FEE, _("Minimum fee")
 
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="lines")
     position = models.PositiveIntegerField()
-    applied_rate = models.ForeignKey(AppliedRate, on_delete=models.PROTECT, related_name="+")
-    model = models.CharField(max_length=200)
-    token_class = models.CharField(max_length=20)
+    kind = models.CharField(max_length=12, choices=Kind.choices, default=Kind.USAGE)
+    applied_rate = models.ForeignKey(AppliedRate, on_delete=models.PROTECT, null=True, related_name="+")
+    model = models.CharField(max_length=200, blank=True)
+    token_class = models.CharField(max_length=20, blank=True)
     service_month = models.DateField(null=True)
     quantity = models.DecimalField(max_digits=20, decimal_places=0)
     unit_price = money_field()
@@ -166,9 +180,13 @@ class InvoiceLine(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["invoice", "position"], name="one_line_per_position"),
             models.UniqueConstraint(
-                fields=["invoice", "applied_rate", "token_class", "service_month"],
+                fields=["invoice", "kind", "applied_rate", "token_class", "service_month"],
                 name="one_line_per_rate_and_class",
                 nulls_distinct=False,
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="usage", applied_rate__isnull=False) | (~Q(kind="usage") & Q(applied_rate=None)),
+                name="line_of_usage_has_a_rate",
             ),
         ]
 

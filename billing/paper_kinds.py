@@ -1,6 +1,6 @@
 """Each kind of paper: which row it is made of, what it says, and the total that it states."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -13,7 +13,7 @@ from billing.quotation_content import quotation_content
 from billing.receipt_content import parties_of_today, receipt_content, receipt_number, top_up_receipt
 from billing.statement_content import statement_content
 from billing.usage_appendix import usage_appendix
-from catalog.rate_details import details_of
+from catalog.rate_details import RateDetails, details_of
 
 Kind = Document.Kind
 Kept = Mapping[str, Any]
@@ -47,14 +47,13 @@ class PaperKind:
 
 def _invoice(organization_id: int, subject_id: SubjectId, kept: Kept) -> Paper:
     invoice, lines = _invoice_and_lines(organization_id, subject_id)
-    rates = details_of(line.applied_rate_id for line in lines)
-    content = invoice_content(invoice, lines, rates, appendix=usage_appendix(invoice, lines))
+    content = invoice_content(invoice, lines, _rates(lines), appendix=usage_appendix(invoice, lines))
     return Paper(subject=invoice, content=content, made_at=invoice.finalized_at)
 
 
 def _statement(organization_id: int, subject_id: SubjectId, kept: Kept) -> Paper:
     invoice, lines = _invoice_and_lines(organization_id, subject_id)
-    content = statement_content(invoice, lines, details_of(line.applied_rate_id for line in lines))
+    content = statement_content(invoice, lines, _rates(lines))
     return Paper(subject=invoice, content=content, made_at=invoice.finalized_at)
 
 
@@ -74,9 +73,14 @@ def _quotation(organization_id: int, subject_id: SubjectId, kept: Kept) -> Paper
 
 
 def _invoice_and_lines(organization_id: int, subject_id: SubjectId) -> tuple[Invoice, list[InvoiceLine]]:
-    invoice = Invoice.objects.for_organization(organization_id).select_related("period").get(pk=subject_id)
+    invoices = Invoice.objects.for_organization(organization_id).select_related("period", "organization", "terms")
+    invoice = invoices.get(pk=subject_id)
     lines = InvoiceLine.objects.for_organization(organization_id).filter(invoice=invoice).order_by("position")
     return invoice, list(lines)
+
+
+def _rates(lines: Iterable[InvoiceLine]) -> dict[int, RateDetails]:
+    return details_of(line.applied_rate_id for line in lines if line.applied_rate_id is not None)
 
 
 def _total(subject: Invoice | Quotation) -> str:

@@ -18,8 +18,9 @@ from django.db.models import Q, Sum
 from accounts.models import Organization
 from accounts.tenancy import set_visible_organizations
 from billing.invoice_queries import spans_of
-from billing.models import Invoice
+from billing.models import BillingTerms, Invoice
 from billing.replaying import Counts, Replay, ReplayedLine
+from billing.terms import conditions_of, in_force, terms_of
 from catalog import price_book
 from catalog.hypothetical_prices import Hypothesis, suppose
 from catalog.price_snapshot import PriceSnapshot
@@ -29,16 +30,28 @@ from ledger.models import Balance, BillingPeriod
 from metering.models import UsageRollup
 from metering.rollups import COUNTS
 from metering.stored_events import HOLD_PARTITIONS, Look, walk
+from pricing.conditions import Charged, LineKind, charged
 from pricing.exact import EXACT, ZERO
 from pricing.tokens import FIELD_OF, PROMPT_CLASSES, TokenClass
-from pricing.totals import Totals, invoice_totals
+from pricing.totals import Totals
 
 READ_ONLY = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgreedChange:
+    """What terms make of the usage before and after: exact amounts, and their shares of the two rounded subtotals."""
+
+    kind: LineKind
+    before_exact: Decimal
+    after_exact: Decimal
+    before: Decimal
+    after: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Simulation:
-    """A customer's period before and after. `totals` round the exact lines as an invoice does; costs are in USD.
+    """A customer's period before and after, both under the terms of its invoice; costs are in USD.
 
     `events_read` calls were read one by one, because the sums of their hours did not tell their price.
     """
@@ -47,11 +60,38 @@ class Simulation:
     period: BillingPeriod
     invoice: Invoice | None
     lines: Sequence[ReplayedLine]
-    before: Totals
-    after: Totals
+    charged_before: Charged
+    charged_after: Charged
     cost_before: Decimal
     cost_after: Decimal
     events_read: int
+
+    @property
+    def before(self) -> Totals:
+        return self.charged_before.totals
+
+    @property
+    def after(self) -> Totals:
+        return self.charged_after.totals
+
+    @property
+    def rounded_lines(self) -> Iterator[tuple[ReplayedLine, Decimal, Decimal]]:
+        """The lines with their shares of the two rounded subtotals."""
+        return zip(self.lines, self.charged_before.usage_lines, self.charged_after.usage_lines, strict=True)
+
+    @property
+    def agreed(self) -> Iterator[AgreedChange]:
+        """The discount and the minimum fee, where there is one on either side."""
+        for kind in (LineKind.DISCOUNT, LineKind.MINIMUM_FEE):
+            before, after = self.charged_before.agreed_line(kind), self.charged_after.agreed_line(kind)
+            if before or after:
+                yield AgreedChange(
+                    kind=kind,
+                    before_exact=before.amount if before else ZERO,
+                    after_exact=after.amount if after else ZERO,
+                    before=before.rounded if before else ZERO,
+                    after=after.rounded if after else ZERO,
+                )
 
     @property
     def difference(self) -> Decimal:
@@ -73,7 +113,11 @@ def simulate_period(*, organization_id: int, period_id: int, hypothesis: Hypothe
         invoices = Invoice.objects.for_organization(organization).filter(period=period)
         invoice = invoices.exclude(status=Invoice.Status.VOID).first()
         balance = Balance.objects.for_organization(organization).get()
+        terms = in_force(terms_of(organization), period.starts_at)
+        if invoice is not None:
+            terms = invoice.terms or BillingTerms()
     lines = replay.lines()
+    conditions = conditions_of(terms, organization=organization, period=period)
     currency, tax_rate = organization.billing_currency, invoice.tax_rate if invoice else balance.tax_rate
     cost_before, cost_after = replay.costs()
     return Simulation(
@@ -81,8 +125,12 @@ def simulate_period(*, organization_id: int, period_id: int, hypothesis: Hypothe
         period=period,
         invoice=invoice,
         lines=lines,
-        before=invoice_totals([line.before for line in lines], currency=currency, tax_rate=tax_rate),
-        after=invoice_totals([line.after for line in lines], currency=currency, tax_rate=tax_rate),
+        charged_before=charged(
+            [line.before for line in lines], conditions=conditions, currency=currency, tax_rate=tax_rate
+        ),
+        charged_after=charged(
+            [line.after for line in lines], conditions=conditions, currency=currency, tax_rate=tax_rate
+        ),
         cost_before=cost_before,
         cost_after=cost_after,
         events_read=events_read,

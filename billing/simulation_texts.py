@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from billing.line_notes import notes_of
 from billing.simulation import Simulation, sums_by_currency
 from metering.export_formats import defused
+from pricing.conditions import LineKind
 from pricing.exact import EXACT
 from pricing.plain_text import plain
 from pricing.totals import MINOR_UNITS
@@ -34,6 +35,9 @@ CSV_COLUMNS = (
 )
 
 
+AGREED = {LineKind.DISCOUNT: "discount", LineKind.MINIMUM_FEE: "minimum fee"}
+
+
 def month_of(found: Simulation) -> str:
     return f"{found.period.starts_at.astimezone(ZoneInfo(found.period.zone)):%Y-%m}"
 
@@ -52,13 +56,18 @@ def text_lines(found: Simulation, *, width: int = 30) -> Iterator[str]:
         language="en",
         zone=ZoneInfo(found.period.zone),
     )
-    for line, before, after in _rounded(found):
+    for line, before, after in found.rounded_lines:
         late = f" ({line.service_month:%Y-%m})" if line.service_month else ""
         note = notes[line.service_month, line.applied_rate_id]
         yield (
             f"  {line.rate.model + late:<44} {line.token_class.value:<16} {line.quantity:>16,} "
             f"{_money(before, currency):>14} → {_money(after, currency):>14}  "
             f"{_signed(EXACT.subtract(after, before), currency):>14}{f'  {note}' if note else ''}"
+        )
+    for agreed in found.agreed:
+        yield (
+            f"  {AGREED[agreed.kind]:<44} {'':<16} {'':>16} {_money(agreed.before, currency):>14} → "
+            f"{_money(agreed.after, currency):>14}  {_signed(EXACT.subtract(agreed.after, agreed.before), currency):>14}"
         )
     if found.events_read:
         yield f"  {found.events_read:,} calls were read one by one: their hours' sums do not tell their price band."
@@ -88,7 +97,7 @@ def as_csv(simulations: Sequence[Simulation]) -> str:
             "period": month_of(found),
             "currency": found.organization.billing_currency,
         }
-        for line, before, after in _rounded(found):
+        for line, before, after in found.rounded_lines:
             rows.writerow(
                 about
                 | {
@@ -104,6 +113,9 @@ def as_csv(simulations: Sequence[Simulation]) -> str:
                 }
                 | _pair(before, after)
             )
+        for agreed in found.agreed:
+            exact = {"before_exact": plain(agreed.before_exact), "after_exact": plain(agreed.after_exact)}
+            rows.writerow(about | {"kind": agreed.kind.value} | exact | _pair(agreed.before, agreed.after))
         for kind in ("subtotal", "tax", "total"):
             rows.writerow(about | {"kind": kind} | _pair(getattr(found.before, kind), getattr(found.after, kind)))
     return out.getvalue()
@@ -135,14 +147,17 @@ def _json(found: Simulation) -> dict[str, Any]:
                 "exact": {"before": plain(line.before), "after": plain(line.after)},
                 **_pair(before, after),
             }
-            for line, before, after in _rounded(found)
+            for line, before, after in found.rounded_lines
+        ],
+        "agreed": [
+            {
+                "kind": agreed.kind.value,
+                "exact": {"before": plain(agreed.before_exact), "after": plain(agreed.after_exact)},
+                **_pair(agreed.before, agreed.after),
+            }
+            for agreed in found.agreed
         ],
     }
-
-
-def _rounded(found: Simulation) -> Iterator[tuple[Any, Decimal, Decimal]]:
-    """The lines with their shares of the two rounded subtotals."""
-    return zip(found.lines, found.before.lines, found.after.lines, strict=True)
 
 
 def _pair(before: Decimal, after: Decimal) -> dict[str, str]:

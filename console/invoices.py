@@ -23,6 +23,7 @@ from console.money import CUSTOMER, payment_failure, payment_status
 from console.payment_deeds import open_attempt
 from console.read_only import ReadOnlyAdmin, ReadOnlyInline, linked, raw_column
 from console.site import site
+from console.terms_in_words import terms_in_words
 from ledger.models import BillingPeriod
 from metering.token_labels import TOKEN_CLASSES
 from pricing.tokens import TokenClass
@@ -67,6 +68,11 @@ def pdf(invoice: Invoice) -> Any:
     return gettext("It is being made. The invoice is mailed as soon as it is there.")
 
 
+def line_name(line: InvoiceLine) -> Any:
+    """The class of its tokens, or what was agreed."""
+    return TOKEN_CLASSES[TokenClass(line.token_class)] if line.token_class else line.get_kind_display()
+
+
 class Lines(ReadOnlyInline):
     model = InvoiceLine
     verbose_name_plural = _("Lines")
@@ -74,13 +80,13 @@ class Lines(ReadOnlyInline):
     show_change_link = False
     fields = (
         "position",
-        "model",
-        named("kind", _("Kind"), lambda row: TOKEN_CLASSES[TokenClass(row.token_class)]),
-        count_column("quantity", _("Quantity")),
+        named("model_name", _("Model"), lambda row: row.model or "–"),
+        named("what", _("Kind"), line_name),
+        named("quantity_figure", _("Quantity"), lambda row: figure("tokens")(row.quantity) if row.model else "–"),
         named(
             "unit_price_figure",
             _("Unit price / 1M"),
-            lambda row: figure("cost_per_million")(row.unit_price, row.invoice.currency),
+            lambda row: figure("cost_per_million")(row.unit_price, row.invoice.currency) if row.model else "–",
         ),
         money_column("amount", _("Amount"), currency="invoice.currency"),
         linked("rate", _("applied rate"), lambda row: row.applied_rate),
@@ -152,6 +158,13 @@ class InvoiceAdmin(ReadOnlyAdmin):
                         _("billing period"),
                         lambda row: row.period,
                         text=lambda period: figure("prose_month")(period.starts_at),
+                    ),
+                    "po_number",
+                    linked(
+                        "agreed",
+                        _("commercial terms"),
+                        lambda row: row.terms,
+                        text=lambda terms: terms_in_words(terms, terms.organization.billing_currency),
                     ),
                     "issued_on",
                     "written_on",

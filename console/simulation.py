@@ -22,6 +22,7 @@ from accounts.models import Organization
 from billing import cycle
 from billing.cycle import DuePeriod
 from billing.line_notes import conditions_text
+from billing.models import InvoiceLine
 from billing.replaying import NotPriced
 from billing.simulation import Simulation, simulate_period
 from catalog import price_book
@@ -218,11 +219,23 @@ def _lines(found: Simulation) -> list[dict[str, Any]]:
         {
             "line": line,
             "label": TOKEN_CLASSES[line.token_class],
+            "before_exact": line.before,
+            "after_exact": line.after,
             "before": before,
             "after": after,
             "difference": EXACT.subtract(after, before),
         }
-        for line, before, after in zip(found.lines, found.before.lines, found.after.lines, strict=True)
+        for line, before, after in found.rounded_lines
+    ] + [
+        {
+            "label": InvoiceLine.Kind(agreed.kind).label,
+            "before_exact": agreed.before_exact,
+            "after_exact": agreed.after_exact,
+            "before": agreed.before,
+            "after": agreed.after,
+            "difference": EXACT.subtract(agreed.after, agreed.before),
+        }
+        for agreed in found.agreed
     ]
 
 

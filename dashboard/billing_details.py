@@ -35,11 +35,13 @@ class BillingDetailsForm(forms.ModelForm):
             "business_item": gettext_lazy("Business item"),
             "contact_name": gettext_lazy("Billing contact"),
             "contact_email": gettext_lazy("Billing email"),
+            "po_number": gettext_lazy("PO number"),
         }
         help_texts = {
             "legal_name": gettext_lazy("As on the certificate of business registration."),
             "registration_number": gettext_lazy("Ten digits: 000-00-00000. Empty for private persons."),
             "contact_email": gettext_lazy("Invoices, receipts and reminders go here."),
+            "po_number": gettext_lazy("Your own number of the order, if your accounting needs it: invoices repeat it."),
         }
         widgets = {
             "registration_number": forms.TextInput(

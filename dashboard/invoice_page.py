@@ -25,6 +25,7 @@ from billing.payments_api import ROLES_THAT_PAY
 from billing.processors import bank_transfer
 from billing.settlement import outstanding
 from dashboard.access import may, organization_page
+from dashboard.agreed_lines import AgreedRow
 from dashboard.download_links import download_links
 from dashboard.formulas import FormulaLine, formula_lines
 from dashboard.invoice_payment import state_of_paying
@@ -32,6 +33,7 @@ from dashboard.rate_sources import source_name
 from dashboard.requests import asked_cursor
 from dashboard.time_ranges import address
 from metering.token_labels import TOKEN_CLASSES
+from pricing.conditions import LineKind
 from pricing.exact import ZERO, exact_sum
 from pricing.rating import RatedLine
 
@@ -105,6 +107,10 @@ def invoice(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
         "last_day": last_day,
         "is_overdue": invoice_queries.is_overdue(found, now=now),
         "groups": groups_of(rows_of(found)),
+        "agreed": [
+            AgreedRow(LineKind(agreed.line.kind), agreed.formula, agreed.line.exact_amount, agreed.line.amount)
+            for agreed in invoice_queries.agreed_lines(found)
+        ],
         "downloads": download_links("invoice_export", request.organization.slug, found.pk),
         "rates": [
             (rate, Decimal(rate["rate"]), source_name(rate["source"]), date.fromisoformat(rate["published_on"]))

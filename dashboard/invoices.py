@@ -24,6 +24,7 @@ from billing.settlement import outstanding_by_invoice
 from billing.standing import standing_of
 from billing.usage_lines import UsageLine, notes_of_usage
 from dashboard.access import organization_page
+from dashboard.agreed_lines import AgreedRow
 from dashboard.formulas import FormulaLine, formula_lines
 from dashboard.pages import page_links, page_of
 from ledger.credit_expiry import balance_at
@@ -76,6 +77,7 @@ class Draft:
     period: PeriodEstimate
     last_day: date
     groups: Sequence[DraftGroup]
+    agreed: Sequence[AgreedRow]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ def rows_of(invoices: Iterable[Invoice], *, now: datetime) -> list[InvoiceRow]:
 def draft_of(period: PeriodEstimate, *, zone: ZoneInfo) -> Draft:
     last_day = (period.ends_at - timedelta(microseconds=1)).astimezone(zone).date()
     notes = notes_of_usage(period.lines, language=get_language() or "", zone=zone)
-    rows = [DraftLine(*row) for row in zip(period.lines, period.totals.lines, notes, strict=True)]
+    rows = [DraftLine(*row) for row in zip(period.lines, period.rounded_lines, notes, strict=True)]
     groups = groupby(rows, key=lambda row: (row.line.rate.model, row.line.service_month))
-    return Draft(period, last_day, [DraftGroup(list(group)) for _key, group in groups])
+    agreed = [AgreedRow(line.kind, line.formula, line.amount, line.rounded) for line in period.agreed]
+    return Draft(period, last_day, [DraftGroup(list(group)) for _key, group in groups], agreed)

@@ -32,7 +32,6 @@ from ledger.velocity import open_stops
 from metering.event_filters import EventFilter
 from metering.receipts import events_of
 from metering.usage_queries import UsageTable, usage_by, waiting_events
-from pricing.exact import exact_sum
 
 SHOWN_GROUPS, SHOWN_REQUESTS = 5, 8
 
@@ -89,7 +88,7 @@ def figures_of(organization: Organization, balance: Balance, *, now: datetime) -
         "currency": organization.billing_currency,
         "total": by_day.total,
         "estimate": current,
-        "so_far": exact_sum(line.amount for line in current.lines),
+        "so_far": current.charges.charged.exact,
         "unpaid": [(invoice, left[invoice.pk]) for invoice in unpaid if not is_overdue(invoice, now=now)],
         "overdue": [(invoice, left[invoice.pk]) for invoice in unpaid if is_overdue(invoice, now=now)],
         "earlier": [period for period in earlier if period.totals.total],

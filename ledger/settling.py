@@ -27,24 +27,32 @@ class CreditSpent(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """What an invoice claims: the exact charges it stands for, and what they were rounded to, with tax."""
+    """What an invoice claims: the exact charges it stands for, what was agreed beside them, and what all was rounded to, with tax.
+
+    `discount` and `minimum_fee` are exact amounts of lines, so a discount is below 0 where the charges are above.
+    """
 
     invoice_id: UUID
     exact: Decimal
     subtotal: Decimal
     tax: Decimal
+    discount: Decimal = ZERO
+    minimum_fee: Decimal = ZERO
 
     @property
     def total(self) -> Decimal:
         return EXACT.add(self.subtotal, self.tax)
 
     def entries(self, source: Account) -> dict[Account, Decimal]:
-        """The claim takes the place of the usage on `source`."""
+        """The claim takes the place of the usage on `source`, whose revenue was posted with it; a minimum fee is more of that."""
+        before_rounding = exact_sum((self.exact, self.discount, self.minimum_fee))
         return {
             source: EXACT.minus(self.exact),
             Account.RECEIVABLE: self.total,
             Account.TAX_PAYABLE: EXACT.minus(self.tax),
-            Account.ROUNDING: EXACT.subtract(self.exact, self.subtotal),
+            Account.DISCOUNT: EXACT.minus(self.discount),
+            Account.REVENUE: EXACT.minus(self.minimum_fee),
+            Account.ROUNDING: EXACT.subtract(before_rounding, self.subtotal),
         }
 
 
@@ -75,6 +83,14 @@ def invoice_usage(*, balance: Balance, claim: Claim, again: bool, period_end: da
     _note_uses(balance.pk, claim.invoice_id, parts, now)
     expire(lock_balance(balance.pk), now=now, invoiced_until=period_end)
     return min(claim.total, ZERO) or credit
+
+
+def leave_uninvoiced(*, balance: Balance, claim: Claim, period_id: int, period_end: datetime, now: datetime) -> None:
+    """A month comes to nothing and is not invoiced: its charges leave what is unbilled, by discount and rounding."""
+    expire(balance, now=now)
+    posting = Posting(TransactionKind.NOT_INVOICED, str(period_id), claim.entries(Account.UNBILLED))
+    post(organization_id=balance.pk, postings=[posting], now=now)
+    expire(lock_balance(balance.pk), now=now, invoiced_until=period_end)
 
 
 def cancel_claim(*, organization: Organization, claim: Claim, credit: Decimal, number: str, now: datetime) -> None:

@@ -86,6 +86,10 @@ BREAKAGES = {
              VALUES (1, 1, 2, '1', 'KRW', now(), 100, 'x', 1, '', '');
              INSERT INTO billing_depositdecision (deposit_id, organization_id, kind, because, reason, decided_at)
              SELECT 1, id, 'automatic', '[]', '', now() FROM accounts_organization LIMIT 1""",
+    "51": """UPDATE billing_invoice SET terms_id = 1;
+             INSERT INTO billing_billingterms
+                (id, organization_id, effective_from, revision, minimum_fee, discount, zero_invoices, reviewed, reason, created_at)
+             SELECT 1, organization_id, now(), 1, 0, 0.5, 'never', false, '', now() FROM billing_invoice""",
     "31": "UPDATE metering_usageevent SET occurred_at = occurred_at - interval '1 minute'",
 }
 

@@ -156,7 +156,7 @@ def test_a_month_without_usage_has_no_invoice(cast: stories.Cast, worker: None) 
         ends_at=datetime(2026, 10, 31, 15, tzinfo=UTC),
         zone="Asia/Seoul",
     )
-    assert "initech                        no usage, no invoice" in run("--period", "2026-10")
+    assert "initech                        nothing to charge, no invoice" in run("--period", "2026-10")
 
 
 def test_beat_closes_months_by_itself() -> None:

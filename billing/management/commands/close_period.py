@@ -14,6 +14,7 @@ from kombu.exceptions import OperationalError
 from billing import auditing, cycle, invoicing, sellers, tasks
 from billing.cycle import DuePeriod
 from billing.models import Invoice
+from billing.period_charges import PeriodCharges
 from ledger.models import BillingPeriod
 from pricing.totals import MINOR_UNITS
 
@@ -22,7 +23,7 @@ NO_WORKER = (
     "No worker answers. Start one with `celery -A config worker` (`make run` starts one); the jobs wait for it in the queue. "
     "Waiting on; Ctrl-C stops only the waiting."
 )
-NO_INVOICE = "no usage, no invoice"
+NO_INVOICE = "nothing to charge, no invoice"
 
 
 class Command(BaseCommand):
@@ -57,7 +58,7 @@ class Command(BaseCommand):
     def _preview(self, due: Sequence[DuePeriod]) -> None:
         for period in due:
             found = invoicing.preview(organization_id=period.organization_id, period_id=period.period_id)
-            self.stdout.write(f"{period.organization_slug:<30} {_preview_text(found)}")
+            self.stdout.write(f"{period.organization_slug:<30} {_preview_text(found, period.currency)}")
         self.stdout.write(f"{len(due)} period(s) would be closed; nothing was written.")
 
     def _refuse_unclean(self, due: Sequence[DuePeriod]) -> None:
@@ -119,13 +120,13 @@ class Command(BaseCommand):
             self.stdout.write(f"{period.organization_slug:<30} {what}")
 
 
-def _preview_text(found: invoicing.Preview) -> str:
-    if not found.lines:
+def _preview_text(found: PeriodCharges, currency: str) -> str:
+    if not invoicing.is_invoiced(found):
         return NO_INVOICE
-    totals, currency = found.totals, found.lines[0].rate.currency
+    totals = found.charged.totals
     named = (("supply", totals.subtotal), ("tax", totals.tax), ("total", totals.total))
     amounts = "  ".join(f"{name} {_money(amount, currency):>14}" for name, amount in named)
-    return f"{len(found.lines):>4} lines  {amounts} {currency}"
+    return f"{len(found.lines) + len(found.charged.agreed):>4} lines  {amounts} {currency}"
 
 
 def _closed(due: Sequence[DuePeriod]) -> int:

@@ -1,0 +1,165 @@
+"""A period's charges become a final invoice: snapshots of seller and buyer, the claim in the ledger, credit, and the number last.
+
+Part of the transaction of whoever closes a period, issues an invoice anew or approves a draft; period and balance are locked.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+from accounts.models import BillingProfile, Organization
+from billing import mails
+from billing.buyers import buyer_details
+from billing.models import Invoice, InvoiceLine, InvoiceSeries, OutboxMail
+from billing.numbering import take_number
+from billing.period_charges import PeriodCharges
+from billing.sellers import current_seller, snapshot
+from billing.usage_lines import UsageLine
+from ledger import settling
+from ledger.credits import grant_credit
+from ledger.models import Account, Balance, BillingPeriod, CreditGrant
+from pricing.conditions import Charged, LineKind
+from pricing.exact import ZERO
+
+
+def finalize(
+    *,
+    organization: Organization,
+    period: BillingPeriod,
+    balance: Balance,
+    charges: PeriodCharges,
+    profile: BillingProfile,
+    po_number: str,
+    again: bool,
+    now: datetime,
+) -> Invoice:
+    """The final invoice of `charges`; `again` where a voided one had claimed them before. Raises NoSeller."""
+    zone = ZoneInfo(period.zone)
+    issued_on = now.astimezone(zone).date()
+    seller = current_seller(now=now)
+    invoice_id, totals = uuid4(), charges.charged.totals
+    credit = settling.invoice_usage(
+        balance=balance,
+        claim=claim_of(charges.charged, invoice_id),
+        again=again,
+        period_end=period.ends_at,
+        now=now,
+    )
+    paid_by_credit = credit == totals.total
+    series = InvoiceSeries.objects.order_by("pk").first()
+    assert series is not None, "set_seller makes a series"
+    sequence, number = take_number(series)
+    invoice = Invoice.objects.create(
+        id=invoice_id,
+        organization=organization,
+        period=period,
+        status=Invoice.Status.PAID if paid_by_credit else Invoice.Status.OPEN,
+        paid_at=now if paid_by_credit else None,
+        series=series,
+        sequence=sequence,
+        number=number,
+        language=organization.language,
+        currency=organization.billing_currency,
+        tax_treatment=profile.tax_treatment,
+        tax_rate=balance.tax_rate,
+        subtotal=totals.subtotal,
+        tax=totals.tax,
+        total=totals.total,
+        credit_applied=credit,
+        amount_due=totals.total - credit,
+        exact_subtotal=charges.charged.exact,
+        terms=charges.terms if charges.terms.pk else None,
+        po_number=po_number,
+        issued_on=issued_on,
+        written_on=(period.ends_at.astimezone(zone) - timedelta(days=1)).date(),
+        due_on=issued_on + timedelta(days=seller.payment_days),
+        seller=snapshot(seller),
+        buyer=buyer_details(organization, profile),
+        exchange_rates=_exchange_rates(charges.lines),
+        finalized_at=now,
+    )
+    InvoiceLine.objects.bulk_create(_lines_of(invoice, charges))
+    if credit < ZERO:
+        _give_as_credit(invoice, now)
+    mails.enqueue(
+        kind=OutboxMail.Kind.INVOICE,
+        key=f"invoice:{invoice.pk}",
+        organization=organization,
+        recipient=invoice.buyer["contact_email"],
+        language=invoice.language,
+        invoice=invoice,
+        now=now,
+    )
+    return invoice
+
+
+def claim_of(charged: Charged, invoice_id: UUID) -> settling.Claim:
+    """What the invoice claims for these charges."""
+    return settling.Claim(
+        invoice_id=invoice_id,
+        exact=charged.usage,
+        subtotal=charged.totals.subtotal,
+        tax=charged.totals.tax,
+        discount=charged.agreed_amount(LineKind.DISCOUNT),
+        minimum_fee=charged.agreed_amount(LineKind.MINIMUM_FEE),
+    )
+
+
+def _give_as_credit(invoice: Invoice, now: datetime) -> None:
+    """More was taken back than used: what the customer gets back pays for later usage."""
+    grant_credit(
+        organization=invoice.organization,
+        amount=-invoice.total,
+        currency=invoice.currency,
+        kind=CreditGrant.Kind.PAID,
+        reason=f"Credit, {invoice.number}",
+        key=settling.given_key(invoice.pk),
+        now=now,
+        source=Account.RECEIVABLE,
+    )
+
+
+def _exchange_rates(lines: Sequence[UsageLine]) -> list[dict[str, str]]:
+    rates = {line.rate.exchange for line in lines if line.rate.exchange}
+    return [
+        {
+            "base": "USD",
+            "quote": "KRW",
+            "rate": format(rate.rate, "f"),
+            "source": rate.source,
+            "published_on": rate.published_on.isoformat(),
+        }
+        for rate in sorted(rates, key=lambda rate: rate.published_on)
+    ]
+
+
+def _lines_of(invoice: Invoice, charges: PeriodCharges) -> list[InvoiceLine]:
+    return [
+        InvoiceLine(organization_id=invoice.organization_id, invoice=invoice, position=position, **row)
+        for position, row in enumerate(_line_rows(charges), start=1)
+    ]
+
+
+def _line_rows(charges: PeriodCharges) -> Iterator[dict[str, Any]]:
+    """Usage first, then what was agreed."""
+    for line, amount in zip(charges.lines, charges.charged.usage_lines, strict=True):
+        yield {
+            "model": line.rate.model,
+            "token_class": line.token_class.value,
+            "applied_rate_id": line.applied_rate_id,
+            "service_month": line.service_month,
+            "quantity": line.quantity,
+            "unit_price": line.unit_price,
+            "exact_amount": line.amount,
+            "amount": amount,
+        }
+    for agreed in charges.charged.agreed:
+        yield {
+            "kind": agreed.kind,
+            "quantity": 1,
+            "unit_price": agreed.amount,
+            "exact_amount": agreed.amount,
+            "amount": agreed.rounded,
+        }
