@@ -216,12 +216,22 @@ def found() -> None:
     django.setup()
     from accounts.api_keys import issue_api_key
     from billing.onboarding import open_account
-    from billing.sellers import set_seller
 
     before = month_starts()[0] - timedelta(days=10)
     record.make_catalog(since=before - timedelta(days=60), now=datetime.now(UTC))
+    set_bench_seller(now=before)
+    for number in range(ORGANIZATIONS):
+        organization = open_account(name=f"Bench {number}", slug=f"bench-{number}", owner=None, now=before)
+        for key in range(BIG_KEYS if number == 0 else record.KEYS):
+            issue_api_key(organization=organization, name=f"key {key}", now=before, using="system")
+
+
+def set_bench_seller(*, now: datetime) -> None:
+    """Whose invoices benchmarks make."""
+    from billing.sellers import set_seller
+
     set_seller(
-        now=before,
+        now=now,
         legal_name="벤치마크 주식회사",
         registration_number="220-81-62517",
         representative="김대표",
@@ -231,10 +241,6 @@ def found() -> None:
         bank_account="123-456-789012",
         bank_holder="벤치마크 주식회사",
     )
-    for number in range(ORGANIZATIONS):
-        organization = open_account(name=f"Bench {number}", slug=f"bench-{number}", owner=None, now=before)
-        for key in range(BIG_KEYS if number == 0 else record.KEYS):
-            issue_api_key(organization=organization, name=f"key {key}", now=before, using="system")
 
 
 def fill(start: int, end: int, worker: int) -> None:

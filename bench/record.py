@@ -59,7 +59,7 @@ def prepare() -> None:
         open_account(name=f"Bench {number}", slug=f"bench-{number}", owner=None, now=now)
 
 
-def make_catalog(*, since: datetime, now: datetime) -> None:
+def make_catalog(*, since: datetime, now: datetime, models: int = MODELS) -> None:
     """Models with prices and a markup from `since` on, and an exchange rate for each month."""
     from catalog import exchange_rates, markups, publishing
     from catalog.models import CostTable, LanguageModel
@@ -77,7 +77,7 @@ def make_catalog(*, since: datetime, now: datetime) -> None:
             now=now,
         )
         month = last_day.replace(day=1)
-    for number in range(MODELS):
+    for number in range(models):
         model = LanguageModel.objects.using("system").create(
             slug=f"bench/model-{number}", page_slug=f"bench-model-{number}", cost_table=table, name=f"Model {number}",
             provider="Bench", provider_slug="bench", created_at=since,

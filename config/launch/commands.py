@@ -105,6 +105,11 @@ def bench_growth(arguments: list[str]) -> int:
     return _python("-m", "bench.growth", *arguments)
 
 
+def bench_close(arguments: list[str]) -> int:
+    """Measure the month's close."""
+    return _python("-m", "bench.close", *arguments)
+
+
 def bench_data(arguments: list[str]) -> int:
     installation.install(development=True)
     return _python("-m", "bench.data", *arguments)
@@ -134,5 +139,6 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "bench-gateway": bench_gateway,
     "bench-ingest": bench_ingest,
     "bench-growth": bench_growth,
+    "bench-close": bench_close,
     "bench-data": bench_data,
 }
