@@ -3,9 +3,9 @@
 Row-level security stands behind it (accounts/row_security.py): outside a scope the `app` role sees no tenant row at all.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from django.db import connections, models, transaction
 
@@ -25,18 +25,6 @@ def tenant_scope(organization_ids: Iterable[int], *, using: str = "default") -> 
     with transaction.atomic(using=using):
         set_visible_organizations(organization_ids, using=using)
         yield
-
-
-@contextmanager
-def tenant_query(
-    organization_ids: Iterable[int], query: str, parameters: Sequence[object], *, using: str = "default"
-) -> Iterator[list[tuple[Any, ...]]]:
-    """A tenant scope that begins with a query, whose rows it yields: beginning, scope and query are one round trip, not three."""
-    with transaction.atomic(using=using), connections[using].cursor() as cursor:
-        with connections[using].wrap_database_errors, connections[using].connection.pipeline():
-            set_visible_organizations(organization_ids, using=using)
-            cursor.execute(query, parameters)
-        yield cursor.fetchall()
 
 
 Row = TypeVar("Row", bound=models.Model)

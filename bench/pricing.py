@@ -110,7 +110,7 @@ def rate_events(rounds: int, now: datetime) -> None:
 
     from accounts.models import Organization
     from catalog import price_book
-    from metering.charges import ChargeTerms, price
+    from metering.charges import ChargeTerms, claims_of, price
     from metering.reports import UsageReport
     from pricing.rating import rate
     from pricing.tokens import TokenUsage
@@ -148,7 +148,7 @@ def rate_events(rounds: int, now: datetime) -> None:
     ]  # fmt: skip
     charge_terms = {buyer.organization_id or 0: ChargeTerms(buyer, Decimal("0.1")) for buyer in terms}
     took(
-        lambda: price(reports, charge_terms, now=now),
+        lambda: price(claims_of(reports), charge_terms, now=now),
         "charging: the same with cost, ids and digests, events/s",
         rounds,
         per=len(reports),

@@ -183,7 +183,7 @@ def copy_batches(batches: list[list[object]], start: float, seconds: float) -> t
     from accounts.tenancy import tenant_scope
     from catalog import price_book
     from metering import event_rows
-    from metering.charges import Charge, price, terms_of
+    from metering.charges import Charge, claims_of, price, terms_of
 
     organizations = list(Organization.objects.using("system").values_list("pk", flat=True))
     price_book.current()
@@ -193,7 +193,9 @@ def copy_batches(batches: list[list[object]], start: float, seconds: float) -> t
     rows = [
         list(zip(*(table[name] for name, _kind in event_rows.EVENT_COLUMNS), strict=True))
         for batch in batches
-        for table in [event_rows.table_of([one for one in price(batch, terms, now=now) if isinstance(one, Charge)])]  # type: ignore[arg-type]
+        for table in [
+            event_rows.table_of([one for one in price(claims_of(batch), terms, now=now) if isinstance(one, Charge)])
+        ]  # type: ignore[arg-type]
     ]
     columns = ", ".join(f"{name} {kind}" for name, kind in event_rows.EVENT_COLUMNS)
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.db import connections
 
+from accounts.round_trips import Statement, Step
 from ledger.models import HoldStatus
 from ledger.retrying import with_retries
 
@@ -30,11 +31,11 @@ JOIN ledger_callkey AS named ON named.organization_id = t.organization_id AND na
 LEFT JOIN ledger_hold AS hold ON hold.organization_id = named.organization_id AND hold.id = named.hold_id
 WHERE named.created_at > %s AND (hold.status IS DISTINCT FROM %s OR hold.attempt > 1)
 """
-CLAIM = """
+CLAIM = Statement("""
 INSERT INTO ledger_callkey AS named (organization_id, digest, hold_id, created_at)
 SELECT * FROM unnest(%s::bigint[], %s::uuid[], %s::uuid[], %s::timestamptz[])
 ON CONFLICT (organization_id, digest) DO UPDATE SET hold_id = excluded.hold_id, created_at = excluded.created_at
-"""
+""")
 FORGET = """
 DELETE FROM ledger_callkey WHERE (organization_id, digest) IN
     (SELECT organization_id, digest FROM ledger_callkey WHERE created_at <= %s ORDER BY created_at LIMIT %s FOR UPDATE SKIP LOCKED)
@@ -82,15 +83,14 @@ def note_claimed(request: "HoldRequest", names: Names) -> None:
         names[request.organization_id, request.call_key] = (request.id, request.request_id)
 
 
-def claim(admitted: Sequence["HoldRequest"]) -> None:
-    """Write the names of admitted requests, inside the transaction of their holds."""
+def claiming(admitted: Sequence["HoldRequest"]) -> list[Step]:
+    """Write the names of admitted requests, in the transaction of their holds. No step if none is named."""
     named = {(one.organization_id, one.call_key): one for one in admitted if one.call_key is not None}
     if not named:
-        return
-    with connections["default"].cursor() as cursor:
-        organization_ids, digests = zip(*named, strict=True)
-        holds, moments = [one.id for one in named.values()], [one.created_at for one in named.values()]
-        cursor.execute(CLAIM, [list(organization_ids), list(digests), holds, moments])
+        return []
+    organization_ids, digests = zip(*named, strict=True)
+    holds, moments = [one.id for one in named.values()], [one.created_at for one in named.values()]
+    return [(CLAIM, [list(organization_ids), list(digests), holds, moments])]
 
 
 def forget_old(*, now: datetime) -> int:

@@ -6,7 +6,7 @@ while it fits, and writes the holds – one transaction, sent through the proces
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -14,9 +14,10 @@ from uuid import UUID
 
 from django.db import connections
 
-from accounts.tenancy import tenant_query, tenant_scope
+from accounts.round_trips import Rows, Statement, Step, tenant_transaction
+from accounts.tenancy import tenant_scope
 from ledger.balances import available
-from ledger.call_keys import RepeatedCall, claim, find_claimed, note_claimed, repeated
+from ledger.call_keys import RepeatedCall, claiming, find_claimed, note_claimed, repeated
 from ledger.credit_expiry import expire, is_due
 from ledger.limits import (
     LimitReached,
@@ -32,13 +33,13 @@ from ledger.models import Balance
 from ledger.partitions import ensure_partitions, month_of
 from ledger.retrying import with_retries
 from ledger.velocity import KeyIsStopped, find_stops
-from pricing.exact import EXACT, ZERO, exact_sum
+from pricing.exact import EXACT, ZERO
 
 BALANCE_FIELDS = [field.attname for field in Balance._meta.concrete_fields]
-LOCK_BALANCES = f"""
+LOCK_BALANCES = Statement(f"""
 SELECT {", ".join(BALANCE_FIELDS)} FROM ledger_balance WHERE organization_id = ANY(%s) ORDER BY organization_id FOR UPDATE
-"""  # noqa: S608  (names of our own columns)
-ADD_HOLDS = """
+""")  # noqa: S608  (names of our own columns)
+ADD_HOLDS = Statement("""
 WITH added AS (
 INSERT INTO ledger_hold
     (organization_id, id, created_at, expires_at, status, api_key_id, model_id, amount, request_id, upstream, attempt, end_user,
@@ -55,14 +56,8 @@ ON CONFLICT DO NOTHING RETURNING organization_id, id, amount
     WHERE balance.organization_id = sums.organization_id
 )
 SELECT id FROM added
-"""
+""")
 FIND_HOLDS = "SELECT id FROM ledger_hold WHERE organization_id = ANY(%s) AND id = ANY(%s)"
-CAPTURE = """
-UPDATE ledger_hold AS hold SET status = 2, resolved_at = %s, captured = least(hold.amount, t.charge)
-FROM (SELECT * FROM unnest(%s::bigint[], %s::uuid[], %s::numeric[]) AS u (organization_id, id, charge) ORDER BY 1, 2) AS t
-WHERE hold.organization_id = t.organization_id AND hold.id = t.id AND hold.status IN (1, 4)
-RETURNING hold.organization_id, hold.api_key_id, hold.created_at, hold.amount
-"""
 RELEASE = """
 UPDATE ledger_hold SET status = 3, resolved_at = %s
 WHERE organization_id = %s AND id = %s AND status IN (1, 4) RETURNING amount, api_key_id, created_at
@@ -115,7 +110,8 @@ def _reserve(requests: Sequence[HoldRequest]) -> list[Refusal | None]:
     organization_ids = sorted({request.organization_id for request in requests})
     results: list[Refusal | None] = []
     admitted: list[HoldRequest] = []
-    with tenant_query(organization_ids, LOCK_BALANCES, [organization_ids]) as rows:
+    with tenant_transaction(organization_ids, [(LOCK_BALANCES, [organization_ids])]) as hot:
+        [rows] = hot.rows
         found = (Balance.from_db("default", BALANCE_FIELDS, row) for row in rows)
         balances = {balance.pk: balance for balance in found}
         now = max(request.created_at for request in requests)
@@ -142,12 +138,15 @@ def _reserve(requests: Sequence[HoldRequest]) -> list[Refusal | None]:
                 count(limits, [request.movement])
                 note_claimed(request, names)
                 admitted.append(request)
-        if admitted:
-            known = _write(admitted)
-            count(limits, [replace(request.movement, held=-request.amount) for request in known])
-            claim(admitted)
         if any(results):
             results = _held_already(requests, results)
+        if not limits:
+            if admitted:
+                hot.finish(_additions(admitted))
+            return results
+        if admitted:
+            known = _known_before(admitted, hot.run(_additions(admitted))[0])
+            count(limits, [replace(request.movement, held=-request.amount) for request in known])
         if admitted or any(isinstance(refusal, LimitReached) and refusal.first for refusal in results):
             store_limits(limits)
     return results
@@ -163,55 +162,29 @@ def _held_already(requests: Sequence[HoldRequest], results: Sequence[Refusal | N
     return [None if request.id in held else refusal for request, refusal in zip(requests, results, strict=True)]
 
 
-def _write(admitted: Sequence[HoldRequest]) -> list[HoldRequest]:
-    """Add the holds and what they reserve. Returns those that an unacknowledged commit left behind: they count already."""
-    with connections["default"].cursor() as cursor:
-        cursor.execute(
-            ADD_HOLDS,
-            [
-                [request.organization_id for request in admitted],
-                [request.id for request in admitted],
-                [request.created_at for request in admitted],
-                [request.expires_at for request in admitted],
-                [request.api_key_id for request in admitted],
-                [request.model_id for request in admitted],
-                [request.amount for request in admitted],
-                [request.request_id for request in admitted],
-                [request.upstream for request in admitted],
-                [request.attempt for request in admitted],
-                [request.end_user for request in admitted],
-                [json.dumps(dict(request.tags)) if request.tags else None for request in admitted],
-            ],
-        )
-        added = {hold_id for (hold_id,) in cursor.fetchall()}
-    if len(added) == len(admitted):
-        return []
-    return [request for request in admitted if request.id not in added]
+def _additions(admitted: Sequence[HoldRequest]) -> list[Step]:
+    """The holds and what they reserve, and the names that their callers gave them."""
+    columns = [
+        [request.organization_id for request in admitted],
+        [request.id for request in admitted],
+        [request.created_at for request in admitted],
+        [request.expires_at for request in admitted],
+        [request.api_key_id for request in admitted],
+        [request.model_id for request in admitted],
+        [request.amount for request in admitted],
+        [request.request_id for request in admitted],
+        [request.upstream for request in admitted],
+        [request.attempt for request in admitted],
+        [request.end_user for request in admitted],
+        [json.dumps(dict(request.tags)) if request.tags else None for request in admitted],
+    ]
+    return [(ADD_HOLDS, columns), *claiming(admitted)]
 
 
-def capture(charges: Mapping[tuple[int, UUID], Decimal], *, now: datetime) -> list[Movement]:
-    """Settle holds with what their calls cost (tax included), inside the recording transaction.
-
-    Returns what each had reserved, as a movement that gives it back; a hold that was settled before is left alone and is not among
-    them. A charge beyond its hold is captured up to the hold; the rest shows as an overrun of the balance.
-    """
-    if not charges:
-        return []
-    with connections["default"].cursor() as cursor:
-        organization_ids, ids = zip(*charges, strict=True)
-        cursor.execute(CAPTURE, [now, list(organization_ids), list(ids), list(charges.values())])
-        return [
-            Movement(organization_id=organization_id, api_key_id=api_key_id, at=created_at, held=-amount)
-            for organization_id, api_key_id, created_at, amount in cursor.fetchall()
-        ]
-
-
-def sums_of(amounts: Iterable[tuple[int, Decimal]]) -> dict[int, Decimal]:
-    """The exact sum per organization."""
-    sums: dict[int, Decimal] = {}
-    for organization_id, amount in amounts:
-        sums[organization_id] = exact_sum((sums.get(organization_id, ZERO), amount))
-    return sums
+def _known_before(admitted: Sequence[HoldRequest], rows: Rows) -> list[HoldRequest]:
+    """Those that an unacknowledged commit left behind: they count already."""
+    added = {hold_id for (hold_id,) in rows}
+    return [] if len(added) == len(admitted) else [request for request in admitted if request.id not in added]
 
 
 def release(*, organization_id: int, hold_id: UUID, now: datetime) -> bool:

@@ -7,11 +7,13 @@ from zoneinfo import ZoneInfo
 
 from django.db import connections
 
-LOCK_OPEN_PERIODS = """
+from accounts.round_trips import Rows, Statement, Step, run
+
+LOCK_OPEN_PERIODS = Statement("""
 SELECT organization_id, id, starts_at, ends_at FROM ledger_billingperiod
 WHERE organization_id = ANY(%s) AND ends_at > %s AND status = 'open'
 ORDER BY organization_id, starts_at FOR SHARE
-"""
+""")
 LOCK_IF_OPEN = """
 SELECT id FROM ledger_billingperiod WHERE organization_id = ANY(%s) AND id = ANY(%s) AND status = 'open'
 ORDER BY organization_id, starts_at FOR SHARE
@@ -29,6 +31,10 @@ class OpenPeriod:
     id: int
     starts_at: datetime
     ends_at: datetime
+
+
+OpenPeriods = dict[int, list[OpenPeriod]]
+"""By organization, the oldest first."""
 
 
 def month_bounds(at: datetime, *, zone: str) -> tuple[datetime, datetime]:
@@ -49,15 +55,20 @@ def day_bounds(at: datetime, *, zone: str) -> tuple[datetime, datetime]:
 
 
 def lock_periods_for_charges(
-    moments: Mapping[int, Iterable[datetime]], *, zones: Mapping[int, str], now: datetime
+    moments: Mapping[int, Iterable[datetime]],
+    *,
+    zones: Mapping[int, str],
+    now: datetime,
+    locked: OpenPeriods | None = None,
 ) -> dict[tuple[int, datetime], OpenPeriod]:
     """The period of each charge: that of its moment if it is open, else the first open one after it.
 
     `moments` holds, per organization, when its charges occurred. The chosen rows stay share-locked until the transaction
-    ends, so that a close, which locks exclusively, comes before or after it, never in between.
+    ends, so that a close, which locks exclusively, comes before or after it, never in between. `locked` is what `locking` returned,
+    if the transaction began with it.
     """
     wanted = [(organization_id, at) for organization_id, times in moments.items() for at in set(times)]
-    chosen = _choose(wanted, _lock_open(wanted))
+    chosen = _choose(wanted, _lock_open(wanted) if locked is None else locked)
     missing = [key for key in wanted if key not in chosen or not chosen[key].starts_at <= key[1]]
     if missing:
         _add_periods([*missing, *((organization_id, now) for organization_id, _at in missing)], zones)
@@ -76,14 +87,23 @@ def lock_if_open(period_ids: Iterable[tuple[int, int]]) -> set[int]:
         return {number for (number,) in cursor.fetchall()}
 
 
-def _lock_open(wanted: Sequence[tuple[int, datetime]]) -> dict[int, list[OpenPeriod]]:
-    oldest = min(at for _organization_id, at in wanted)
-    with connections["default"].cursor() as cursor:
-        cursor.execute(LOCK_OPEN_PERIODS, [sorted({organization_id for organization_id, _at in wanted}), oldest])
-        found: dict[int, list[OpenPeriod]] = {}
-        for organization_id, *row in cursor.fetchall():
-            found.setdefault(organization_id, []).append(OpenPeriod(*row))
+def locking(organization_ids: Sequence[int], *, oldest: datetime) -> Step:
+    """Share-lock the open periods of these organizations that end after `oldest`; `open_periods_in` reads what it returns."""
+    return LOCK_OPEN_PERIODS, [organization_ids, oldest]
+
+
+def open_periods_in(rows: Rows) -> OpenPeriods:
+    """The periods that `locking` has locked."""
+    found: OpenPeriods = {}
+    for organization_id, *row in rows:
+        found.setdefault(organization_id, []).append(OpenPeriod(*row))
     return found
+
+
+def _lock_open(wanted: Sequence[tuple[int, datetime]]) -> OpenPeriods:
+    oldest = min(at for _organization_id, at in wanted)
+    [rows] = run([locking(sorted({organization_id for organization_id, _at in wanted}), oldest=oldest)])
+    return open_periods_in(rows)
 
 
 def _choose(

@@ -4,12 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 import msgspec
-from django.db import connections
 
+from accounts.round_trips import Rows, Statement, run
 from catalog import price_book
 from ledger.event_ids import new_id
 from metering.reports import UsageReport
@@ -17,22 +16,32 @@ from metering.rollup_tags import NOTHING_DECLARED, texts_of
 from metering.tag_room import Texts
 from pricing.rating import AmountTooLarge, MissingUnitPrice, amount_of
 
-TERMS_QUERY = """
+TERMS = Statement("""
 SELECT organization.id, organization.billing_currency, organization.exchange_policy, organization.zone, balance.tax_rate,
-    (SELECT declaration.keys FROM accounts_tagdeclaration AS declaration
+    balance.limited, (SELECT declaration.keys FROM accounts_tagdeclaration AS declaration
         WHERE declaration.organization_id = organization.id ORDER BY declaration.id DESC LIMIT 1)
 FROM accounts_organization AS organization JOIN ledger_balance AS balance ON balance.organization_id = organization.id
 WHERE organization.id = ANY(%s)
-"""
+""")
 
 
 @dataclass(frozen=True, slots=True)
 class ChargeTerms:
-    """How an organization is charged, and the tags by which it wants its usage summed."""
+    """How an organization is charged, whether it has spend limits, and the tags by which it wants its usage summed."""
 
     pricing: price_book.Terms
     tax_rate: Decimal
+    limited: bool = False
     declared_tags: Sequence[str] = ()
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """A report with the id that its event gets, and what the row says that makes it unique."""
+
+    report: UsageReport
+    event_id: UUID
+    key_digest: str
+    payload_digest: str
 
 
 class Charge(msgspec.Struct, frozen=True):
@@ -63,48 +72,49 @@ class Waiting(msgspec.Struct, frozen=True):
 
 def terms_of(organization_ids: Iterable[int]) -> dict[int, ChargeTerms]:
     """The terms of these organizations, as far as they exist and the running transaction may see them."""
-    with connections["default"].cursor() as cursor:
-        cursor.execute(TERMS_QUERY, [sorted(set(organization_ids))])
-        return terms_in(cursor.fetchall())
+    [rows] = run([(TERMS, [sorted(set(organization_ids))])])
+    return terms_in(rows)
 
 
-def terms_in(rows: Iterable[Sequence[Any]]) -> dict[int, ChargeTerms]:
-    """The terms of an answer to TERMS_QUERY."""
+def terms_in(rows: Rows) -> dict[int, ChargeTerms]:
+    """The terms of an answer to TERMS."""
     return {
         organization_id: ChargeTerms(
             price_book.Terms(
                 organization_id=organization_id, currency=currency, exchange_policy=exchange_policy, zone=zone
             ),
             tax_rate,
+            limited,
             declared_tags or (),
         )
-        for organization_id, currency, exchange_policy, zone, tax_rate, declared_tags in rows
+        for organization_id, currency, exchange_policy, zone, tax_rate, limited, declared_tags in rows
     }
 
 
-def price(
-    reports: Sequence[UsageReport],
-    terms: Mapping[int, ChargeTerms],
-    *,
-    now: datetime,
-    event_ids: Sequence[UUID] | None = None,
-) -> list[Charge | Waiting]:
-    """Price each report at its own moment. An unknown model or price makes it wait; it never becomes 0 (DESIGN §4.5).
-
-    `event_ids` are given, in the same order, for reports that were waiting already.
-    """
+def claims_of(reports: Sequence[UsageReport], *, event_ids: Sequence[UUID] | None = None) -> list[Claim]:
+    """What is claimed for these reports, before anything is known of them. `event_ids` are given, in the same order, for reports
+    that were waiting already."""
     ids = event_ids or [new_id(report.occurred_at) for report in reports]
+    return [
+        Claim(report, event_id, report.key_digest(), report.payload_digest())
+        for report, event_id in zip(reports, ids, strict=True)
+    ]
+
+
+def price(claims: Iterable[Claim], terms: Mapping[int, ChargeTerms], *, now: datetime) -> list[Charge | Waiting]:
+    """Price each report at its own moment. An unknown model or price makes it wait; it never becomes 0 (DESIGN §4.5)."""
     priced: list[Charge | Waiting] = []
-    for report, event_id in zip(reports, ids, strict=True):
+    for claim in claims:
         try:
-            priced.append(_charge(report, event_id, terms[report.organization_id], now=now))
+            priced.append(_charge(claim, terms[claim.report.organization_id], now=now))
         except (price_book.NoRate, MissingUnitPrice, AmountTooLarge) as missing:
-            digests = (report.key_digest(), report.payload_digest())
-            priced.append(Waiting(report, event_id, *digests, reason=str(missing)))
+            digests = (claim.key_digest, claim.payload_digest)
+            priced.append(Waiting(claim.report, claim.event_id, *digests, reason=str(missing)))
     return priced
 
 
-def _charge(report: UsageReport, event_id: UUID, terms: ChargeTerms, *, now: datetime) -> Charge:
+def _charge(claim: Claim, terms: ChargeTerms, *, now: datetime) -> Charge:
+    report = claim.report
     model = price_book.find_model(report.model)
     applied = price_book.quote(
         terms=terms.pricing, model=model, prompt_tokens=report.usage.prompt_tokens, at=report.occurred_at
@@ -113,9 +123,9 @@ def _charge(report: UsageReport, event_id: UUID, terms: ChargeTerms, *, now: dat
     quantities = report.usage.billable_quantities()
     return Charge(
         report,
-        event_id,
-        report.key_digest(),
-        report.payload_digest(),
+        claim.event_id,
+        claim.key_digest,
+        claim.payload_digest,
         model_id=model.id,
         requested_model_id=requested.id if requested and requested.id != model.id else None,
         applied_rate_id=price_book.stored(applied, now=now),

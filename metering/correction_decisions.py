@@ -10,7 +10,7 @@ from uuid import UUID
 from django.conf import settings
 
 from ledger.event_ids import moment_of
-from metering.charges import Charge, Waiting, price, terms_of
+from metering.charges import Charge, Waiting, claims_of, price, terms_of
 from metering.correction_rows import replacement_id
 from metering.pushed_corrections import Action, Amendment, amended
 from metering.pushed_events import InvalidEvent
@@ -110,7 +110,7 @@ def _repriced(asked: Asked, call: ReportedCall, wanted: UsageReport, *, now: dat
     """The call at the price of its own moment. A charge never gives way to usage that has no price."""
     terms = terms_of([wanted.organization_id])
     event_id = replacement_id(call.head.id) if call.events else call.id
-    [item] = price([wanted], terms, now=now, event_ids=[event_id])
+    [item] = price(claims_of([wanted], event_ids=[event_id]), terms, now=now)
     if isinstance(item, Waiting) and call.events:
         return Outcome(Status.REJECTED, f"not amended, because what it would be has no price: {item.reason}", call.id)
     return Change(asked=asked, call=call, item=item)

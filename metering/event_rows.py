@@ -13,17 +13,18 @@ import msgspec
 from django.db import connections
 from msgspec.structs import astuple
 
+from accounts.round_trips import Statement, Step
 from ledger.periods import OpenPeriod
 from metering import rollups
-from metering.charges import Charge, Waiting
+from metering.charges import Charge, Claim, Waiting
 from metering.models import EventKind
 from metering.reports import UsageReport
 
-CLAIM = """
+CLAIM = Statement("""
 INSERT INTO metering_eventkey (organization_id, key_digest, event_id, payload_digest)
 SELECT * FROM unnest(%s::bigint[], %s::uuid[], %s::uuid[], %s::uuid[])
 ON CONFLICT DO NOTHING RETURNING event_id
-"""
+""")
 CLAIMED_BEFORE = """
 SELECT claimed.organization_id, claimed.key_digest, claimed.payload_digest, claimed.event_id
 FROM unnest(%s::bigint[], %s::uuid[]) AS t (organization_id, key_digest)
@@ -68,13 +69,14 @@ NAMES = (*(name for name, _kind in EVENT_COLUMNS), *rollups.TAGS)
 ARRAYS = ", ".join((*(f"%s::{kind}[]" for _name, kind in EVENT_COLUMNS), *("%s::text[]" for _name in rollups.TAGS)))
 """What `columns_of` fills, one array for each of NAMES."""
 
-ADD_EVENTS = f"""
+ADD_EVENTS = Statement(f"""
 WITH incoming AS MATERIALIZED (
     SELECT * FROM unnest({ARRAYS}, %s::bigint[], %s::timestamptz[], %s::bigint[])
     AS t ({", ".join(NAMES)}, period_id, hour, digest)
 ), event AS (
     INSERT INTO metering_usageevent ({", ".join(NAMES)}, period_id, received_at, kind)
-    SELECT {", ".join("tags::jsonb" if name == "tags" else name for name in NAMES)}, period_id, %s, {EventKind.USAGE.value}
+    SELECT {", ".join("tags::jsonb" if name == "tags" else name for name in NAMES)}, period_id,
+        %s::timestamptz, {EventKind.USAGE.value}
     FROM incoming RETURNING id
 ), charged AS (  -- joined with what was inserted, so that hot rollup rows are locked only after all events are in
     SELECT organization_id, period_id, hour, coalesce(api_key_id, 0) AS api_key_id, model_id, applied_rate_id,
@@ -82,34 +84,28 @@ WITH incoming AS MATERIALIZED (
     FROM incoming JOIN event USING (id)
 )
 {rollups.upsert("charged")}
-"""
+""")
 
 
-def claim(batch: Sequence[Charge | Waiting]) -> set[UUID]:
+def claiming(claims: Sequence[Claim]) -> Step:
     """Write the unique rows of a batch, sorted by key; returns the event ids that are new. Waits for rivals to commit."""
-    ordered = sorted(batch, key=lambda item: (item.report.organization_id, item.key_digest))
-    with connections["default"].cursor() as cursor:
-        cursor.execute(
-            CLAIM,
-            [
-                _array([item.report.organization_id for item in ordered]),
-                _array([item.key_digest for item in ordered]),
-                _id_array([item.event_id for item in ordered]),
-                _array([item.payload_digest for item in ordered]),
-            ],
-        )
-        return {event_id for (event_id,) in cursor.fetchall()}
+    ordered = sorted(claims, key=lambda claim: (claim.report.organization_id, claim.key_digest))
+    return CLAIM, [
+        _array([claim.report.organization_id for claim in ordered]),
+        _array([claim.key_digest for claim in ordered]),
+        _id_array([claim.event_id for claim in ordered]),
+        _array([claim.payload_digest for claim in ordered]),
+    ]
 
 
-def claimed_before(batch: Iterable[Charge | Waiting]) -> dict[tuple[int, str], tuple[str, UUID]]:
-    """Payload digest and event id of the rows that hold the keys of `batch`, by organization and key digest."""
-    items = list(batch)
+def claimed_before(claims: Sequence[Claim]) -> dict[tuple[int, str], tuple[str, UUID]]:
+    """Payload digest and event id of the rows that hold these keys, by organization and key digest."""
     with connections["default"].cursor() as cursor:
         cursor.execute(
             CLAIMED_BEFORE,
             [
-                _array(item.report.organization_id for item in items),
-                _array([item.key_digest for item in items]),
+                _array([claim.report.organization_id for claim in claims]),
+                _array([claim.key_digest for claim in claims]),
             ],
         )
         return {
@@ -118,31 +114,25 @@ def claimed_before(batch: Iterable[Charge | Waiting]) -> dict[tuple[int, str], t
         }
 
 
-def add_events(
+def adding(
     charges: Sequence[Charge],
     hours: Sequence[datetime],
     periods: Mapping[tuple[int, datetime], OpenPeriod],
     *,
     now: datetime,
-) -> None:
+) -> Step:
     """Insert the events, whose hours are given in the same order, and add them to the rollups, in one statement.
 
     `periods` are by organization and hour.
     """
     places = {key: str(period.id) for key, period in periods.items()}
-    with connections["default"].cursor() as cursor:
-        cursor.execute(
-            ADD_EVENTS,
-            [
-                *columns_of(charges),
-                _array(
-                    [places[charge.report.organization_id, hour] for charge, hour in zip(charges, hours, strict=True)]
-                ),
-                _array(map({hour: str(hour) for hour in set(hours)}.__getitem__, hours)),
-                _array([digest_of(charge.event_id) for charge in charges]),
-                now,
-            ],
-        )
+    return ADD_EVENTS, [
+        *columns_of(charges),
+        _array([places[charge.report.organization_id, hour] for charge, hour in zip(charges, hours, strict=True)]),
+        _array(map({hour: str(hour) for hour in set(hours)}.__getitem__, hours)),
+        _array([digest_of(charge.event_id) for charge in charges]),
+        now,
+    ]
 
 
 def table_of(charges: Sequence[Charge]) -> dict[str, tuple[Any, ...]]:

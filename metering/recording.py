@@ -4,21 +4,33 @@
 returns, its outcomes are committed; until then nothing is.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from accounts.tenancy import tenant_query
-from ledger import balances, holds, limits
+from accounts.round_trips import HotTransaction, Step, run, tenant_transaction
+from ledger import balances, limits
+from ledger.accruing import Limited, accrual, limited_in
 from ledger.partitions import MonthArchived, ensure_partitions, month_of
-from ledger.periods import OpenPeriod, lock_periods_for_charges
+from ledger.periods import OpenPeriod, OpenPeriods, lock_periods_for_charges, locking, open_periods_in
 from ledger.retrying import with_retries
 from metering import event_rows, rollups
-from metering.charges import TERMS_QUERY, Charge, ChargeTerms, Waiting, price, terms_in
+from metering.charges import TERMS, Charge, ChargeTerms, Claim, Waiting, claims_of, price, terms_in
 from metering.reports import Outcome, Status, UsageReport
 from pricing.exact import exact_sum
+
+HOUR = timedelta(hours=1)
+"""A charge is filed under the hour in which it occurred; so far may the hour's beginning lie before it."""
+
+
+class _UnknownOrganizations(Exception):
+    """No balance belongs to these organizations."""
+
+    def __init__(self, organization_ids: set[int]) -> None:
+        super().__init__(organization_ids)
+        self.organization_ids = organization_ids
 
 
 def record(reports: Sequence[UsageReport], *, now: datetime) -> list[Outcome]:
@@ -32,38 +44,55 @@ def record(reports: Sequence[UsageReport], *, now: datetime) -> list[Outcome]:
     months = {month_of(report.occurred_at) for report in reports}
     try:
         with_retries(lambda: ensure_partitions("metering_usageevent", months))
+        return with_retries(lambda: _record(reports, now=now))
     except MonthArchived as error:
-        return _record_others(reports, error, now=now)
-    return with_retries(lambda: _record(reports, now=now))
+        archived, refused = error.month, Outcome(Status.REJECTED, str(error))
+        return _record_others(reports, lambda report: month_of(report.occurred_at) == archived, refused, now=now)
+    except _UnknownOrganizations as error:
+        unknown, refused = error.organization_ids, Outcome(Status.REJECTED, "unknown organization")
+        return _record_others(reports, lambda report: report.organization_id in unknown, refused, now=now)
 
 
-def _record_others(reports: Sequence[UsageReport], error: MonthArchived, *, now: datetime) -> list[Outcome]:
-    """Nothing can be added to an archived month: its reports are rejected, the others are recorded."""
-    outcomes = iter(record([report for report in reports if month_of(report.occurred_at) != error.month], now=now))
-    refused = Outcome(Status.REJECTED, str(error))
-    return [refused if month_of(report.occurred_at) == error.month else next(outcomes) for report in reports]
+def _record_others(
+    reports: Sequence[UsageReport], is_refused: Callable[[UsageReport], bool], refused: Outcome, *, now: datetime
+) -> list[Outcome]:
+    """Nothing was recorded, because some of the reports never can be: they are rejected, the others are recorded."""
+    outcomes = iter(record([report for report in reports if not is_refused(report)], now=now))
+    return [refused if is_refused(report) else next(outcomes) for report in reports]
 
 
 def _record(reports: Sequence[UsageReport], *, now: datetime) -> list[Outcome]:
+    """Two round trips, where nothing is repeated and there are no spend limits: claim and lock, then write and commit."""
     organization_ids = sorted({report.organization_id for report in reports})
-    with tenant_query(organization_ids, TERMS_QUERY, [organization_ids]) as rows:
+    claims = claims_of(reports)
+    oldest = min(report.occurred_at for report in reports) - HOUR
+    begin = [event_rows.claiming(claims), locking(organization_ids, oldest=oldest), (TERMS, [organization_ids])]
+    with tenant_transaction(organization_ids, begin) as hot:
+        claimed, periods, rows = hot.rows
         terms = terms_in(rows)
-        known = [report for report in reports if report.organization_id in terms]
-        batch = price(known, terms, now=now)
-        fresh = event_rows.claim(batch) if batch else set()
-        accepted = [item for item in batch if item.event_id in fresh]
-        adjusted = add(accepted, terms, now=now)
-        outcomes = iter(_outcomes(batch, fresh, adjusted))
-        return [
-            next(outcomes) if report.organization_id in terms else Outcome(Status.REJECTED, "unknown organization")
-            for report in reports
-        ]
+        if len(terms) < len(organization_ids):
+            raise _UnknownOrganizations(set(organization_ids) - set(terms))
+        fresh = {event_id for (event_id,) in claimed}
+        repeated = [claim for claim in claims if claim.event_id not in fresh]
+        holders = event_rows.claimed_before(repeated) if repeated else {}
+        accepted = price([claim for claim in claims if claim.event_id in fresh], terms, now=now)
+        adjusted = add(accepted, terms, now=now, hot=hot, locked=open_periods_in(periods))
+        outcomes = {item.event_id: _accepted(item, adjusted) for item in accepted}
+        return [outcomes.get(claim.event_id) or _repeated(claim, holders) for claim in claims]
 
 
-def add(items: Sequence[Charge | Waiting], terms: Mapping[int, ChargeTerms], *, now: datetime) -> dict[UUID, str]:
+def add(
+    items: Sequence[Charge | Waiting],
+    terms: Mapping[int, ChargeTerms],
+    *,
+    now: datetime,
+    hot: HotTransaction | None = None,
+    locked: OpenPeriods | None = None,
+) -> dict[UUID, str]:
     """Write claimed items inside the running transaction: queue those without a price, charge the others, settle their holds.
 
-    Returns, by event, the month that is charged where it is not the event's own, which is closed.
+    A `hot` transaction, whose open periods are `locked`, is committed with it where it can be. Returns, by event, the month that
+    is charged where it is not the event's own, which is closed.
     """
     waiting = [item for item in items if isinstance(item, Waiting)]
     charges = [item for item in items if isinstance(item, Charge)]
@@ -71,27 +100,42 @@ def add(items: Sequence[Charge | Waiting], terms: Mapping[int, ChargeTerms], *, 
         event_rows.add_waiting(waiting, now=now)
     if not charges:
         return {}
-    charged: dict[int, list[Decimal]] = {}
-    for charge in charges:
-        charged.setdefault(charge.report.organization_id, []).append(charge.amount)
-    zones = {organization_id: terms[organization_id].pricing.zone for organization_id in charged}
+    zones = {item.report.organization_id: terms[item.report.organization_id].pricing.zone for item in charges}
     hours = rollups.hours_of([(charge.report.occurred_at, zones[charge.report.organization_id]) for charge in charges])
     moments: dict[int, set[datetime]] = {}
     for charge, hour in zip(charges, hours, strict=True):
         moments.setdefault(charge.report.organization_id, set()).add(hour)
-    periods = lock_periods_for_charges(moments, zones=zones, now=now)  # months begin with an hour
-    event_rows.add_events(charges, hours, periods, now=now)
-    settled = holds.capture(_settlements(charges, terms), now=now)
-    limited = balances.accrue(
+    periods = lock_periods_for_charges(moments, zones=zones, now=now, locked=locked)  # months begin with an hour
+    counts_limits = hot is None or any(terms[organization_id].limited for organization_id in zones)
+    accrued = _accrual(charges, terms, now=now, counts_limits=counts_limits)
+    steps = [event_rows.adding(charges, hours, periods, now=now), accrued]
+    if hot is not None and not counts_limits:
+        hot.finish(steps)
+    else:
+        _count_limits(charges, limited_in(run(steps)[-1]), now=now)
+    return _adjustments(charges, hours, periods, zones)
+
+
+def _accrual(
+    charges: Sequence[Charge], terms: Mapping[int, ChargeTerms], *, now: datetime, counts_limits: bool
+) -> Step:
+    charged: dict[int, list[Decimal]] = {}
+    for charge in charges:
+        charged.setdefault(charge.report.organization_id, []).append(charge.amount)
+    return accrual(
         {organization_id: exact_sum(amounts) for organization_id, amounts in charged.items()},
-        released=holds.sums_of((hold.organization_id, -hold.held) for hold in settled),
+        holds=_settlements(charges, terms),
         keys={charge.report.organization_id: charge.event_id for charge in charges},
         now=now,
+        counts_limits=counts_limits,
     )
+
+
+def _count_limits(charges: Sequence[Charge], limited: Limited, *, now: datetime) -> None:
     if limited:
-        moved = [*settled, *(_movement(charge) for charge in charges)]
-        limits.count_movements([one for one in moved if one.organization_id in limited], now=now)
-    return _adjustments(charges, hours, periods, zones)
+        released = [movement for movements in limited.values() for movement in movements]
+        spent = [_movement(charge) for charge in charges if charge.report.organization_id in limited]
+        limits.count_movements([*released, *spent], now=now)
 
 
 def charged_to(starts_at: datetime, zone: str) -> str:
@@ -134,21 +178,15 @@ def _settlements(charges: Sequence[Charge], terms: Mapping[int, ChargeTerms]) ->
     }
 
 
-def _outcomes(batch: Sequence[Charge | Waiting], fresh: set[UUID], adjusted: Mapping[UUID, str]) -> list[Outcome]:
-    repeated = [item for item in batch if item.event_id not in fresh]
-    holders = event_rows.claimed_before(repeated) if repeated else {}
-    return [_accepted(item, adjusted) if item.event_id in fresh else _repeated(item, holders) for item in batch]
-
-
 def _accepted(item: Charge | Waiting, adjusted: Mapping[UUID, str]) -> Outcome:
     if isinstance(item, Waiting):
         return Outcome(Status.ACCEPTED, f"waits for a price: {item.reason}", item.event_id)
     return Outcome(Status.ACCEPTED, adjusted.get(item.event_id, ""), item.event_id, item.amount, item.currency)
 
 
-def _repeated(item: Charge | Waiting, holders: Mapping[tuple[int, str], tuple[str, UUID]]) -> Outcome:
-    payload_digest, event_id = holders[item.report.organization_id, item.key_digest]
-    if payload_digest == item.payload_digest:
+def _repeated(claim: Claim, holders: Mapping[tuple[int, str], tuple[str, UUID]]) -> Outcome:
+    payload_digest, event_id = holders[claim.report.organization_id, claim.key_digest]
+    if payload_digest == claim.payload_digest:
         return Outcome(Status.DUPLICATE, "", event_id)
     return Outcome(
         Status.CONFLICT, "an event with this id and other content was recorded before; the first one stays", event_id

@@ -13,7 +13,8 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from accounts.models import User
-from ledger import balances, limits
+from ledger import limits
+from ledger.accruing import accrue
 from ledger.models import TransactionKind
 from ledger.periods import lock_if_open, lock_periods_for_charges
 from metering import correction_rows, rollups, stored_events
@@ -129,9 +130,8 @@ def _accrue(corrections: Sequence[Correction], *, now: datetime) -> None:
     changes: dict[int, list[Decimal]] = {}
     for correction in corrections:
         changes.setdefault(correction.event.organization_id, []).append(correction.change)
-    limited = balances.accrue(
+    limited = accrue(
         {number: exact_sum(amounts) for number, amounts in changes.items()},
-        released={},
         keys={correction.event.organization_id: reversal_id(correction.event.id) for correction in corrections},
         now=now,
         kind=TransactionKind.CORRECTION,

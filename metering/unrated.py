@@ -11,7 +11,7 @@ from catalog import price_book
 from ledger.partitions import ensure_partitions, month_of
 from ledger.retrying import with_retries
 from metering import recording
-from metering.charges import Charge, price, terms_of
+from metering.charges import Charge, claims_of, price, terms_of
 from metering.models import UnratedUsage
 from metering.reports import UsageReport
 
@@ -58,7 +58,8 @@ def _rate_page(organization_id: int, event_ids: Sequence[object], *, now: dateti
             taken = cursor.fetchall()
             terms = terms_of([organization_id])
             reports = [msgspec.json.decode(report, type=UsageReport) for _event_id, report in taken]
-            priced = price(reports, terms, now=now, event_ids=[event_id for event_id, _report in taken])
+            claims = claims_of(reports, event_ids=[event_id for event_id, _report in taken])
+            priced = price(claims, terms, now=now)
             charges = [item for item in priced if isinstance(item, Charge)]
             ensure_partitions("metering_usageevent", {month_of(charge.report.occurred_at) for charge in charges})
             recording.add(charges, terms, now=now)

@@ -22,6 +22,7 @@ from billing.sellers import set_seller
 from billing.settlement import apply_answer, lock_payment, record_answer
 from billing.unresolved import ask
 from ledger import holds, settling
+from ledger.accruing import accrue
 from ledger.event_ids import new_id
 from ledger.models import BillingPeriod, Hold
 from pricing.tokens import TokenUsage
@@ -89,8 +90,13 @@ def test_a_hold_is_captured_once_and_up_to_what_it_held(cast: stories.Cast) -> N
     )
     assert holds.reserve([request]) == [None]
     with tenant_scope([organization_id]):
-        assert holds.capture({(organization_id, request.id): Decimal(150)}, now=NOON)
-        assert not holds.capture({(organization_id, request.id): Decimal(50)}, now=NOON)
+        for charge in (Decimal(150), Decimal(50)):
+            accrue(
+                {organization_id: Decimal(0)},
+                holds={(organization_id, request.id): charge},
+                keys={organization_id: request.id},
+                now=NOON,
+            )
         assert Hold.objects.get(id=request.id).captured == 100
 
 

@@ -9,12 +9,14 @@ from django.core.management import call_command
 from django.db import DatabaseError, IntegrityError, connections, transaction
 
 from accounts.tenancy import set_visible_organizations, tenant_scope
-from ledger import balances
+from ledger import holds
+from ledger.accruing import accrue
 from ledger.event_ids import new_id
 from ledger.journal import NothingPosted, Posting, post
 from ledger.models import Account, Balance, LedgerEntry, LedgerTransaction, TransactionKind
 from metering.recording import record
 from tests import stories
+from tests.ledger.test_holds import request
 from tests.stories import NOON, usage_report, use
 
 TEN = Decimal(10)
@@ -65,10 +67,11 @@ def test_a_correction_is_posted_as_what_it_changes(cast: stories.Cast) -> None:
 
 
 def test_a_charge_of_nothing_posts_nothing_and_still_gives_its_hold_back(cast: stories.Cast) -> None:
-    acme = cast.acme.organization.pk
+    acme, hold = cast.acme.organization.pk, request(cast.acme, 5)
+    assert holds.reserve([hold]) == [None]
     with tenant_scope([acme]):
-        Balance.objects.update(held=5)
-        balances.accrue({acme: Decimal(0)}, released={acme: Decimal(5)}, keys={acme: new_id(NOON)}, now=NOON)
+        assert Balance.objects.get().held == 5
+        accrue({acme: Decimal(0)}, holds={(acme, hold.id): Decimal(0)}, keys={acme: new_id(NOON)}, now=NOON)
         assert Balance.objects.get().held == 0
     assert posted(cast.acme, "usage") == []
 

@@ -3,6 +3,7 @@
 import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -17,6 +18,7 @@ from ledger.group_commit import GroupCommit
 from ledger.limit_setting import limits_at, remove_limit
 from ledger.limits import LimitReached, left
 from ledger.models import Balance, LimitWindow, SpendLimit
+from metering.charges import Charge, Waiting, price
 from metering.limiting import set_limit
 from metering.recording import record
 from metering.reports import Outcome, UsageReport
@@ -313,3 +315,27 @@ def test_a_limit_stands_or_falls_with_its_transaction(acme: stories.Company) -> 
         set_limit(organization=looked_up, amount=Decimal(100), actor=None, now=NOON)
         raise ZeroDivisionError
     assert not SpendLimit.objects.using("system").exists()
+
+
+def test_a_limit_that_is_set_while_usage_is_being_recorded_counts_it(
+    acme: stories.Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there are no limits, recording commits with the statement that would find one: it must not go through."""
+
+    def set_one() -> None:
+        try:
+            limit(acme, 1000)
+        finally:
+            connections.close_all()
+
+    def price_late(*args: Any, **options: Any) -> list[Charge | Waiting]:
+        if not SpendLimit.objects.using("system").exists():
+            other = threading.Thread(target=set_one)
+            other.start()
+            other.join()
+        return price(*args, **options)
+
+    monkeypatch.setattr("metering.recording.price", price_late)
+    use(acme.organization, at=NOON, usage=MILLION, api_key_id=acme.key.pk)
+    assert standing(acme).spent == 66
+    call_command("audit")

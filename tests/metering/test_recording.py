@@ -147,7 +147,7 @@ def test_nothing_is_kept_of_a_batch_that_fails_half_way(cast: stories.Cast, monk
 
     report = usage_report(cast.acme.organization, at=NOON)
     with monkeypatch.context() as broken, pytest.raises(IntegrityError):
-        broken.setattr("ledger.balances.accrue", fail)
+        broken.setattr("metering.recording.accrual", fail)
         record([report], now=NOON)
 
     assert events_of(cast.acme) == []
