@@ -18,10 +18,11 @@ from django.utils.translation import gettext as _
 from accounts.invitations import token_of
 from accounts.models import Invitation
 from billing import document_texts as texts
+from billing.automatic import announced
 from billing.document_content import credit_word, nothing_due_words, service_days
 from billing.models import Invoice, Notice, OutboxMail, Payment
 from billing.notice_texts import words_of
-from billing.payment_states import FAILURES
+from billing.payment_states import AUTHENTICATION_REQUIRED, FAILURES
 from billing.seller_on_site import seller_on_site
 from billing.site_addresses import credit_page, invoice_page
 from pricing.exact import ZERO
@@ -140,9 +141,14 @@ def _receipt(mail: OutboxMail) -> _Wording:
 
 def _payment_failed(mail: OutboxMail) -> _Wording:
     invoice, context = _of(mail), mail.context
+    confirm = context.get("failure", "") == AUTHENTICATION_REQUIRED
     return _Wording(
         subject=_("Payment failed (%(number)s)") % {"number": invoice.number},
         lead=_(
+            "Your bank asks you to confirm this payment yourself. Please open the invoice and pay there. Nothing was charged."
+        )
+        if confirm
+        else _(
             "We tried to collect the amount due with your payment method, but the payment was not approved. Nothing was charged."
         ),
         main=(_label(mail, "amount_due"), _money(invoice, Decimal(context.get("amount", invoice.amount_due)))),
@@ -153,7 +159,7 @@ def _payment_failed(mail: OutboxMail) -> _Wording:
             *_account(mail, invoice),
         ],
         url=_page(mail, invoice),
-        action=_("Pay the invoice"),
+        action=_("Confirm and pay") if confirm else _("Pay the invoice"),
         after=_how_to_pay(mail, invoice),
     )
 
@@ -276,6 +282,10 @@ def _account(mail: OutboxMail, invoice: Invoice) -> list[tuple[str, str]]:
 def _how_to_pay(mail: OutboxMail, invoice: Invoice) -> list[str]:
     if invoice.amount_due <= 0:
         return [nothing_due_words(invoice, mail.language)]
+    if will_be_charged := announced(invoice):
+        card, day = will_be_charged
+        names = {"card": one_line(card.label), "day": texts.prose_day(day, mail.language)}
+        return [_("It will be charged to your card by itself (%(card)s, %(day)s). You need not do anything.") % names]
     return [_label(mail, "bank_note")]
 
 

@@ -15,13 +15,15 @@ from billing.models import Payment
 from billing.unresolved import NEVER_ARRIVED
 
 Status = Payment.Status
+AUTHENTICATION_REQUIRED = "authentication_required"
+"""The card's issuer wants its holder to confirm the payment (3-D Secure): on the hosted page it can."""
 FAILURES: Mapping[str, Promise] = {
     "generic_decline": gettext_lazy("The card was declined."),
     "card_declined": gettext_lazy("The card was declined."),
     "declined": gettext_lazy("The card was declined."),
     "insufficient_funds": gettext_lazy("The limit or balance of the card is not sufficient."),
     "expired_card": gettext_lazy("The card has expired."),
-    "authentication_required": gettext_lazy("The card asks for its holder's confirmation."),
+    AUTHENTICATION_REQUIRED: gettext_lazy("The card asks for its holder's confirmation."),
     "payment_intent_authentication_failure": gettext_lazy("The card holder did not confirm the payment."),
     "canceled": gettext_lazy("The attempt was canceled."),
     "not_paid": gettext_lazy("Nobody paid."),

@@ -2,6 +2,7 @@
 
 import logging
 from typing import Any
+from uuid import UUID
 
 from celery import Task, shared_task
 from django.utils import timezone
@@ -9,6 +10,8 @@ from kombu.exceptions import OperationalError
 
 from billing import (
     auditing,
+    automatic,
+    card_setups,
     cycle,
     delivery,
     document_files,
@@ -16,6 +19,7 @@ from billing import (
     invoicing,
     noticing,
     outbox,
+    payment_methods,
     unresolved,
     webhook_delivery,
     webhooks,
@@ -61,6 +65,25 @@ def close_period(*, organization_id: int, period_id: int) -> None:
         return
     if invoice is not None:
         ring(render_document, organization_id=organization_id, invoice_id=str(invoice.pk))
+        ring(charge_due_invoices, invoice_id=str(invoice.pk))
+
+
+@shared_task
+def charge_due_invoices(*, invoice_id: str | None = None) -> None:
+    """Charge what is due by itself: one invoice, or all."""
+    automatic.charge_due(now=timezone.now(), invoice_id=UUID(invoice_id) if invoice_id else None)
+
+
+@shared_task
+def sweep_card_setups() -> None:
+    """Ask what became of the pages on which cards are left."""
+    card_setups.sweep_setups(now=timezone.now())
+
+
+@shared_task
+def forget_removed_cards() -> None:
+    """Tell the processor again of cards that were removed."""
+    payment_methods.forget_removed(now=timezone.now())
 
 
 @shared_task

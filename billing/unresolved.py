@@ -15,7 +15,7 @@ from django.db.models.functions import Coalesce
 from accounts.models import User
 from accounts.tenancy import tenant_scope
 from billing.attempts import attempt_of, begin, conclude, load_payment, processor_of
-from billing.models import Payment
+from billing.models import CardSetup, Payment
 from billing.processors.interface import (
     Answer,
     Attempt,
@@ -142,12 +142,13 @@ def _waiting(*, now: datetime) -> list[Payment]:
     waiting = waiting.filter(
         Q(checked_at=None, created_at__lte=now - FIRST_PAUSE) | Q(checked_at__lte=now - FIRST_PAUSE)
     )
-    return [payment for payment in waiting.order_by(asked)[:MOST] if _is_due(payment, now=now)]
+    return [payment for payment in waiting.order_by(asked)[:MOST] if is_due(payment, now=now)]
 
 
-def _is_due(payment: Payment, *, now: datetime) -> bool:
-    pause = min(max((now - payment.created_at) / 8, FIRST_PAUSE), LONGEST_PAUSE)
-    return now - (payment.checked_at or payment.created_at) >= pause
+def is_due(attempt: Payment | CardSetup, *, now: datetime) -> bool:
+    """Whether it is time to ask about an open attempt again: the older it is, the longer the pauses."""
+    pause = min(max((now - attempt.created_at) / 8, FIRST_PAUSE), LONGEST_PAUSE)
+    return now - (attempt.checked_at or attempt.created_at) >= pause
 
 
 def _claim(payment: Payment, *, now: datetime) -> bool:

@@ -12,7 +12,8 @@ from django.conf import settings
 
 from accounts.tenancy import tenant_scope
 from billing.attempts import load_payment
-from billing.models import Payment, ProcessorEvent
+from billing.card_setups import finish_setup
+from billing.models import CardSetup, Payment, ProcessorEvent
 from billing.processors.interface import Answer, Notice, Processor, ProcessorUnreachable
 from billing.settlement import AmountDiffers, apply_answer, lock_payment
 from billing.unresolved import ask
@@ -37,8 +38,8 @@ def receive_event(*, processor: Processor, body: bytes, signature: str, now: dat
             "type": notice.type,
             "payload": _references(notice),
             "received_at": now,
-            "processed_at": None if notice.payment_id else now,
-            "outcome": "" if notice.payment_id else NOTHING_TO_DO,
+            "processed_at": None if _is_ours(notice) else now,
+            "outcome": "" if _is_ours(notice) else NOTHING_TO_DO,
         },
     )
     return event
@@ -49,6 +50,8 @@ def process_event(*, event_id: int, now: datetime) -> bool:
     event = ProcessorEvent.objects.filter(pk=event_id, processed_at=None).first()
     if event is None:
         return True
+    if event.payload.get("setup"):
+        return _process_setup(event, now=now)
     payment = _payment_of(event)
     if payment is None or payment.status == Payment.Status.SUCCEEDED:
         _close(event, NOTHING_TO_DO if payment else NOT_OURS, now=now)
@@ -83,8 +86,33 @@ def _due_at(event: ProcessorEvent) -> datetime:
     return event.received_at + pause
 
 
+def _is_ours(notice: Notice) -> bool:
+    return bool(notice.payment_id or notice.setup_id)
+
+
 def _references(notice: Notice) -> dict[str, str]:
-    return {"object": notice.object_reference, "payment": str(notice.payment_id or "")}
+    return {
+        "object": notice.object_reference,
+        "payment": str(notice.payment_id or ""),
+        "setup": str(notice.setup_id or ""),
+    }
+
+
+def _process_setup(event: ProcessorEvent, *, now: datetime) -> bool:
+    """A card was left, or a page for it is over. What is written down before the event is closed is not written again."""
+    setups = CardSetup.objects.using("system").filter(pk=UUID(event.payload["setup"]), processor=event.processor)
+    known = setups.first()
+    if known is None:
+        _close(event, NOT_OURS, now=now)
+        return True
+    setup = finish_setup(
+        organization_id=known.organization_id, setup_id=known.pk, now=now, hint=event.payload["object"]
+    )
+    if setup.status in CardSetup.OPEN_STATUSES:
+        _postpone(event, "the page is still open, or was not answered about")
+        return False
+    _close(event, setup.status, now=now)
+    return True
 
 
 def _payment_of(event: ProcessorEvent) -> Payment | None:

@@ -169,6 +169,9 @@ CELERY_BEAT_SCHEDULE = {
     "close-due-periods": sweep("billing.tasks.close_due_periods", every=60),
     "sweep-processor-events": sweep("billing.tasks.sweep_processor_events", every=15),
     "resolve-unknown-payments": sweep("billing.tasks.resolve_unknown_payments", every=15),
+    "charge-due-invoices": sweep("billing.tasks.charge_due_invoices", every=300),
+    "sweep-card-setups": sweep("billing.tasks.sweep_card_setups", every=30),
+    "forget-removed-cards": sweep("billing.tasks.forget_removed_cards", every=3600),
     "sweep-documents": sweep("billing.tasks.sweep_documents", every=60),
     "sweep-mail": sweep("billing.tasks.sweep_mail", every=15),
     "notice-spending": sweep("billing.tasks.notice_spending", every=15),
@@ -469,6 +472,10 @@ GATEWAY_KEY_CACHE_SECONDS = env.float("GATEWAY_KEY_CACHE_SECONDS", default=3.0)
 STRIPE_SECRET_KEY = env("STRIPE_SECRET_KEY", default="")
 STRIPE_WEBHOOK_SECRET = env("STRIPE_WEBHOOK_SECRET", default="")
 STRIPE_API_BASE = env("STRIPE_API_BASE", default="")
+AUTOMATIC_PAYMENT_DAY = env("AUTOMATIC_PAYMENT_DAY", default="issued")
+"""When an invoice is charged to the card of a customer with automatic payment: the day it is `issued`, or the day it is `due`."""
+if AUTOMATIC_PAYMENT_DAY not in ("issued", "due"):
+    raise ImproperlyConfigured("AUTOMATIC_PAYMENT_DAY is issued or due")
 
 # -- logs: one structured line an event; prompts, keys and tokens of access never reach them --------------------------
 LOGGING = {

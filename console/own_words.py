@@ -8,7 +8,7 @@ from django.contrib.admin import AllValuesFieldListFilter
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from billing.models import Payment
+from billing.models import CardSetup, Payment
 from metering.waiting_reasons import REASONS, Patterns, said_by
 
 VOCABULARY: Mapping[str, Mapping[str, Promise | str]] = {
@@ -23,11 +23,12 @@ VOCABULARY: Mapping[str, Mapping[str, Promise | str]] = {
     "outcome": {
         "nothing to do": _("Nothing to do"),
         "no payment of ours": _("No payment of ours"),
-        **{status.value: status.label for status in Payment.Status},
+        **{status.value: status.label for status in (*CardSetup.Status, *Payment.Status)},
     },
     "processor": {"stripe": _("Card (Stripe)"), "bank_transfer": _("Bank transfer")},
     "reason": {
         "Trial credit": _("Trial credit"),
+        "Top-up": _("Top-up"),
         "Demo: 10 % on everything": _("Demo: 10 percent on everything"),
     },
     "source": {

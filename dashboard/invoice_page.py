@@ -17,6 +17,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import ApiKey, Organization
 from billing import invoice_queries
+from billing.automatic import announced
 from billing.document_content import service_days
 from billing.invoice_queries import PricedLine, Share
 from billing.models import Invoice, Payment
@@ -120,6 +121,7 @@ def invoice(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
         "credit_given": max(-found.credit_applied, ZERO),
         "settled": max(found.amount_due - left, ZERO),
         "may_pay": may(request, ROLES_THAT_PAY),
+        "announced": announced(found),
         "payments": [
             PaymentRow(
                 payment, str(PROCESSORS.get(payment.processor, payment.processor)), payment_state(payment, now=now)

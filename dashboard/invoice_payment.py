@@ -36,15 +36,15 @@ def pay(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
     page = reverse("dashboard:invoice", args=[request.organization.slug, invoice_id])
     payment = _start(request, invoice_id)
     if payment is None:
-        return _go(request, page)
+        return go(request, page)
     if payment.action_url:
-        return _go(request, payment.action_url)
+        return go(request, payment.action_url)
     if payment.status in (Payment.Status.FAILED, Payment.Status.CANCELED):
         messages.error(
             request, _("The payment service did not accept this payment. Please try again, or transfer the amount.")
         )
-        return _go(request, page)
-    return _go(request, f"{page}?payment={BACK}")
+        return go(request, page)
+    return go(request, f"{page}?payment={BACK}")
 
 
 @organization_page(scoped=False)
@@ -129,5 +129,6 @@ def _load(request: HttpRequest, invoice_id: UUID) -> tuple[Invoice, list[Payment
         return found, invoice_queries.payments_of(found)
 
 
-def _go(request: HttpRequest, url: str) -> HttpResponse:
+def go(request: HttpRequest, url: str) -> HttpResponse:
+    """To another page, also of another site: htmx goes there by script."""
     return HttpResponseClientRedirect(url) if request.htmx else redirect(url)

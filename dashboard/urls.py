@@ -23,6 +23,7 @@ from dashboard import (
     model_page,
     overview,
     papers,
+    payment_methods,
     preferences,
     requests,
     spend_limits,
@@ -95,6 +96,9 @@ urlpatterns = [
     path("o/<slug:slug>/invitations/<int:invitation_id>/cancel", inviting.cancel, name="cancel_invitation"),
     path("o/<slug:slug>/settings", preferences.organization_settings, name="settings"),
     path("o/<slug:slug>/settings/billing", billing_details.billing_details, name="billing_details"),
+    path("o/<slug:slug>/settings/payment", payment_methods.cards, name="payment_methods"),
+    path("o/<slug:slug>/settings/payment/add", payment_methods.add_card, name="add_card"),
+    path("o/<slug:slug>/settings/payment/progress", payment_methods.setup_progress, name="setup_progress"),
     path("o/<slug:slug>/settings/tags", declared_tags.tags, name="tags"),
     path("o/<slug:slug>/settings/profile", preferences.own_settings, name="profile"),
 ]

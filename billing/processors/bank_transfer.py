@@ -3,6 +3,7 @@
 from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
+from uuid import UUID
 
 from billing.processors.interface import (
     Answer,
@@ -13,6 +14,7 @@ from billing.processors.interface import (
     NotSupported,
     Refund,
     Setup,
+    SetupAttempt,
     StoredMethod,
 )
 
@@ -47,19 +49,16 @@ class BankTransfer:
     def refund(self, *, money_reference: str, amount: Decimal, currency: str, idempotency_key: str) -> Refund:
         raise NotSupported("money is sent back by hand")
 
-    def start_setup(
-        self,
-        *,
-        organization: str,
-        customer_reference: str,
-        email: str,
-        language: str,
-        success_url: str,
-        cancel_url: str,
-    ) -> Setup:
+    def make_customer(self, *, organization: str, email: str, idempotency_key: str) -> str:
         raise NotSupported("there is nothing to keep")
 
-    def finish_setup(self, reference: str, *, organization: str) -> StoredMethod | None:
+    def start_setup(self, wanted: SetupAttempt) -> Setup:
+        raise NotSupported("there is nothing to keep")
+
+    def look_up_setup(self, reference: str, *, setup_id: UUID) -> Setup | None:
+        raise NotSupported("there is nothing to keep")
+
+    def forget(self, method: StoredMethod) -> None:
         raise NotSupported("there is nothing to keep")
 
     def parse_webhook(self, body: bytes, signature: str, *, now: datetime) -> Notice:

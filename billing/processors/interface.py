@@ -6,7 +6,7 @@ idempotency key, must be made again or looked up – or raises `ProcessorRefused
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
@@ -62,11 +62,15 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredMethod:
-    """A card that was left for charges without its holder: the processor's references, and a label such as "Visa 4242"."""
+    """A card that was left for charges without its holder: the processor's references, and a label such as "Visa 4242".
+
+    `expires_on` is the last day of the month that is printed on it, if the processor tells.
+    """
 
     customer_reference: str
     reference: str
     label: str = ""
+    expires_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,24 +114,41 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setup:
-    """A hosted page on which a card is left for later."""
+class SetupAttempt:
+    """One attempt to have a card left, made from its committed row, so that calling again is the same call to the letter."""
 
+    setup_id: UUID
+    idempotency_key: str
+    customer_reference: str
+    currency: str
+    language: str
+    expires_at: datetime
+    success_url: str
+    cancel_url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """Where a page for leaving a card stands: REQUIRES_ACTION at `url`, SUCCEEDED with `method`, PENDING, or CANCELED."""
+
+    status: Status
     reference: str
-    url: str
+    url: str = ""
+    method: StoredMethod | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
     """A verified webhook, reduced to what it is about. It is a reason to look, never a fact: the object is fetched again.
 
-    `payment_id` is our own id as the object's metadata have it; None if the event is about nothing that we wait for.
+    `payment_id` or `setup_id` is our own id as the object's metadata have it; without either it is nothing that we wait for.
     """
 
     event_id: str
     type: str
     object_reference: str
-    payment_id: UUID | None
+    payment_id: UUID | None = None
+    setup_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,20 +183,17 @@ class Processor(Protocol):
     def refund(self, *, money_reference: str, amount: Decimal, currency: str, idempotency_key: str) -> Refund:
         """Give money back, all or part of it."""
 
-    def start_setup(
-        self,
-        *,
-        organization: str,
-        customer_reference: str,
-        email: str,
-        language: str,
-        success_url: str,
-        cancel_url: str,
-    ) -> Setup:
-        """Make a hosted page for leaving a card. `organization` is our slug; an empty `customer_reference` makes a customer."""
+    def make_customer(self, *, organization: str, email: str, idempotency_key: str) -> str:
+        """The processor's name of a new customer, to whom cards will belong. `organization` is our slug."""
 
-    def finish_setup(self, reference: str, *, organization: str) -> StoredMethod | None:
-        """The card that was left on the page; None while there is none, or if the page was not made for `organization`."""
+    def start_setup(self, wanted: SetupAttempt) -> Setup:
+        """Make a hosted page for leaving a card."""
+
+    def look_up_setup(self, reference: str, *, setup_id: UUID) -> Setup | None:
+        """Where the page stands; None if there is none of this attempt."""
+
+    def forget(self, method: StoredMethod) -> None:
+        """Make sure that a card can never be charged again. Again, it changes nothing."""
 
     def parse_webhook(self, body: bytes, signature: str, *, now: datetime) -> Notice:
         """Verify a delivery by its raw body. Raises InvalidWebhook."""

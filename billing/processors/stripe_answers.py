@@ -1,18 +1,29 @@
 """Stripe's objects read as our answers, amounts in the smallest unit as ours, and Stripe's errors as the two that we know."""
 
+from calendar import monthrange
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from decimal import Decimal
 
 import stripe
 from stripe.checkout import Session
 
-from billing.processors.interface import Answer, ProcessorRefused, ProcessorUnreachable, Status
+from billing.processors.interface import (
+    Answer,
+    ProcessorRefused,
+    ProcessorUnreachable,
+    Setup,
+    Status,
+    StoredMethod,
+)
 from pricing.exact import EXACT
 from pricing.totals import MINOR_UNITS, FractionOfMinorUnit
 
 OURS = "payment"
 """The key of our payment's id in the metadata of whatever is made for it."""
+OUR_SETUP = "setup"
+"""The same, of an attempt to have a card left."""
 NOTHING_HAPPENED = (stripe.InvalidRequestError, stripe.AuthenticationError, stripe.PermissionError)
 
 
@@ -48,10 +59,10 @@ def _money(units: int, currency: str) -> tuple[Decimal, str]:
     return (from_smallest_unit(units, name) if name in MINOR_UNITS else Decimal(units)), name
 
 
-def our_id(thing: Session | stripe.PaymentIntent) -> str:
-    """The payment's id that we wrote on it, "" if it is not ours."""
+def our_id(thing: Session | stripe.PaymentIntent, key: str = OURS) -> str:
+    """The id that we wrote on it under `key`, "" if it is not ours."""
     metadata = thing.metadata.to_dict() if thing.metadata else {}
-    return str(metadata.get(OURS, ""))
+    return str(metadata.get(key, ""))
 
 
 def of_session(session: Session) -> Answer:
@@ -92,6 +103,28 @@ def of_intent(intent: stripe.PaymentIntent) -> Answer:
     if intent.status == "canceled":
         return Answer(status=Status.FAILED, reference=intent.id, failure=_failure(intent))
     return Answer(status=Status.DECLINED, reference=intent.id, failure=_failure(intent))
+
+
+def of_setup(session: Session) -> Setup:
+    """A page for leaving a card; retrieved with its setup intent and card, it tells of the card."""
+    intent = session.setup_intent
+    method = intent.payment_method if isinstance(intent, stripe.SetupIntent) and intent.status == "succeeded" else None
+    if isinstance(method, stripe.PaymentMethod):
+        card = _of_card(method, customer=str(session.customer))
+        return Setup(status=Status.SUCCEEDED, reference=session.id, method=card)
+    known = {"open": Status.REQUIRES_ACTION, "expired": Status.CANCELED}
+    status = known.get(session.status or "", Status.PENDING)
+    return Setup(status=status, reference=session.id, url=session.url or "")
+
+
+def _of_card(method: stripe.PaymentMethod, *, customer: str) -> StoredMethod:
+    card = method.card
+    return StoredMethod(
+        customer_reference=customer,
+        reference=method.id,
+        label=f"{card.brand.title()} {card.last4}" if card else method.type,
+        expires_on=date(card.exp_year, card.exp_month, monthrange(card.exp_year, card.exp_month)[1]) if card else None,
+    )
 
 
 def _failure(intent: stripe.PaymentIntent | None) -> str:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Literal, cast
+from uuid import UUID
 
 import stripe
 from stripe.checkout import Session
@@ -23,10 +24,20 @@ from billing.processors.interface import (
     ProcessorUnreachable,
     Refund,
     Setup,
+    SetupAttempt,
     Status,
     StoredMethod,
 )
-from billing.processors.stripe_answers import OURS, of_intent, of_session, our_errors, our_id, to_smallest_unit
+from billing.processors.stripe_answers import (
+    OUR_SETUP,
+    OURS,
+    of_intent,
+    of_session,
+    of_setup,
+    our_errors,
+    our_id,
+    to_smallest_unit,
+)
 from billing.processors.stripe_webhooks import read_notice
 
 NAME = "stripe"
@@ -188,34 +199,32 @@ class StripeProcessor:
         known = {"succeeded": Status.SUCCEEDED, "failed": Status.FAILED, "canceled": Status.FAILED}
         return Refund(reference=made.id, status=known.get(made.status or "", Status.PENDING))
 
-    def start_setup(
-        self,
-        *,
-        organization: str,
-        customer_reference: str,
-        email: str,
-        language: str,
-        success_url: str,
-        cancel_url: str,
-    ) -> Setup:
-        written = {"organization": organization}
+    def make_customer(self, *, organization: str, email: str, idempotency_key: str) -> str:
         with our_errors():
-            if not customer_reference:
-                customer_reference = self._client.v1.customers.create({"email": email, "metadata": written}).id
+            made = self._client.v1.customers.create(
+                {"email": email, "metadata": {"organization": organization}}, {"idempotency_key": idempotency_key}
+            )
+        return made.id
+
+    def start_setup(self, wanted: SetupAttempt) -> Setup:
+        with our_errors():
             session = self._client.v1.checkout.sessions.create(
                 {
                     "mode": "setup",
-                    "currency": "krw",
-                    "customer": customer_reference,
-                    "metadata": written,
-                    "locale": cast(Literal["ko", "en"], language),
-                    "success_url": success_url,
-                    "cancel_url": cancel_url,
-                }
+                    "currency": wanted.currency.lower(),
+                    "customer": wanted.customer_reference,
+                    "client_reference_id": str(wanted.setup_id),
+                    "metadata": {OUR_SETUP: str(wanted.setup_id)},
+                    "locale": cast(Literal["ko", "en"], wanted.language),
+                    "success_url": wanted.success_url,
+                    "cancel_url": wanted.cancel_url,
+                    "expires_at": int(wanted.expires_at.timestamp()),
+                },
+                {"idempotency_key": wanted.idempotency_key},
             )
-        return Setup(reference=session.id, url=session.url or "")
+        return of_setup(session)
 
-    def finish_setup(self, reference: str, *, organization: str) -> StoredMethod | None:
+    def look_up_setup(self, reference: str, *, setup_id: UUID) -> Setup | None:
         try:
             with our_errors():
                 session = self._client.v1.checkout.sessions.retrieve(
@@ -225,16 +234,25 @@ class StripeProcessor:
             if refused.code == MISSING:
                 return None
             raise
-        metadata = session.metadata.to_dict() if session.metadata else {}
-        intent = session.setup_intent
-        if metadata.get("organization") != organization or not isinstance(intent, stripe.SetupIntent):
-            return None
-        method = intent.payment_method
-        if intent.status != "succeeded" or not isinstance(method, stripe.PaymentMethod):
-            return None
-        card = method.card
-        label = f"{card.brand.title()} {card.last4}" if card else method.type
-        return StoredMethod(customer_reference=str(session.customer), reference=method.id, label=label)
+        return of_setup(session) if our_id(session, OUR_SETUP) == str(setup_id) else None
+
+    def forget(self, method: StoredMethod) -> None:
+        try:
+            with our_errors():
+                self._client.v1.payment_methods.detach(method.reference)
+        except ProcessorRefused:
+            if self._is_kept(method.reference):
+                raise
+
+    def _is_kept(self, reference: str) -> bool:
+        """Whether the card still belongs to a customer."""
+        try:
+            with our_errors():
+                return self._client.v1.payment_methods.retrieve(reference).customer is not None
+        except ProcessorRefused as refused:
+            if refused.code == MISSING:
+                return False
+            raise
 
     def parse_webhook(self, body: bytes, signature: str, *, now: datetime) -> Notice:
         return read_notice(body, signature, secret=self._webhook_secret, live=self._live, now=now)

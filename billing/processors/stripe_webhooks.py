@@ -8,7 +8,7 @@ from uuid import UUID
 import stripe
 
 from billing.processors.interface import InvalidWebhook, Notice
-from billing.processors.stripe_answers import OURS
+from billing.processors.stripe_answers import OUR_SETUP, OURS
 
 TOLERANCE = timedelta(minutes=5)
 """How far a delivery's own moment may lie from ours, as Stripe recommends: an old one is a replay."""
@@ -22,7 +22,7 @@ TELLING = frozenset({
     "payment_intent.payment_failed",
     "payment_intent.canceled",
 })  # fmt: skip
-"""Events after which an attempt of ours may stand elsewhere."""
+"""Events after which an attempt of ours, to be paid or to have a card left, may stand elsewhere."""
 
 
 def read_notice(body: bytes, signature: str, *, secret: str, live: bool, now: datetime) -> Notice:
@@ -51,18 +51,20 @@ def _notice(event: Any, *, live: bool) -> Notice:
         if event["object"] != "event" or event["livemode"] is not live:
             raise InvalidWebhook("not an event of this mode")
         thing = event["data"]["object"]
+        told = (thing.get("metadata") or {}) if event["type"] in TELLING else {}
         return Notice(
             event_id=str(event["id"]),
             type=str(event["type"]),
             object_reference=str(thing.get("id", "")),
-            payment_id=_payment_id(thing) if event["type"] in TELLING else None,
+            payment_id=_id(told.get(OURS)),
+            setup_id=_id(told.get(OUR_SETUP)),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise InvalidWebhook("not an event") from error
 
 
-def _payment_id(thing: Any) -> UUID | None:
+def _id(text: object) -> UUID | None:
     try:
-        return UUID(str((thing.get("metadata") or {}).get(OURS)))
+        return UUID(str(text))
     except ValueError:
         return None

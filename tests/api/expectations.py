@@ -130,6 +130,9 @@ EXPECTATIONS: Mapping[str, Expectation] = {
     "o/<slug:slug>/invitations/<int:invitation_id>/cancel": action(ADMINISTRATORS),
     "o/<slug:slug>/settings": page(post=ADMINISTRATORS),
     "o/<slug:slug>/settings/billing": page(post=PROFILE_EDITORS),
+    "o/<slug:slug>/settings/payment": page(post=PAYERS),
+    "o/<slug:slug>/settings/payment/add": action(PAYERS),
+    "o/<slug:slug>/settings/payment/progress": page(),
     "o/<slug:slug>/settings/tags": page(post=ADMINISTRATORS),
     "o/<slug:slug>/settings/profile": page(post=EVERYBODY),
     # REST
@@ -157,6 +160,7 @@ EXPECTATIONS: Mapping[str, Expectation] = {
     "api/v1/invoices/<uuid:invoice_id>/export": api(GET=EVERYBODY),
     "api/v1/invoices/<uuid:invoice_id>/lines/<int:position>/export": api(GET=EVERYBODY),
     "api/v1/invoices/<uuid:invoice_id>/pay": api(POST=PAYERS),
+    "api/v1/payment_methods": api(GET=EVERYBODY),
     "api/v1/payments": api(GET=EVERYBODY),
     "api/v1/payments/<uuid:payment_id>/receipt": api(GET=EVERYBODY),
     "api/v1/organization": api(GET=EVERYBODY, PATCH=PROFILE_EDITORS),

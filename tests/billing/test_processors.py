@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from uuid import uuid4
 
@@ -22,6 +22,7 @@ from billing.processors.interface import (
     Processor,
     ProcessorRefused,
     ProcessorUnreachable,
+    SetupAttempt,
     Status,
     StoredMethod,
 )
@@ -155,22 +156,38 @@ def test_refunds_in_parts(cards: Processor, client: stripe.StripeClient) -> None
         )
 
 
-def test_a_card_is_left_on_a_page(cards: Processor, stripe_settings: StandIn) -> None:
-    setup = cards.start_setup(
-        organization="acme",
-        customer_reference="",
-        email="kim@acme.example",
+def setup_attempt(customer_reference: str) -> SetupAttempt:
+    setup_id = uuid4()
+    return SetupAttempt(
+        setup_id=setup_id,
+        idempotency_key=f"setup-{setup_id}",
+        customer_reference=customer_reference,
+        currency="KRW",
         language="ko",
+        expires_at=moment() + timedelta(hours=2),
         success_url=f"{PAGE}?done",
         cancel_url=f"{PAGE}?canceled",
     )
-    assert cards.finish_setup(setup.reference, organization="acme") is None, "nothing was typed yet"
+
+
+def test_a_card_is_left_on_a_page_and_forgotten_again(cards: Processor, client: stripe.StripeClient) -> None:
+    customer = cards.make_customer(organization="acme", email="kim@acme.example", idempotency_key="customer-1")
+    assert customer == cards.make_customer(organization="acme", email="kim@acme.example", idempotency_key="customer-1")
+    wanted = setup_attempt(customer)
+    setup = cards.start_setup(wanted)
+    assert (setup.status, cards.start_setup(wanted)) == (Status.REQUIRES_ACTION, setup)
+    assert cards.look_up_setup(setup.reference, setup_id=wanted.setup_id) == setup
     type_card(setup.url)
-    method = cards.finish_setup(setup.reference, organization="acme")
-    assert method is not None and method.label == "Visa 4242"
-    assert cards.finish_setup(setup.reference, organization="globex") is None
-    assert cards.finish_setup("cs_test_nothing", organization="acme") is None
-    assert cards.charge(attempt(method=method)).status == Status.SUCCEEDED
+    done = cards.look_up_setup(setup.reference, setup_id=wanted.setup_id)
+    assert done is not None and done.status == Status.SUCCEEDED and done.method is not None
+    assert (done.method.label, done.method.expires_on) == ("Visa 4242", date(2034, 12, 31))
+    assert cards.look_up_setup(setup.reference, setup_id=uuid4()) is None, "another attempt's page"
+    assert cards.look_up_setup("cs_test_nothing", setup_id=wanted.setup_id) is None
+    assert cards.charge(attempt(method=done.method)).status == Status.SUCCEEDED
+    for _time in range(2):
+        cards.forget(done.method)
+    assert client.v1.payment_methods.retrieve(done.method.reference).customer is None
+    cards.forget(StoredMethod(customer_reference=customer, reference="pm_nothing"))
 
 
 @pytest.mark.parametrize(
@@ -199,11 +216,13 @@ def test_bank_transfers_start_nothing() -> None:
     with pytest.raises(NotSupported):
         bank.refund(money_reference="", amount=Decimal(1), currency="KRW", idempotency_key="")
     with pytest.raises(NotSupported):
-        bank.start_setup(
-            organization="acme", customer_reference="", email="", language="ko", success_url="", cancel_url=""
-        )
+        bank.make_customer(organization="acme", email="", idempotency_key="")
     with pytest.raises(NotSupported):
-        bank.finish_setup("", organization="acme")
+        bank.start_setup(setup_attempt(""))
+    with pytest.raises(NotSupported):
+        bank.look_up_setup("", setup_id=uuid4())
+    with pytest.raises(NotSupported):
+        bank.forget(StoredMethod(customer_reference="", reference=""))
     with pytest.raises(InvalidWebhook):
         bank.parse_webhook(b"", "", now=moment())
 
