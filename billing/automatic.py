@@ -105,3 +105,9 @@ def announced(invoice: Invoice) -> tuple[PaymentMethod, date] | None:
     if invoice.status != Invoice.Status.OPEN or not setting.is_automatic or setting.default_method is None:
         return None
     return None if collection.charges_of(invoice) else (setting.default_method, charge_day(invoice))
+
+
+def announcement(invoice: Invoice) -> dict[str, str]:
+    """The same for the invoice's mail: `card` and `charged_on`, or nothing."""
+    told = announced(invoice)
+    return {"card": told[0].label, "charged_on": told[1].isoformat()} if told else {}

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from accounts.models import BillingProfile, Organization
 from billing import mails
+from billing.automatic import announcement
 from billing.buyers import buyer_details
 from billing.models import Invoice, InvoiceLine, InvoiceSeries, OutboxMail
 from billing.numbering import take_number
@@ -90,6 +91,7 @@ def finalize(
         recipient=invoice.buyer["contact_email"],
         language=invoice.language,
         invoice=invoice,
+        context=announcement(invoice),
         now=now,
     )
     return invoice

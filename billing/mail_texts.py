@@ -6,6 +6,7 @@ Figures and the names of amounts are those of the PDF (`document_texts`), so tha
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -18,7 +19,6 @@ from django.utils.translation import gettext as _
 from accounts.invitations import token_of
 from accounts.models import Invitation
 from billing import document_texts as texts
-from billing.automatic import announced
 from billing.document_content import credit_word, nothing_due_words, service_days
 from billing.models import Invoice, Notice, OutboxMail, Payment
 from billing.notice_texts import words_of
@@ -282,9 +282,9 @@ def _account(mail: OutboxMail, invoice: Invoice) -> list[tuple[str, str]]:
 def _how_to_pay(mail: OutboxMail, invoice: Invoice) -> list[str]:
     if invoice.amount_due <= 0:
         return [nothing_due_words(invoice, mail.language)]
-    if will_be_charged := announced(invoice):
-        card, day = will_be_charged
-        names = {"card": one_line(card.label), "day": texts.prose_day(day, mail.language)}
+    if "charged_on" in mail.context:
+        day = texts.prose_day(date.fromisoformat(mail.context["charged_on"]), mail.language)
+        names = {"card": one_line(mail.context["card"]), "day": day}
         return [_("It will be charged to your card by itself (%(card)s, %(day)s). You need not do anything.") % names]
     return [_label(mail, "bank_note")]
 

@@ -3,7 +3,7 @@ once if the broker is there to ring the worker, else with beat's next sweep. An 
 
 What each kind carries in `context` (money as text, in the invoice's currency):
 
-- invoice: nothing; all is in the invoice
+- invoice: `card` and `charged_on` if it will be charged by itself; all else is in the invoice
 - receipt: `amount`, `processor`, and `to_credit` where more came in than was due
 - payment_failed: `amount`, `failure` (the processor's code)
 - top_up: `amount`, `currency`, `processor`, `method` (the card's label, "" for a page); top_up_failed: and `failure`

@@ -9,7 +9,7 @@ from django.core.management import call_command
 from pytest_django.fixtures import Settings
 
 from accounts.tenancy import tenant_scope
-from billing import automatic, collection, payment_methods, tasks, unresolved
+from billing import automatic, collection, invoicing, payment_methods, tasks, unresolved
 from billing.mail_texts import compose
 from billing.models import Invoice, OutboxMail, Payment
 from tests.billing.collecting import AFTER, DUE, House, at_once, moment, submit, type_card
@@ -30,12 +30,23 @@ def test_an_invoice_is_charged_to_the_card_by_itself(house: House) -> None:
     leave_card(house)
     assert automatic.charge_due(now=moment()) == 0, "nobody asked for it"
     pay_by_itself(house)
-    assert "charged to your card by itself (Visa 4242," in letter(house, "invoice")[1]
     tasks.charge_due_invoices(invoice_id=str(house.invoice.pk))
     assert (house.status(), house.taken(), house.mails()) == (Invoice.Status.PAID, DUE, ["receipt"])
     assert house.payment().started_by is None
     assert automatic.charge_due(now=moment()) == 0
     call_command("audit")
+
+
+def test_the_mail_of_an_invoice_says_that_it_will_be_charged(house: House) -> None:
+    assert "state the invoice number" in letter(house, "invoice")[1]
+    leave_card(house)
+    pay_by_itself(house)
+    again = {"organization_id": house.organization_id, "now": AFTER}
+    invoicing.void_invoice(**again, invoice_id=house.invoice.pk, reason="once more", actor=None)
+    OutboxMail.objects.using("system").all().delete()
+    invoicing.reissue_invoice(**again, period_id=house.invoice.period_id, actor=None)
+    text = letter(house, "invoice")[1]
+    assert "It will be charged to your card by itself (Visa 4242, November 2, 2026). You need not do anything." in text
 
 
 def test_on_the_day_when_it_is_due_if_so_set(house: House, settings: Settings) -> None:
