@@ -71,6 +71,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         _group(
             _("Billing"),
             [
+                _page(_("Monthly run"), "event_repeat", "monthly_run"),
                 _list(_("Invoices"), "description", Invoice),
                 _list(_("Credit note proposals"), "undo", CreditNoteProposal),
                 _list(_("Payments"), "payments", Payment),

@@ -164,6 +164,8 @@ def test_every_page_of_our_own_renders(signed_in: Client, story: Cast, language:
         "/usage/holds/?status=open",
         f"/organizations/{story.acme.organization.pk}/ledger/",
         f"/organizations/{story.acme.organization.pk}/ledger/?kind=nonsense&before=nonsense",
+        "/monthly-run/",
+        "/monthly-run/?month=nonsense",
         "/deposits/",
         "/deposits/?state=matched&q=nobody",
         "/deposits/?state=aside&page=nonsense",
