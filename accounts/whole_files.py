@@ -32,6 +32,12 @@ def written_whole(target: Path) -> Iterator[BinaryIO]:
     _sync_folder(target.parent.parent)
 
 
+def move(source: Path, target: Path) -> None:
+    """Let a whole file stand at `target` for good, in a folder that both share."""
+    os.replace(source, target)
+    _sync_folder(target.parent)
+
+
 def remove_leftovers(folder: Path, *, now: datetime) -> int:
     """Delete what killed processes left half-written in the folders below; returns how many files. What is being written now
     is younger."""

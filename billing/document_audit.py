@@ -22,9 +22,12 @@ def documents_that_differ() -> Violations:
 
 def _fault_of(document: Document) -> str:
     paper = PAPERS[document.kind]
+    subject = getattr(document, paper.subject)
+    if subject is None:
+        return f"{document.path} belongs to no {paper.subject}"
     try:
         content = document_files.read(document.path, sha256=document.sha256)
     except document_files.WrongBytes as error:
         return str(error)
-    stated, total = keywords_of(content), paper.total(getattr(document, paper.subject))
+    stated, total = keywords_of(content), paper.total(subject)
     return "" if total in stated else f"{document.path} states {', '.join(stated)} instead of {total}"

@@ -1,7 +1,12 @@
 """Documents on disk: written whole or not at all, read only if their bytes are the ones that were noted."""
 
 import hashlib
+import os
 import re
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -10,22 +15,22 @@ from django.conf import settings
 from accounts import whole_files
 
 FOLDER = "documents"
-_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.(pdf|csv))")
 
 
 class UnsafeName(ValueError):
-    """An invoice number that is no file name."""
+    """A number of an invoice or another paper that is no file name."""
 
 
 class WrongBytes(Exception):
     """The file is not there, or not what was written."""
 
 
-def relative_path(organization_id: int, number: str) -> str:
+def relative_path(organization_id: int, name: str) -> str:
     """Where a document lies below VAR_DIR/documents. Raises UnsafeName."""
-    if not _SAFE.fullmatch(number):
-        raise UnsafeName(f"{number!r} cannot be a file name")
-    return f"{organization_id}/{number}.pdf"
+    if not _SAFE.fullmatch(name):
+        raise UnsafeName(f"{name!r} cannot be a file name")
+    return f"{organization_id}/{name}"
 
 
 def absolute(path: str) -> Path:
@@ -51,6 +56,48 @@ def write(path: str, content: bytes) -> None:
     """Put `content` at `path` for good: after a crash at any point the old file is there, or the new one, but never a part."""
     with whole_files.written_whole(absolute(path)) as file:
         file.write(content)
+
+
+def is_intact(path: str, *, sha256: str) -> bool:
+    """Whether the file is there and what was written; read in pieces, for it may be long."""
+    try:
+        with absolute(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    except OSError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class PutAside:
+    """A file that is whole, but not in its place yet."""
+
+    path: str
+    sha256: str
+    size: int
+
+    def take_its_place(self) -> None:
+        """Put it where it belongs, for good, instead of what was there."""
+        whole_files.move(_aside(self.path), absolute(self.path))
+
+
+@contextmanager
+def put_aside(path: str, pieces: Iterable[bytes]) -> Iterator[PutAside]:
+    """Write `pieces` to a file beside `path`, which takes its place when that is called, and else is gone afterwards."""
+    aside, hashed, size = _aside(path), hashlib.sha256(), 0
+    with whole_files.written_whole(aside) as file:
+        for piece in pieces:
+            hashed.update(piece)
+            size += file.write(piece)
+    try:
+        yield PutAside(path, hashed.hexdigest(), size)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _aside(path: str) -> Path:
+    """Named after process and thread, so that two that write the same do not write into each other; swept up as a leftover."""
+    target = absolute(path)
+    return target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.tmp")
 
 
 def remove_leftovers(*, now: datetime) -> int:

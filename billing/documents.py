@@ -15,7 +15,7 @@ from django.db.models import Exists, OuterRef
 from accounts.tenancy import tenant_scope
 from billing import document_files
 from billing.models import Document, Invoice, Payment, Quotation
-from billing.paper_kinds import PAPERS, Paper, SubjectId, kind_of
+from billing.paper_kinds import PAPERS, Paper, SubjectId, file_name, kind_of
 from billing.typesetting import typeset
 
 TEMPLATE = "document.typ"
@@ -123,7 +123,7 @@ def _store(
 ) -> Document:
     """Row and file, or neither. Of two that store at once the second waits at the row, and finds that its bytes are the first's."""
     path, sha256 = (
-        document_files.relative_path(organization_id, PAPERS[kind].name(paper.subject)),
+        document_files.relative_path(organization_id, file_name(paper.subject, kind=kind)),
         document_files.digest(content),
     )
     with tenant_scope([organization_id]):

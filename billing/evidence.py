@@ -4,6 +4,7 @@ The amounts of all requests add up to the invoice's lines of usage, exactly; wha
 `verify_receipts` recomputes either offline. Rows are read batch by batch, each in a tenant scope of its own.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.db.models import Min
@@ -14,6 +15,7 @@ from billing.invoice_queries import PricedLine, Share, shares_of
 from billing.models import Invoice
 from metering import export_rows
 from metering.event_filters import EventFilter
+from metering.export_formats import FORMATS
 from metering.export_rows import HEADER, Batches, Kind
 from metering.exporting import file_of
 from metering.models import UsageRollup
@@ -30,11 +32,20 @@ LINE_COLUMNS = (
 
 def invoice_file(invoice: Invoice, *, format_name: str) -> StreamingHttpResponse:
     """Every request charged in the invoice's period, late ones of earlier months included. Needs the tenant's scope."""
+    return file_of(HEADER, invoice_rows(invoice), name=f"{invoice.number}-requests", format_name=format_name)
+
+
+def invoice_rows(invoice: Invoice) -> Batches:
+    """These requests as rows of HEADER, oldest first, read when they are iterated over. Needs the tenant's scope."""
     rollups = UsageRollup.objects.for_organization(invoice.organization_id).filter(period_id=invoice.period_id)
     first = rollups.aggregate(first=Min("hour"))["first"] or invoice.period.starts_at
     wanted = EventFilter(start=first, end=invoice.period.ends_at, period_id=invoice.period_id)
-    rows = export_rows.export_rows(organization=invoice.organization, wanted=wanted)
-    return file_of(HEADER, rows, name=f"{invoice.number}-requests", format_name=format_name)
+    return export_rows.export_rows(organization=invoice.organization, wanted=wanted)
+
+
+def csv_pieces(rows: Batches) -> Iterator[bytes]:
+    """Rows of HEADER as a CSV."""
+    return FORMATS["csv"].write(HEADER, rows)
 
 
 def line_file(invoice: Invoice, priced: PricedLine, *, format_name: str) -> StreamingHttpResponse:

@@ -1,16 +1,22 @@
 """REST: the requests behind an invoice, or behind one of its lines, as a file that can be recomputed offline."""
 
+import logging
 from uuid import UUID
 
-from django.http import Http404, StreamingHttpResponse
+from django.http import FileResponse, Http404, StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 
-from billing import evidence, invoice_queries
+from billing import document_files, evidence, evidence_files, invoice_queries
 from billing.invoices_api import InvoiceView
+from billing.models import Document
 from metering.export_api import FILE_RESPONSES
 from metering.exporting import Streams
 from metering.usage_shapes import FormatQuery
+
+logger = logging.getLogger(__name__)
 
 
 class InvoiceExport(Streams, InvoiceView):
@@ -23,6 +29,45 @@ class InvoiceExport(Streams, InvoiceView):
     def get(self, request: Request, invoice_id: UUID) -> StreamingHttpResponse:
         """Every call that was charged in the invoice's period. Their amounts add up to its exact subtotal."""
         return evidence.invoice_file(self.invoice(invoice_id), format_name=_format(request))
+
+
+class EvidenceNotReady(APIException):
+    """The file is not written yet, or has to be written again: a job is at it."""
+
+    status_code = 503
+    default_detail = "The file is not ready yet. Ask again later."
+    default_code = "evidence_not_ready"
+    wait = 60
+
+
+class InvoiceEvidence(Streams, InvoiceView):
+    @extend_schema(
+        operation_id="get_invoice_evidence",
+        summary="The stored evidence of an invoice: every request behind it as CSV",
+        responses={(200, "text/csv"): OpenApiTypes.BINARY},
+    )
+    def get(self, request: Request, invoice_id: UUID) -> FileResponse:
+        """Written once after the invoice was finalized, then always the same bytes; their SHA-256 is among the invoice's
+        `documents`. 503 `evidence_not_ready` while it is being written."""
+        document = evidence_files.noted_evidence(self.invoice(invoice_id))
+        try:
+            if document is None:
+                raise EvidenceNotReady
+            return evidence_answer(document)
+        except document_files.WrongBytes:
+            logger.exception("evidence cannot be opened", extra={"invoice": str(invoice_id)})
+            raise EvidenceNotReady from None
+
+
+def evidence_answer(document: Document) -> FileResponse:
+    """The file as a download, sent in pieces. Raises `document_files.WrongBytes`."""
+    return FileResponse(
+        evidence_files.open_evidence(document),
+        as_attachment=True,
+        filename=document.path.rpartition("/")[2],
+        content_type="text/csv; charset=utf-8",
+        headers={"Cache-Control": "private"},
+    )
 
 
 class InvoiceLineExport(Streams, InvoiceView):

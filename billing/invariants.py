@@ -2,6 +2,7 @@
 
 from accounts.invariants import LIMIT, Invariant, Violations, by_sql
 from billing.document_audit import documents_that_differ
+from billing.evidence_files import evidence_that_differs
 from billing.outbox import overdue_mails
 from billing.webhook_delivery import overdue_deliveries
 
@@ -93,6 +94,7 @@ INVARIANTS = (
     Invariant(
         "19", "stored PDFs have the bytes that were noted, and state their invoice's total", documents_that_differ
     ),
+    Invariant("53", "stored evidence of invoices has the bytes that were noted", evidence_that_differs),
     Invariant("23", "no mail or webhook has been due and unsent for longer than allowed", _overdue),
     by_sql(
         "32",

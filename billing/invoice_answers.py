@@ -87,6 +87,15 @@ class ExchangeRateAnswer(serializers.Serializer[Any]):
     published_on = serializers.DateField()
 
 
+class DocumentAnswer(serializers.Serializer[Any]):
+    """A stored file about the invoice, which never changes: `invoice` and `statement` are PDF, `evidence` is CSV."""
+
+    kind = serializers.CharField()
+    sha256 = serializers.CharField(help_text="Of its bytes, in hexadecimal digits.")
+    size = serializers.IntegerField(help_text="In bytes.")
+    rendered_at = serializers.DateTimeField()
+
+
 class InvoiceDetailAnswer(InvoiceAnswer):
     """An invoice with its parties as they were when it was finalized, and its lines with the rates behind them."""
 
@@ -96,6 +105,7 @@ class InvoiceDetailAnswer(InvoiceAnswer):
     seller = serializers.DictField(child=serializers.CharField(allow_blank=True))
     buyer = serializers.DictField(child=serializers.CharField(allow_blank=True))
     exchange_rates = ExchangeRateAnswer(many=True)
+    documents = DocumentAnswer(many=True)
     lines = InvoiceLineAnswer(many=True)
     applied_rates = serializers.DictField(child=AppliedRateAnswer(), help_text="By applied_rate_id.")
 
@@ -164,6 +174,10 @@ def detail_json(
         "seller": invoice.seller,
         "buyer": invoice.buyer,
         "exchange_rates": invoice.exchange_rates,
+        "documents": [
+            {"kind": row.kind, "sha256": row.sha256, "size": row.size, "rendered_at": row.rendered_at}
+            for row in invoice.documents.order_by("pk")
+        ],
         "lines": [
             *(_usage_json(line, note, invoice.currency) for line, note in zip(lines, notes, strict=True)),
             *(_line_json(line.line, invoice.currency) | {"formula": line.formula} for line in agreed),

@@ -16,6 +16,7 @@ from billing import (
     delivery,
     document_files,
     documents,
+    evidence_files,
     invoicing,
     noticing,
     outbox,
@@ -27,6 +28,7 @@ from billing import (
 
 logger = logging.getLogger(__name__)
 DOCUMENTS_A_SWEEP = 500
+EVIDENCE_A_SWEEP = 100
 AUDIT_SECONDS = 3000
 """How long an audit may take; less than the broker waits before it gives a task to another worker."""
 
@@ -65,6 +67,7 @@ def close_period(*, organization_id: int, period_id: int) -> None:
         return
     if invoice is not None:
         ring(render_document, organization_id=organization_id, invoice_id=str(invoice.pk))
+        ring(write_evidence, organization_id=organization_id, invoice_id=str(invoice.pk))
         ring(charge_due_invoices, invoice_id=str(invoice.pk))
 
 
@@ -100,6 +103,19 @@ def sweep_documents() -> None:
     now = timezone.now()
     documents.render_all(documents.missing(now=now)[:DOCUMENTS_A_SWEEP], now=now)
     document_files.remove_leftovers(now=now)
+
+
+@shared_task
+def write_evidence(*, organization_id: int, invoice_id: str) -> None:
+    """Write the requests behind an invoice to a file."""
+    evidence_files.write_evidence(organization_id=organization_id, invoice_id=invoice_id, now=timezone.now())
+
+
+@shared_task
+def sweep_evidence() -> None:
+    """Write the evidence of invoices that have none yet."""
+    now = timezone.now()
+    evidence_files.write_all(evidence_files.missing(now=now)[:EVIDENCE_A_SWEEP], now=now)
 
 
 @shared_task

@@ -100,6 +100,7 @@ version_1 = [
         invoices_api.InvoiceLineEvents.as_view(),
         name="api-invoice-line-events",
     ),
+    path("invoices/<uuid:invoice_id>/evidence", evidence_api.InvoiceEvidence.as_view(), name="api-invoice-evidence"),
     path("invoices/<uuid:invoice_id>/export", evidence_api.InvoiceExport.as_view(), name="api-invoice-export"),
     path(
         "invoices/<uuid:invoice_id>/lines/<int:position>/export",

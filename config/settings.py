@@ -173,6 +173,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-card-setups": sweep("billing.tasks.sweep_card_setups", every=30),
     "forget-removed-cards": sweep("billing.tasks.forget_removed_cards", every=3600),
     "sweep-documents": sweep("billing.tasks.sweep_documents", every=60),
+    "sweep-evidence": sweep("billing.tasks.sweep_evidence", every=60),
     "sweep-mail": sweep("billing.tasks.sweep_mail", every=15),
     "notice-spending": sweep("billing.tasks.notice_spending", every=15),
     "sweep-webhooks": sweep("billing.tasks.sweep_webhooks", every=15),

@@ -1,15 +1,20 @@
 """Downloads: one's requests as a file, the requests behind an invoice, and the script that recomputes either offline."""
 
+import logging
 from pathlib import Path
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from billing import evidence, invoice_queries
+from billing import document_files, evidence, evidence_files, invoice_queries
+from billing.evidence_api import evidence_answer
 from catalog.models import LanguageModel
 from dashboard.access import organization_page
 from dashboard.invoice_page import invoice_or_404
@@ -19,6 +24,8 @@ from metering.event_filters import EventFilter
 from metering.export_formats import FORMATS
 from metering.exporting import usage_file
 from pricing import verify_receipts
+
+logger = logging.getLogger(__name__)
 
 
 @organization_page()
@@ -44,6 +51,21 @@ def usage_export(request: HttpRequest) -> HttpResponseBase:
 def invoice_export(request: HttpRequest, invoice_id: UUID) -> HttpResponseBase:
     found = invoice_or_404(request.organization, invoice_id)
     return evidence.invoice_file(found, format_name=asked_format(request))
+
+
+@organization_page()
+@require_safe
+def invoice_evidence(request: HttpRequest, invoice_id: UUID) -> HttpResponseBase:
+    """The stored file; while it is not there, its page says so."""
+    found = invoice_or_404(request.organization, invoice_id)
+    document = evidence_files.noted_evidence(found)
+    try:
+        if document is not None:
+            return evidence_answer(document)
+    except document_files.WrongBytes:
+        logger.exception("evidence cannot be opened", extra={"invoice": found.number})
+    messages.info(request, _("The evidence file is being written. Please try again in a few minutes."))
+    return redirect("dashboard:invoice", request.organization.slug, found.pk)
 
 
 @organization_page()

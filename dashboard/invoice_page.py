@@ -16,7 +16,7 @@ from django.utils.translation import get_language, gettext_lazy
 from django.views.decorators.http import require_safe
 
 from accounts.models import ApiKey, Organization
-from billing import invoice_queries
+from billing import evidence_files, invoice_queries
 from billing.automatic import announced
 from billing.document_content import service_days
 from billing.invoice_queries import PricedLine, Share
@@ -108,6 +108,7 @@ def invoice(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
         "last_day": last_day,
         "is_overdue": invoice_queries.is_overdue(found, now=now),
         "groups": groups_of(rows_of(found)),
+        "evidence": evidence_files.noted_evidence(found),
         "agreed": [
             AgreedRow(LineKind(agreed.line.kind), agreed.formula, agreed.line.exact_amount, agreed.line.amount)
             for agreed in invoice_queries.agreed_lines(found)

@@ -77,6 +77,7 @@ urlpatterns = [
     path("o/<slug:slug>/invoices/<uuid:invoice_id>/statement", papers.statement, name="invoice_statement"),
     path("o/<slug:slug>/payments/<uuid:payment_id>/receipt", papers.receipt, name="payment_receipt"),
     path("o/<slug:slug>/invoices/<uuid:invoice_id>/lines/<int:position>", invoice_page.line, name="invoice_line"),
+    path("o/<slug:slug>/invoices/<uuid:invoice_id>/evidence", downloads.invoice_evidence, name="invoice_evidence"),
     path("o/<slug:slug>/invoices/<uuid:invoice_id>/export", downloads.invoice_export, name="invoice_export"),
     path(
         "o/<slug:slug>/invoices/<uuid:invoice_id>/lines/<int:position>/export",

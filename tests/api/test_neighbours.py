@@ -21,7 +21,7 @@ from pytest_django.fixtures import Settings
 from accounts import invitations, throttling
 from accounts.models import ApiKey, Membership, Role, Scope
 from accounts.tenancy import tenant_scope
-from billing import webhook_endpoints
+from billing import evidence_files, webhook_endpoints
 from billing.bank_transfers import record_transfer
 from billing.invoicing import close_period
 from billing.models import Invoice
@@ -93,6 +93,7 @@ class Sweep:
             tags={"team": "acme-4713"},
         )
         invoice = self._invoice()
+        evidence_files.write_evidence(organization_id=acme.pk, invoice_id=invoice.pk, now=now)
         self.ids = {
             "slug": acme.slug,
             "event_id": str(outcome.event_id),

@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 
 from accounts.invariants import all_invariants
-from billing import cycle, documents, invoicing
+from billing import cycle, documents, evidence_files, invoicing
 from billing.sellers import set_seller
 from ledger import holds
 from ledger.event_ids import new_id
@@ -55,7 +55,8 @@ BREAKAGES = {
     "15": "UPDATE billing_invoiceline SET exact_amount = exact_amount + 0.5",
     "16": "DELETE FROM billing_invoiceline; DELETE FROM billing_outboxmail; DELETE FROM billing_invoice",
     "17": "UPDATE billing_invoiceseries SET next_number = next_number + 1",
-    "19": "UPDATE billing_document SET sha256 = repeat('0', 64)",
+    "19": "UPDATE billing_document SET sha256 = repeat('0', 64) WHERE kind = 'invoice'",
+    "53": "UPDATE billing_document SET sha256 = repeat('0', 64) WHERE kind = 'evidence'",
     "23": "UPDATE billing_outboxmail SET next_attempt_at = '1900-01-01'",
     "20": f"""DROP INDEX one_open_attempt_per_invoice; {PAYMENTS.format("unknown", 2)}""",
     "21": PAYMENTS.format("succeeded", 1),
@@ -107,6 +108,7 @@ def books(db: None) -> stories.Cast:
     invoice = invoicing.close_period(organization_id=period.organization_id, period_id=period.period_id, now=NOON)
     assert invoice is not None
     documents.render_document(organization_id=period.organization_id, subject_id=invoice.pk, now=NOON)
+    evidence_files.write_evidence(organization_id=period.organization_id, invoice_id=invoice.pk, now=NOON)
     request = holds.HoldRequest(
         organization_id=cast.acme.organization.pk,
         id=new_id(NOON),

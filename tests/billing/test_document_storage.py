@@ -122,7 +122,7 @@ def test_another_process_in_another_place_makes_the_same_bytes(
     elsewhere = process_environment | {"VAR_DIR": str(settings.VAR_DIR), "TZ": "America/New_York", "LC_ALL": "C"}
     command = [sys.executable, "manage.py", "render_documents", "--verify"]
     done = subprocess.run(command, cwd=CHECKOUT, env=elsewhere, capture_output=True, text=True, timeout=60, check=False)
-    assert "1 rendered, 0 failed." in done.stdout, done.stderr
+    assert "1 rendered, 1 files of evidence written, 0 failed." in done.stdout, done.stderr
     assert file_of(invoice).read_bytes() == good
 
 
@@ -179,7 +179,7 @@ def test_killed_before_the_rename_leaves_the_old_file(invoice: Invoice, monkeypa
 @pytest.mark.parametrize("number", ["../INV-1", "INV/1", "", ".INV", "INV 1", "INV-1\n"])
 def test_a_number_that_is_no_file_name_is_refused(number: str) -> None:
     with pytest.raises(document_files.UnsafeName):
-        document_files.relative_path(1, number)
+        document_files.relative_path(1, f"{number}.pdf")
 
 
 def test_a_neighbour_renders_nothing(cast: Cast, invoice: Invoice) -> None:
@@ -234,9 +234,9 @@ def test_the_command_shows_progress_and_outcome(
         with pytest.raises(CommandError, match="run this again"):
             call_command("render_documents")
     call_command("render_documents")
-    assert capsys.readouterr().out.splitlines()[-2:] == ["1 of 1", "1 rendered, 0 failed."]
+    assert capsys.readouterr().out.splitlines()[-2:] == ["1 of 1", "1 rendered, 0 files of evidence written, 0 failed."]
     call_command("render_documents", "--verify")
-    assert capsys.readouterr().out == "0 rendered, 0 failed.\n"
+    assert capsys.readouterr().out == "0 rendered, 0 files of evidence written, 0 failed.\n"
 
 
 @pytest.fixture
