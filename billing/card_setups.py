@@ -14,6 +14,7 @@ from django.db.models.functions import Coalesce
 from accounts.audit_log import write_audit_entry
 from accounts.models import Organization, User
 from accounts.tenancy import tenant_scope
+from billing.asking import MOST, is_due
 from billing.attempts import PAGE_LIFE
 from billing.buyers import billing_profile, buyer_details
 from billing.models import CardSetup, CollectionSetting, PaymentMethod, ProcessorCustomer
@@ -28,7 +29,7 @@ from billing.processors.interface import (
 )
 from billing.processors.selection import card_processor, processors
 from billing.site_addresses import payment_methods_page
-from billing.unresolved import MOST, PAGE_CERTAIN, is_due
+from billing.unresolved import PAGE_CERTAIN
 from ledger.retrying import with_retries
 
 logger = logging.getLogger(__name__)

@@ -49,7 +49,7 @@ def finalize(
         now=now,
     )
     paid_by_credit = credit == totals.total
-    series = InvoiceSeries.objects.order_by("pk").first()
+    series = InvoiceSeries.objects.filter(credit_notes_of=None).order_by("pk").first()
     assert series is not None, "set_seller makes a series"
     sequence, number = take_number(series)
     invoice = Invoice.objects.create(

@@ -1,6 +1,7 @@
 """Invariants of billing: what was charged is what is invoiced, numbers have no gaps, money is taken once and accounted for."""
 
 from accounts.invariants import LIMIT, Invariant, Violations, by_sql
+from billing.correction_invariants import CORRECTIONS
 from billing.document_audit import documents_that_differ
 from billing.evidence_files import evidence_that_differs
 from billing.outbox import overdue_mails
@@ -87,7 +88,7 @@ INVARIANTS = (
         """
         SELECT series.prefix, series.next_number - 1 AS taken, count(invoice.id) AS invoices, max(invoice.sequence) AS last
         FROM billing_invoiceseries AS series LEFT JOIN billing_invoice AS invoice ON invoice.series_id = series.id
-        GROUP BY series.id HAVING count(invoice.id) <> series.next_number - 1
+        WHERE series.credit_notes_of_id IS NULL GROUP BY series.id HAVING count(invoice.id) <> series.next_number - 1
             OR coalesce(max(invoice.sequence), 0) <> series.next_number - 1
         """,
     ),
@@ -98,17 +99,24 @@ INVARIANTS = (
     Invariant("23", "no mail or webhook has been due and unsent for longer than allowed", _overdue),
     by_sql(
         "32",
-        "receivable = what open invoices are still owed",
+        "receivable = what open invoices are still owed, bad debt = what written-off ones are",
         """
-        SELECT balance.organization_id, balance.receivable, coalesce(open.owed, 0) AS owed
+        SELECT balance.organization_id, balance.receivable, coalesce(owed.open, 0) AS owed,
+            coalesce(booked.bad_debt, 0) AS bad_debt, coalesce(owed.written_off, 0) AS written_off
         FROM ledger_balance AS balance LEFT JOIN (
-            SELECT invoice.organization_id, sum(invoice.amount_due - coalesce(paid.amount, 0)) AS owed
-            FROM billing_invoice AS invoice LEFT JOIN (
-                SELECT invoice_id, sum(amount) AS amount FROM billing_payment WHERE status = 'succeeded' GROUP BY 1
-            ) AS paid ON paid.invoice_id = invoice.id
-            WHERE invoice.status = 'open' GROUP BY 1
-        ) AS open USING (organization_id)
-        WHERE balance.receivable <> coalesce(open.owed, 0)
+            SELECT invoice.organization_id, sum(lacking.amount) FILTER (WHERE invoice.status = 'open') AS open,
+                sum(lacking.amount) FILTER (WHERE invoice.status = 'uncollectible') AS written_off
+            FROM billing_invoice AS invoice CROSS JOIN LATERAL (
+                SELECT invoice.amount_due
+                    - coalesce((SELECT sum(amount) FROM billing_payment WHERE invoice_id = invoice.id AND status = 'succeeded'), 0)
+                    - coalesce((SELECT sum(applied) FROM billing_creditnote WHERE invoice_id = invoice.id), 0) AS amount
+            ) AS lacking
+            WHERE invoice.status IN ('open', 'uncollectible') GROUP BY 1
+        ) AS owed USING (organization_id)
+        LEFT JOIN (
+            SELECT organization_id, sum(amount) AS bad_debt FROM ledger_ledgerentry WHERE account = 'bad_debt' GROUP BY 1
+        ) AS booked USING (organization_id)
+        WHERE balance.receivable <> coalesce(owed.open, 0) OR coalesce(booked.bad_debt, 0) <> coalesce(owed.written_off, 0)
         """,
     ),
     by_sql(
@@ -124,7 +132,9 @@ INVARIANTS = (
         "an invoice keeps what it needs of its payments: paid ones all, void ones nothing, the rest is credit",
         """
         SELECT * FROM (
-            SELECT invoice.number, invoice.status, invoice.amount_due,
+            SELECT invoice.number, invoice.status,
+                invoice.amount_due
+                    - coalesce((SELECT sum(applied) FROM billing_creditnote WHERE invoice_id = invoice.id), 0) AS needed,
                 coalesce(sum(payment.amount - coalesce(credit.amount, 0)), 0) AS kept
             FROM billing_invoice AS invoice
             LEFT JOIN billing_payment AS payment ON payment.invoice_id = invoice.id AND payment.status = 'succeeded'
@@ -132,9 +142,9 @@ INVARIANTS = (
                 ON credit.organization_id = payment.organization_id AND credit.key = 'overpayment:' || payment.id
             GROUP BY invoice.id
         ) AS books WHERE CASE status
-            WHEN 'paid' THEN kept <> greatest(amount_due, 0)
+            WHEN 'paid' THEN kept <> greatest(needed, 0)
             WHEN 'void' THEN kept <> 0
-            ELSE kept < 0 OR (kept >= amount_due AND amount_due > 0) END
+            ELSE kept < 0 OR (kept >= needed AND needed > 0) END
         """,
     ),
     by_sql(
@@ -175,4 +185,5 @@ INVARIANTS = (
         HAVING coalesce(sum(payment.amount), 0) <> CASE decision.kind WHEN 'set_aside' THEN 0 ELSE deposit.amount END
         """,
     ),
+    *CORRECTIONS,
 )

@@ -40,6 +40,10 @@ class NotOpen(Exception):
     """Only an open invoice can be voided."""
 
 
+class Credited(Exception):
+    """The invoice has a credit note, so it is not voided: what is left of it is taken back by another note."""
+
+
 class StillLive(Exception):
     """The period has an invoice that is not void."""
 
@@ -121,14 +125,16 @@ def void_invoice(*, organization_id: int, invoice_id: UUID, reason: str, now: da
     """Cancel an open invoice: its claim and the credit it used are taken back, what was paid of it becomes credit, its number and
     rows stay.
 
-    Raises NotOpen for any other status, PaymentInProgress while an attempt to pay it is undecided, CreditSpent if it gave credit
-    that was used since.
+    Raises NotOpen for any other status, Credited once there is a credit note on it, PaymentInProgress while an attempt to pay it is
+    undecided, CreditSpent if it gave credit that was used since.
     """
     with tenant_scope([organization_id]):
         invoice = Invoice.objects.select_for_update().for_organization(organization_id).get(pk=invoice_id)
         paid_by_credit = invoice.status == Invoice.Status.PAID and invoice.amount_due == 0
         if invoice.status != Invoice.Status.OPEN and not paid_by_credit:
             raise NotOpen(f"invoice {invoice.number} is {invoice.status}")
+        if invoice.credit_notes.exists():
+            raise Credited(f"invoice {invoice.number} has credit notes")
         if invoice.payments.filter(status__in=Payment.OPEN_STATUSES).exists():
             raise PaymentInProgress(f"invoice {invoice.number} is being paid")
         invoice.status, invoice.voided_at, invoice.void_reason = Invoice.Status.VOID, now, reason

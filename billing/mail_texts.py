@@ -11,7 +11,6 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db.models import Sum
 from django.template.loader import render_to_string
 from django.utils import translation
 from django.utils.translation import gettext as _
@@ -20,12 +19,13 @@ from accounts.invitations import token_of
 from accounts.models import Invitation
 from billing import document_texts as texts
 from billing.document_content import credit_word, nothing_due_words, service_days
-from billing.models import Invoice, Notice, OutboxMail, Payment
+from billing.models import CreditNote, Invoice, Notice, OutboxMail
 from billing.notice_texts import words_of
 from billing.payment_states import AUTHENTICATION_REQUIRED, FAILURES
 from billing.seller_on_site import seller_on_site
-from billing.site_addresses import credit_page, invoice_page
-from pricing.exact import ZERO
+from billing.settlement import outstanding
+from billing.site_addresses import credit_note_page, credit_page, invoice_page
+from pricing.exact import EXACT
 
 INVITATION_PAGE = "{site}/invitations/{token}"
 HIDDEN = "•" * 12
@@ -127,7 +127,7 @@ def _receipt(mail: OutboxMail) -> _Wording:
         facts.append((_("Payment method"), processor()))
     if Decimal(context.get("to_credit", 0)):
         facts.append((_("Kept as credit"), _money(invoice, Decimal(context["to_credit"]))))
-    if rest := _outstanding(invoice):
+    if rest := outstanding(invoice):
         facts.append((_("Still to be paid"), _money(invoice, rest)))
     return _Wording(
         subject=_("Payment receipt (%(number)s)") % {"number": invoice.number},
@@ -228,6 +228,47 @@ def _notice(mail: OutboxMail) -> _Wording:
     )
 
 
+def _credit_note(mail: OutboxMail) -> _Wording:
+    note, invoice = _note_of(mail), _of(mail)
+    amounts = [
+        (_("Less to pay"), note.applied),
+        (_("Kept as credit"), EXACT.add(note.to_credit, note.credit_returned)),
+        (_("Is sent back"), note.to_refund),
+    ]
+    return _Wording(
+        subject=_("Credit note %(number)s on invoice %(invoice)s") % {"number": note.number, "invoice": invoice.number},
+        lead=_("An invoice of yours was corrected. Here is the credit note."),
+        main=(_("Credited"), _money(invoice, note.total)),
+        facts=[
+            (_("Credit note"), note.number),
+            (_label(mail, "number"), invoice.number),
+            (_label(mail, "subtotal"), _money(invoice, note.subtotal)),
+            (_("VAT"), _money(invoice, note.tax)),
+            *((label, _money(invoice, amount)) for label, amount in amounts if amount),
+            (_("Reason"), one_line(note.reason)),
+        ],
+        url=credit_note_page(organization_slug=mail.organization.slug, note_id=note.pk),
+        action=_("View the credit note"),
+    )
+
+
+def _refund(mail: OutboxMail) -> _Wording:
+    note, invoice = _note_of(mail), _of(mail)
+    processor = _PROCESSORS.get(mail.context["processor"])
+    return _Wording(
+        subject=_("Refund for invoice %(invoice)s") % {"invoice": invoice.number},
+        lead=_("We have sent money back to you. Until it is on your account or card statement, a few days may pass."),
+        main=(_("Refunded amount"), _money(invoice, Decimal(mail.context["amount"]))),
+        facts=[
+            (_("Credit note"), note.number),
+            (_label(mail, "number"), invoice.number),
+            *([(_("Sent back by"), processor())] if processor else []),
+        ],
+        url=credit_note_page(organization_slug=mail.organization.slug, note_id=note.pk),
+        action=_("View the credit note"),
+    )
+
+
 _WORDINGS: Mapping[OutboxMail.Kind, Callable[[OutboxMail], _Wording]] = {
     OutboxMail.Kind.INVOICE: _invoice,
     OutboxMail.Kind.RECEIPT: _receipt,
@@ -236,6 +277,8 @@ _WORDINGS: Mapping[OutboxMail.Kind, Callable[[OutboxMail], _Wording]] = {
     OutboxMail.Kind.TOP_UP_FAILED: _top_up_failed,
     OutboxMail.Kind.INVITATION: _invitation,
     OutboxMail.Kind.NOTICE: _notice,
+    OutboxMail.Kind.CREDIT_NOTE: _credit_note,
+    OutboxMail.Kind.REFUND: _refund,
 }
 
 
@@ -293,12 +336,8 @@ def _page(mail: OutboxMail, invoice: Invoice) -> str:
     return invoice_page(organization_slug=mail.organization.slug, invoice_id=invoice.pk)
 
 
-def _outstanding(invoice: Invoice) -> Decimal:
-    if invoice.status != Invoice.Status.OPEN:
-        return ZERO
-    paid = invoice.payments.filter(status=Payment.Status.SUCCEEDED).aggregate(sum=Sum("amount"))["sum"]
-    rest: Decimal = invoice.amount_due - (paid or ZERO)
-    return rest
+def _note_of(mail: OutboxMail) -> CreditNote:
+    return CreditNote.objects.for_organization(mail.organization_id).get(pk=mail.context["credit_note"])
 
 
 def _seller(mail: OutboxMail) -> Mapping[str, str]:

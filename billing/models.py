@@ -1,7 +1,6 @@
 """From the closed period to the paid invoice. What is finalized, posted or received is never changed (triggers, migration 0002)."""
 
 import uuid
-from typing import Any
 
 from django.db import models
 from django.db.models import Q
@@ -15,6 +14,9 @@ from billing.card_models import CardSetup as CardSetup
 from billing.card_models import CollectionSetting as CollectionSetting
 from billing.card_models import PaymentMethod as PaymentMethod
 from billing.card_models import ProcessorCustomer as ProcessorCustomer
+from billing.credit_note_models import CreditNote as CreditNote
+from billing.credit_note_models import CreditNoteLine as CreditNoteLine
+from billing.credit_note_models import WriteOff as WriteOff
 from billing.deposit_models import BankDeposit as BankDeposit
 from billing.deposit_models import BankStatement as BankStatement
 from billing.deposit_models import DepositDecision as DepositDecision
@@ -23,19 +25,16 @@ from billing.deposit_models import PayerAlias as PayerAlias
 from billing.document_models import BouncingAddress as BouncingAddress
 from billing.document_models import Document as Document
 from billing.document_models import Quotation as Quotation
+from billing.money_fields import minor_unit_field
 from billing.notice_models import Notice as Notice
 from billing.notice_models import NoticeSetting as NoticeSetting
 from billing.notice_models import WebhookDelivery as WebhookDelivery
 from billing.notice_models import WebhookEndpoint as WebhookEndpoint
+from billing.refund_models import Refund as Refund
 from billing.term_models import BillingTerms as BillingTerms
 from catalog.models import AppliedRate
 from ledger.models import BillingPeriod, money_field
 from pricing.conditions import LineKind
-
-
-def minor_unit_field(**options: Any) -> Any:
-    """An amount that was rounded to the currency's minor unit: whole won, cents."""
-    return models.DecimalField(max_digits=18, decimal_places=2, **options)
 
 
 class Seller(models.Model):
@@ -64,10 +63,16 @@ class Seller(models.Model):
 
 
 class InvoiceSeries(models.Model):
-    """The gapless numbers of one issuer: PREFIX-000001, PREFIX-000002, … taken last in the finalizing transaction."""
+    """The gapless numbers of one issuer: PREFIX-000001, PREFIX-000002, … taken last in the finalizing transaction.
 
-    prefix = models.CharField(max_length=20, unique=True)
+    The credit notes of its invoices have a series of their own, which says so.
+    """
+
+    prefix = models.CharField(max_length=25, unique=True)
     next_number = models.PositiveIntegerField(default=1)
+    credit_notes_of = models.OneToOneField(
+        "self", on_delete=models.PROTECT, null=True, related_name="credit_note_series"
+    )
 
     class Meta:
         verbose_name = _("invoice series")
@@ -188,6 +193,7 @@ class InvoiceLine(models.Model):
                 condition=Q(kind="usage", applied_rate__isnull=False) | (~Q(kind="usage") & Q(applied_rate=None)),
                 name="line_of_usage_has_a_rate",
             ),
+            models.UniqueConstraint(fields=["organization", "id"], name="invoice_line_of_organization"),
         ]
 
 
@@ -201,6 +207,7 @@ class CreditNoteProposal(models.Model):
     class Status(models.TextChoices):
         PROPOSED = "proposed", _("Proposed")
         SUPERSEDED = "superseded", _("Superseded")
+        ACCEPTED = "accepted", _("Accepted")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
@@ -252,6 +259,8 @@ class OutboxMail(models.Model):
         NOTICE = "notice", _("Notice")
         TOP_UP = "top_up", _("Top-up receipt")
         TOP_UP_FAILED = "top_up_failed", _("Automatic top-up failed")
+        CREDIT_NOTE = "credit_note", _("Credit note")
+        REFUND = "refund", _("Refund")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")

@@ -26,6 +26,8 @@ class Notice(models.Model):
         CREDIT_LOW = "credit.low", _("Credit is low")
         KEY_CREATED = "key.created", _("A key was made")
         KEY_STOPPED = "key.stopped", _("A key was stopped")
+        CREDIT_NOTE_ISSUED = "credit_note.issued", _("A credit note was issued")
+        REFUND_SUCCEEDED = "refund.succeeded", _("Money was sent back")
         WEBHOOK_DISABLED = "webhook.disabled", _("A webhook was switched off")
         WEBHOOK_TEST = "webhook.test", _("Test")
 

@@ -14,10 +14,11 @@ from accounts.profiles import ROLES_THAT_ADMINISTER
 from accounts.tenancy import tenant_scope
 from billing import mails
 from billing.models import Notice, NoticeSetting, OutboxMail, WebhookDelivery, WebhookEndpoint
-from billing.site_addresses import limits_page, webhooks_page
+from billing.site_addresses import credit_note_page, limits_page, webhooks_page
 from pricing.plain_text import plain
 
 _OF_WEBHOOKS = (Notice.Kind.WEBHOOK_DISABLED, Notice.Kind.WEBHOOK_TEST)
+_OF_CREDIT_NOTES = (Notice.Kind.CREDIT_NOTE_ISSUED, Notice.Kind.REFUND_SUCCEEDED)
 
 
 def announce(
@@ -33,10 +34,8 @@ def announce(
 
     Inside the organization's tenant scope, whose transaction it is part of.
     """
-    notice, made = Notice.objects.get_or_create(
-        organization=organization, key=key, defaults={"kind": kind, "data": dict(data), "created_at": now}
-    )
-    if not made:
+    notice = tell_endpoints(organization=organization, kind=kind, key=key, data=data, now=now)
+    if notice is None:
         return None
     for person in _people(organization, concerned):
         mails.enqueue(
@@ -48,6 +47,18 @@ def announce(
             context={"notice": str(notice.pk)},
             now=now,
         )
+    return notice
+
+
+def tell_endpoints(
+    *, organization: Organization, kind: str, key: str, data: Mapping[str, object], now: datetime
+) -> Notice | None:
+    """As `announce`, for programs only: what people hear by a mail of its own kind."""
+    notice, made = Notice.objects.get_or_create(
+        organization=organization, key=key, defaults={"kind": kind, "data": dict(data), "created_at": now}
+    )
+    if not made:
+        return None
     endpoints = WebhookEndpoint.objects.for_organization(organization).filter(removed_at=None, disabled_at=None)
     queue_deliveries(notice, endpoints, now=now)
     return notice
@@ -73,14 +84,13 @@ def queue_deliveries(notice: Notice, endpoints: Iterable[WebhookEndpoint], *, no
 
 def body_of(notice: Notice, organization: Organization) -> bytes:
     """What endpoints read: the same bytes at every attempt."""
-    page = webhooks_page if notice.kind in _OF_WEBHOOKS else limits_page
     event = {
         "id": f"evt_{notice.pk.hex}",
         "type": notice.kind,
         "created_at": moment_text(notice.created_at),
         "organization": organization.slug,
         "data": notice.data,
-        "url": page(organization_slug=organization.slug),
+        "url": _page(notice, organization),
     }
     return json.dumps(event, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
 
@@ -88,6 +98,13 @@ def body_of(notice: Notice, organization: Organization) -> bytes:
 def moment_text(at: datetime) -> str:
     """A moment in UTC as notices write it: 2026-11-22T03:04:05Z."""
     return at.isoformat().replace("+00:00", "Z")
+
+
+def _page(notice: Notice, organization: Organization) -> str:
+    if notice.kind in _OF_CREDIT_NOTES:
+        return credit_note_page(organization_slug=organization.slug, note_id=notice.data["credit_note"])
+    page = webhooks_page if notice.kind in _OF_WEBHOOKS else limits_page
+    return page(organization_slug=organization.slug)
 
 
 def set_low_credit(*, organization: Organization, amount: Decimal, actor: User | None, now: datetime) -> NoticeSetting:

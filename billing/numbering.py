@@ -1,9 +1,10 @@
-"""Gapless invoice numbers: taken last in the finalizing transaction, so that a roll-back gives the number back."""
+"""Gapless numbers of invoices and credit notes: taken last in their transaction, so that a roll-back gives the number back."""
 
 from django.db import connections
 
 from billing.models import InvoiceSeries
 
+DEFAULT_PREFIX, CREDIT_NOTES = "INV", "CN"
 TAKE = "UPDATE billing_invoiceseries SET next_number = next_number + 1 WHERE id = %s RETURNING next_number - 1, prefix"
 
 
@@ -13,3 +14,10 @@ def take_number(series: InvoiceSeries) -> tuple[int, str]:
         cursor.execute(TAKE, [series.pk])
         sequence, prefix = cursor.fetchone()
     return sequence, f"{prefix}-{sequence:06d}"
+
+
+def credit_note_series(of: InvoiceSeries) -> InvoiceSeries:
+    """The series of the credit notes on invoices of that series, made with the first of them: CN-000001, or CN-EX-000001."""
+    prefix = CREDIT_NOTES if of.prefix == DEFAULT_PREFIX else f"{CREDIT_NOTES}-{of.prefix}"
+    series, _made = InvoiceSeries.objects.get_or_create(credit_notes_of=of, defaults={"prefix": prefix})
+    return series

@@ -9,6 +9,7 @@ from accounts.audit_log import write_audit_entry
 from accounts.models import User
 from accounts.registration_numbers import normalize_registration_number
 from billing.models import InvoiceSeries, Seller
+from billing.numbering import DEFAULT_PREFIX as DEFAULT_PREFIX
 
 SNAPSHOT = (
     "legal_name",
@@ -27,7 +28,6 @@ SNAPSHOT = (
     "bank_holder",
 )
 DETAILS = (*SNAPSHOT, "payment_days")
-DEFAULT_PREFIX = "INV"
 
 
 class NoSeller(Exception):

@@ -20,11 +20,11 @@ from accounts.audit_log import write_audit_entry
 from accounts.models import User
 from accounts.tenancy import tenant_scope
 from billing import mails
-from billing.models import Invoice, OutboxMail, Payment
+from billing.models import CreditNote, Invoice, OutboxMail, Payment
 from billing.processors import bank_transfer
 from billing.processors.interface import Answer, Status
 from billing.top_up_settlement import note_refused_top_up, settle_top_up
-from ledger import settling
+from ledger import invoice_corrections, settling
 from ledger.credits import grant_credit
 from ledger.models import Account, CreditGrant
 from ledger.retrying import with_retries
@@ -45,26 +45,56 @@ def overpayment_key(payment: Payment) -> str:
 
 
 def outstanding(invoice: Invoice, *, besides: Payment | None = None) -> Decimal:
-    """What is still to be paid, `besides` that payment. Needs the tenant scope; exact while the invoice's row is locked."""
-    if invoice.status != Invoice.Status.OPEN:
-        return ZERO
+    """What is still to be paid, `besides` that payment. Needs the tenant scope; exact while the invoice's row is locked.
+
+    The amount due less payments less what credit notes took off it. What a note sets aside for a refund was paid, so a refund
+    changes nothing here.
+    """
+    return _lacking(invoice, besides) if invoice.status == Invoice.Status.OPEN else ZERO
+
+
+def recoverable(invoice: Invoice, *, besides: Payment | None = None) -> Decimal:
+    """What may still come in of an invoice that was written off; otherwise as `outstanding`."""
+    return _lacking(invoice, besides) if invoice.status == Invoice.Status.UNCOLLECTIBLE else ZERO
+
+
+def _lacking(invoice: Invoice, besides: Payment | None) -> Decimal:
     payments = invoice.payments.filter(status=Payment.Status.SUCCEEDED)
     if besides is not None:
         payments = payments.exclude(pk=besides.pk)
-    due: Decimal = invoice.amount_due - (payments.aggregate(sum=Sum("amount"))["sum"] or ZERO)
+    paid = payments.aggregate(sum=Sum("amount"))["sum"] or ZERO
+    noted = invoice.credit_notes.aggregate(sum=Sum("applied"))["sum"] or ZERO
+    due: Decimal = invoice.amount_due - paid - noted
     return due
 
 
 def outstanding_by_invoice(invoices: Iterable[Invoice]) -> dict[UUID, Decimal]:
-    """`outstanding` of each, in one query."""
+    """`outstanding` of each, in two queries."""
     found = list(invoices)
     still_open = [invoice.pk for invoice in found if invoice.status == Invoice.Status.OPEN]
     payments = Payment.objects.filter(invoice_id__in=still_open, status=Payment.Status.SUCCEEDED)
     paid = dict(payments.values_list("invoice_id").annotate(sum=Sum("amount")))
+    notes = CreditNote.objects.filter(invoice_id__in=still_open)
+    noted = dict(notes.values_list("invoice_id").annotate(sum=Sum("applied")))
     return {
-        invoice.pk: invoice.amount_due - paid.get(invoice.pk, ZERO) if invoice.status == Invoice.Status.OPEN else ZERO
+        invoice.pk: invoice.amount_due - paid.get(invoice.pk, ZERO) - noted.get(invoice.pk, ZERO)
+        if invoice.status == Invoice.Status.OPEN
+        else ZERO
         for invoice in found
     }
+
+
+def pay_off(invoice: Invoice, *, now: datetime) -> None:
+    """Nothing more is needed of the invoice, which is locked: it is paid."""
+    invoice.status, invoice.paid_at = Invoice.Status.PAID, now
+    invoice.save(update_fields=["status", "paid_at"])
+
+
+def kept_of(payment: Payment) -> Decimal:
+    """What its invoice took of a payment that succeeded; the rest became credit. Needs the tenant scope."""
+    excess = CreditGrant.objects.for_organization(payment.organization_id).filter(key=overpayment_key(payment))
+    kept: Decimal = payment.amount - (excess.aggregate(sum=Sum("amount"))["sum"] or ZERO)
+    return kept
 
 
 def lock_payment(*, organization_id: int, payment_id: UUID) -> Payment:
@@ -118,8 +148,12 @@ def apply_answer(*, payment: Payment, answer: Answer, now: datetime, actor: User
 
 
 def settle(*, invoice: Invoice, payment: Payment, now: datetime, actor: User | None = None) -> Payment:
-    """The payment's money is ours: pay the invoice with it as far as it needs it, keep the rest as credit, send a receipt."""
-    due = outstanding(invoice, besides=payment)
+    """The payment's money is ours: pay the invoice with it as far as it needs it, keep the rest as credit, send a receipt.
+
+    An invoice that was written off takes it, too: what nobody expected any more is recovered.
+    """
+    written_off = recoverable(invoice, besides=payment)
+    due = written_off or outstanding(invoice, besides=payment)
     applied = min(payment.amount, due)
     excess = payment.amount - applied
     payment.status, payment.settled_at = Payment.Status.SUCCEEDED, now
@@ -133,9 +167,13 @@ def settle(*, invoice: Invoice, payment: Payment, now: datetime, actor: User | N
         account=Account.BANK if payment.processor == bank_transfer.NAME else Account.CLEARING,
         now=now,
     )
+    recovered = applied if written_off else ZERO
+    if recovered:
+        invoice_corrections.recover(
+            organization_id=payment.organization_id, payment_id=payment.pk, amount=recovered, now=now
+        )
     if applied and applied == due:
-        invoice.status, invoice.paid_at = Invoice.Status.PAID, now
-        invoice.save(update_fields=["status", "paid_at"])
+        pay_off(invoice, now=now)
     if excess:
         _keep_as_credit(invoice, payment, excess, now)
     write_audit_entry(
@@ -149,6 +187,7 @@ def settle(*, invoice: Invoice, payment: Payment, now: datetime, actor: User | N
             "processor": payment.processor,
             "amount": plain(payment.amount),
             "to_credit": plain(excess),
+            "recovered": plain(recovered),
         },
     )
     _mail(OutboxMail.Kind.RECEIPT, invoice, payment, now, to_credit=plain(excess))

@@ -20,6 +20,11 @@ def payment_methods_page(*, organization_slug: str) -> str:
     return f"{settings.SITE_URL}/o/{organization_slug}/settings/payment"
 
 
+def credit_note_page(*, organization_slug: str, note_id: UUID | str) -> str:
+    """Where a credit note is read."""
+    return f"{settings.SITE_URL}/o/{organization_slug}/credit-notes/{note_id}"
+
+
 def limits_page(*, organization_slug: str) -> str:
     """Where limits are seen and changed, and stopped keys let go again."""
     return f"{settings.SITE_URL}/o/{organization_slug}/limits"

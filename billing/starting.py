@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from billing.asking import FIRST_PAUSE
 from billing.attempts import PAGE_LIFE, attempt_of, begin, conclude, load_payment
 from billing.models import Payment
 from billing.processors.interface import Answer, Processor, ProcessorRefused, ProcessorUnreachable, Status
 from billing.settlement import record_answer
-from billing.unresolved import FIRST_PAUSE, resolve_payment
+from billing.unresolved import resolve_payment
 
 logger = logging.getLogger(__name__)
 LEFT_ON_PAGE = timedelta(minutes=10)

@@ -22,6 +22,7 @@ from billing import (
     outbox,
     payment_methods,
     unresolved,
+    unresolved_refunds,
     webhook_delivery,
     webhooks,
 )
@@ -152,6 +153,12 @@ def sweep_processor_events() -> None:
 def resolve_unknown_payments() -> None:
     """Ask the processors about attempts that are still open."""
     unresolved.resolve_unknown(now=timezone.now())
+
+
+@shared_task
+def resolve_unknown_refunds() -> None:
+    """Ask the processors about refunds that are still open."""
+    unresolved_refunds.resolve_unknown_refunds(now=timezone.now())
 
 
 @shared_task

@@ -8,14 +8,11 @@ import logging
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.conf import settings
-from django.db.models import F, Q
-from django.db.models.functions import Coalesce
-
 from accounts.models import User
 from accounts.tenancy import tenant_scope
+from billing.asking import MOST_IN_VAIN, claim, waiting
 from billing.attempts import attempt_of, begin, conclude, load_payment, processor_of
-from billing.models import CardSetup, Payment
+from billing.models import Payment
 from billing.processors.interface import (
     Answer,
     Attempt,
@@ -34,10 +31,7 @@ PAGE_CERTAIN, CHARGE_CERTAIN = timedelta(minutes=2), timedelta(hours=25)
 answered, so a short wait is enough; a charge must outlive its last repetition by far."""
 LOST = timedelta(minutes=10)
 """How long a page that the processor has forgotten is waited for after its end."""
-FIRST_PAUSE: timedelta = timedelta(seconds=30) * settings.SWEEP_PACE
-LONGEST_PAUSE = timedelta(hours=1)
 NEVER_ARRIVED = "never_arrived"
-MOST, MOST_IN_VAIN = 500, 5
 
 
 def resolve_payment(
@@ -63,8 +57,8 @@ def resolve_unknown(*, now: datetime) -> int:
     Stops while the processor does not answer: who was asked about in vain stands last next time.
     """
     ended = in_vain = 0
-    for row in _waiting(now=now):
-        if in_vain >= MOST_IN_VAIN or not _claim(row, now=now):
+    for row in waiting(Payment, now=now):
+        if in_vain >= MOST_IN_VAIN or not claim(row, now=now):
             continue
         try:
             payment = load_payment(organization_id=row.organization_id, payment_id=row.pk)
@@ -134,24 +128,3 @@ def _is_certain(attempt: Attempt, *, now: datetime) -> bool:
     if attempt.method:
         return now >= attempt.created_at + CHARGE_CERTAIN
     return now >= (attempt.expires_at + LOST if attempt.reference else attempt.created_at + PAGE_CERTAIN)
-
-
-def _waiting(*, now: datetime) -> list[Payment]:
-    asked = Coalesce(F("checked_at"), F("created_at"))
-    waiting = Payment.objects.using("system").filter(status__in=Payment.OPEN_STATUSES)
-    waiting = waiting.filter(
-        Q(checked_at=None, created_at__lte=now - FIRST_PAUSE) | Q(checked_at__lte=now - FIRST_PAUSE)
-    )
-    return [payment for payment in waiting.order_by(asked)[:MOST] if is_due(payment, now=now)]
-
-
-def is_due(attempt: Payment | CardSetup, *, now: datetime) -> bool:
-    """Whether it is time to ask about an open attempt again: the older it is, the longer the pauses."""
-    pause = min(max((now - attempt.created_at) / 8, FIRST_PAUSE), LONGEST_PAUSE)
-    return now - (attempt.checked_at or attempt.created_at) >= pause
-
-
-def _claim(payment: Payment, *, now: datetime) -> bool:
-    """Whether nobody else asks about it at this moment."""
-    seen = Payment.objects.using("system").filter(pk=payment.pk, checked_at=payment.checked_at)
-    return seen.update(checked_at=now) == 1

@@ -11,10 +11,11 @@ from uuid import UUID
 from django.conf import settings
 
 from accounts.tenancy import tenant_scope
+from billing import refunds, unresolved_refunds
 from billing.attempts import load_payment
 from billing.card_setups import finish_setup
-from billing.models import CardSetup, Payment, ProcessorEvent
-from billing.processors.interface import Answer, Notice, Processor, ProcessorUnreachable
+from billing.models import CardSetup, Payment, ProcessorEvent, Refund
+from billing.processors.interface import Answer, Notice, Processor, ProcessorUnreachable, RefundAnswer
 from billing.settlement import AmountDiffers, apply_answer, lock_payment
 from billing.unresolved import ask
 from ledger.retrying import with_retries
@@ -50,21 +51,52 @@ def process_event(*, event_id: int, now: datetime) -> bool:
     event = ProcessorEvent.objects.filter(pk=event_id, processed_at=None).first()
     if event is None:
         return True
-    if event.payload.get("setup"):
-        return _process_setup(event, now=now)
-    payment = _payment_of(event)
-    if payment is None or payment.status == Payment.Status.SUCCEEDED:
-        _close(event, NOTHING_TO_DO if payment else NOT_OURS, now=now)
-        return True
     try:
-        answer = ask(payment, wanted=True, now=now, hint=event.payload["object"])
-        outcome = with_retries(lambda: _take_effect(event, payment, answer, now))
+        outcome = _outcome(event, now)
     except (ProcessorUnreachable, AmountDiffers) as error:
         logger.warning("an event has to wait", extra={"event_id": event.event_id, "reason": str(error)})
         _postpone(event, str(error))
         return False
     logger.info("event processed", extra={"event_id": event.event_id, "outcome": outcome})
     return True
+
+
+def _outcome(event: ProcessorEvent, now: datetime) -> str:
+    if event.payload.get("setup"):
+        return _of_setup(event, now)
+    return _of_refund(event, now) if event.payload.get("refund") else _of_payment(event, now)
+
+
+def _of_payment(event: ProcessorEvent, now: datetime) -> str:
+    payment = _payment_of(event)
+    if payment is None:
+        return _close(event, NOT_OURS, now=now)
+    if payment.status == Payment.Status.SUCCEEDED:
+        return _close(event, _of_its_refunds(payment, now) or NOTHING_TO_DO, now=now)
+    answer = ask(payment, wanted=True, now=now, hint=event.payload["object"])
+    return with_retries(lambda: _take_effect(event, payment, answer, now))
+
+
+def _of_its_refunds(payment: Payment, now: datetime) -> str:
+    """What became of the open refund of a payment; empty if there is none."""
+    refund = Refund.objects.using("system").filter(payment=payment.pk, status__in=Refund.OPEN_STATUSES).first()
+    if refund is None:
+        return ""
+    answer = unresolved_refunds.ask(refund, now=now)
+    recorded = refunds.record_answer(
+        organization_id=refund.organization_id, refund_id=refund.pk, answer=answer, now=now
+    )
+    return f"refund {recorded.status}"
+
+
+def _of_refund(event: ProcessorEvent, now: datetime) -> str:
+    """One that succeeded is asked about, too: its bank may have sent the money back."""
+    rows = Refund.objects.using("system").filter(pk=UUID(event.payload["refund"]), processor=event.processor)
+    refund = rows.first()
+    if refund is None or refund.status == Refund.Status.FAILED:
+        return _close(event, NOTHING_TO_DO if refund else NOT_OURS, now=now)
+    answer = unresolved_refunds.ask(refund, now=now)
+    return with_retries(lambda: _take_effect_on_refund(event, refund, answer, now))
 
 
 def process_waiting_events(*, now: datetime) -> int:
@@ -87,7 +119,7 @@ def _due_at(event: ProcessorEvent) -> datetime:
 
 
 def _is_ours(notice: Notice) -> bool:
-    return bool(notice.payment_id or notice.setup_id)
+    return bool(notice.payment_id or notice.setup_id or notice.refund_id)
 
 
 def _references(notice: Notice) -> dict[str, str]:
@@ -95,24 +127,22 @@ def _references(notice: Notice) -> dict[str, str]:
         "object": notice.object_reference,
         "payment": str(notice.payment_id or ""),
         "setup": str(notice.setup_id or ""),
+        "refund": str(notice.refund_id or ""),
     }
 
 
-def _process_setup(event: ProcessorEvent, *, now: datetime) -> bool:
+def _of_setup(event: ProcessorEvent, now: datetime) -> str:
     """A card was left, or a page for it is over. What is written down before the event is closed is not written again."""
     setups = CardSetup.objects.using("system").filter(pk=UUID(event.payload["setup"]), processor=event.processor)
     known = setups.first()
     if known is None:
-        _close(event, NOT_OURS, now=now)
-        return True
+        return _close(event, NOT_OURS, now=now)
     setup = finish_setup(
         organization_id=known.organization_id, setup_id=known.pk, now=now, hint=event.payload["object"]
     )
     if setup.status in CardSetup.OPEN_STATUSES:
-        _postpone(event, "the page is still open, or was not answered about")
-        return False
-    _close(event, setup.status, now=now)
-    return True
+        raise ProcessorUnreachable("the page is still open, or was not answered about")
+    return _close(event, setup.status, now=now)
 
 
 def _payment_of(event: ProcessorEvent) -> Payment | None:
@@ -126,14 +156,21 @@ def _take_effect(event: ProcessorEvent, payment: Payment, answer: Answer, now: d
     with tenant_scope([payment.organization_id]):
         locked = lock_payment(organization_id=payment.organization_id, payment_id=payment.pk)
         after = apply_answer(payment=locked, answer=answer, now=now)
-        outcome: str = after.status
-        _close(event, outcome, now=now)
-    return outcome
+        return _close(event, after.status, now=now)
 
 
-def _close(event: ProcessorEvent, outcome: str, *, now: datetime) -> None:
+def _take_effect_on_refund(event: ProcessorEvent, refund: Refund, answer: RefundAnswer, now: datetime) -> str:
+    with tenant_scope([refund.organization_id]):
+        after = refunds.apply_answer(
+            organization_id=refund.organization_id, refund_id=refund.pk, answer=answer, now=now
+        )
+        return _close(event, after.status, now=now)
+
+
+def _close(event: ProcessorEvent, outcome: str, *, now: datetime) -> str:
     waiting = ProcessorEvent.objects.filter(pk=event.pk, processed_at=None)
     waiting.update(processed_at=now, outcome=outcome, attempts=event.attempts + 1)
+    return outcome
 
 
 def _postpone(event: ProcessorEvent, reason: str) -> None:

@@ -172,6 +172,7 @@ CELERY_BEAT_SCHEDULE = {
     "charge-due-invoices": sweep("billing.tasks.charge_due_invoices", every=300),
     "sweep-card-setups": sweep("billing.tasks.sweep_card_setups", every=30),
     "forget-removed-cards": sweep("billing.tasks.forget_removed_cards", every=3600),
+    "resolve-unknown-refunds": sweep("billing.tasks.resolve_unknown_refunds", every=15),
     "sweep-documents": sweep("billing.tasks.sweep_documents", every=60),
     "sweep-evidence": sweep("billing.tasks.sweep_evidence", every=60),
     "sweep-mail": sweep("billing.tasks.sweep_mail", every=15),

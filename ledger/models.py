@@ -270,6 +270,8 @@ class Account(models.TextChoices):
     PROMOTION = "promotion", _("Promotions")
     BREAKAGE = "breakage", _("Expired credit")
     OPENING = "opening", _("Opening balance")
+    REFUNDABLE = "refundable", _("To be refunded")
+    BAD_DEBT = "bad_debt", _("Written off")
 
 
 CACHED = {Account.UNBILLED: 1, Account.RECEIVABLE: 1, Account.PREPAID: -1}
@@ -290,6 +292,11 @@ class TransactionKind(models.TextChoices):
     CREDIT_EXPIRED = "credit_expired", _("Credit expired")
     PAYMENT = "payment", _("Payment received")
     OPENING = "opening", _("Opening balance")
+    CREDIT_NOTE = "credit_note", _("Credit note")
+    REFUND = "refund", _("Refund")
+    REFUND_RETURNED = "refund_returned", _("Refund that came back")
+    WRITE_OFF = "write_off", _("Written off")
+    RECOVERY = "recovery", _("Written off, paid after all")
 
 
 class LedgerTransaction(models.Model):

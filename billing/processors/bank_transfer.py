@@ -12,7 +12,8 @@ from billing.processors.interface import (
     InvalidWebhook,
     Notice,
     NotSupported,
-    Refund,
+    RefundAnswer,
+    RefundRequest,
     Setup,
     SetupAttempt,
     StoredMethod,
@@ -46,7 +47,10 @@ class BankTransfer:
     def cancel(self, attempt: Attempt) -> Answer | None:
         raise NotSupported("bank transfers are recorded when they arrive")
 
-    def refund(self, *, money_reference: str, amount: Decimal, currency: str, idempotency_key: str) -> Refund:
+    def refund(self, request: RefundRequest) -> RefundAnswer:
+        raise NotSupported("money is sent back by hand")
+
+    def look_up_refund(self, request: RefundRequest) -> RefundAnswer | None:
         raise NotSupported("money is sent back by hand")
 
     def make_customer(self, *, organization: str, email: str, idempotency_key: str) -> str:

@@ -141,7 +141,7 @@ class Setup:
 class Notice:
     """A verified webhook, reduced to what it is about. It is a reason to look, never a fact: the object is fetched again.
 
-    `payment_id` or `setup_id` is our own id as the object's metadata have it; without either it is nothing that we wait for.
+    `payment_id`, `setup_id` or `refund_id` is our own id, as the object's metadata have it; without one we wait for nothing of it.
     """
 
     event_id: str
@@ -149,14 +149,31 @@ class Notice:
     object_reference: str
     payment_id: UUID | None = None
     setup_id: UUID | None = None
+    refund_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refund:
-    """Money given back; `status` is SUCCEEDED, PENDING or FAILED."""
+class RefundRequest:
+    """Money to be given back, made from its committed row alone.
+
+    `money_reference` is what the answer to the payment called it; `reference` the processor's name of the refund, "" until known.
+    """
+
+    refund_id: UUID
+    idempotency_key: str
+    money_reference: str
+    amount: Decimal
+    currency: str
+    reference: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundAnswer:
+    """Where a refund stands: SUCCEEDED, PENDING or FAILED. `failure` is the processor's code."""
 
     reference: str
     status: Status
+    failure: str = ""
 
 
 class Processor(Protocol):
@@ -180,8 +197,11 @@ class Processor(Protocol):
     def cancel(self, attempt: Attempt) -> Answer | None:
         """Make sure that the attempt cannot succeed any more; if it has succeeded, that is the answer. None: it never arrived."""
 
-    def refund(self, *, money_reference: str, amount: Decimal, currency: str, idempotency_key: str) -> Refund:
-        """Give money back, all or part of it."""
+    def refund(self, request: RefundRequest) -> RefundAnswer:
+        """Give money back, all or part of what came in."""
+
+    def look_up_refund(self, request: RefundRequest) -> RefundAnswer | None:
+        """Where a refund stands, by its reference or, without one, by our id; None if it never arrived."""
 
     def make_customer(self, *, organization: str, email: str, idempotency_key: str) -> str:
         """The processor's name of a new customer, to whom cards will belong. `organization` is our slug."""

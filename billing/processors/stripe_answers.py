@@ -13,6 +13,7 @@ from billing.processors.interface import (
     Answer,
     ProcessorRefused,
     ProcessorUnreachable,
+    RefundAnswer,
     Setup,
     Status,
     StoredMethod,
@@ -22,8 +23,8 @@ from pricing.totals import MINOR_UNITS, FractionOfMinorUnit
 
 OURS = "payment"
 """The key of our payment's id in the metadata of whatever is made for it."""
-OUR_SETUP = "setup"
-"""The same, of an attempt to have a card left."""
+OUR_SETUP, OUR_REFUND = "setup", "refund"
+"""The same, of an attempt to have a card left, and of a refund."""
 NOTHING_HAPPENED = (stripe.InvalidRequestError, stripe.AuthenticationError, stripe.PermissionError)
 
 
@@ -125,6 +126,20 @@ def _of_card(method: stripe.PaymentMethod, *, customer: str) -> StoredMethod:
         label=f"{card.brand.title()} {card.last4}" if card else method.type,
         expires_on=date(card.exp_year, card.exp_month, monthrange(card.exp_year, card.exp_month)[1]) if card else None,
     )
+
+
+def refund_id_on(refund: stripe.Refund) -> str:
+    """The refund's id that we wrote on it, "" if it is not ours."""
+    metadata = refund.metadata.to_dict() if refund.metadata else {}
+    return str(metadata.get(OUR_REFUND, ""))
+
+
+def of_refund(refund: stripe.Refund) -> RefundAnswer:
+    """What needs somebody's hand there, or is on its way, is PENDING."""
+    known = {"succeeded": Status.SUCCEEDED, "failed": Status.FAILED, "canceled": Status.FAILED}
+    status = known.get(refund.status or "", Status.PENDING)
+    failure = str(refund.failure_reason or refund.status) if status is Status.FAILED else ""
+    return RefundAnswer(reference=refund.id, status=status, failure=failure)
 
 
 def _failure(intent: stripe.PaymentIntent | None) -> str:

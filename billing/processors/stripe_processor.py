@@ -22,20 +22,24 @@ from billing.processors.interface import (
     NotSupported,
     ProcessorRefused,
     ProcessorUnreachable,
-    Refund,
+    RefundAnswer,
+    RefundRequest,
     Setup,
     SetupAttempt,
     Status,
     StoredMethod,
 )
 from billing.processors.stripe_answers import (
+    OUR_REFUND,
     OUR_SETUP,
     OURS,
     of_intent,
+    of_refund,
     of_session,
     of_setup,
     our_errors,
     our_id,
+    refund_id_on,
     to_smallest_unit,
 )
 from billing.processors.stripe_webhooks import read_notice
@@ -190,14 +194,25 @@ class StripeProcessor:
             }
         ).auto_paging_iter()
 
-    def refund(self, *, money_reference: str, amount: Decimal, currency: str, idempotency_key: str) -> Refund:
+    def refund(self, request: RefundRequest) -> RefundAnswer:
         with our_errors():
             made = self._client.v1.refunds.create(
-                {"payment_intent": money_reference, "amount": to_smallest_unit(amount, currency)},
-                {"idempotency_key": idempotency_key},
+                {
+                    "payment_intent": request.money_reference,
+                    "amount": to_smallest_unit(request.amount, request.currency),
+                    "metadata": {OUR_REFUND: str(request.refund_id)},
+                },
+                {"idempotency_key": request.idempotency_key},
             )
-        known = {"succeeded": Status.SUCCEEDED, "failed": Status.FAILED, "canceled": Status.FAILED}
-        return Refund(reference=made.id, status=known.get(made.status or "", Status.PENDING))
+        return of_refund(made)
+
+    def look_up_refund(self, request: RefundRequest) -> RefundAnswer | None:
+        with our_errors():
+            if request.reference:
+                return of_refund(self._client.v1.refunds.retrieve(request.reference))
+            made = self._client.v1.refunds.list({"payment_intent": request.money_reference, "limit": 100})
+            ours = [refund for refund in made.auto_paging_iter() if refund_id_on(refund) == str(request.refund_id)]
+        return of_refund(ours[0]) if ours else None
 
     def make_customer(self, *, organization: str, email: str, idempotency_key: str) -> str:
         with our_errors():

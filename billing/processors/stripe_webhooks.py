@@ -8,7 +8,7 @@ from uuid import UUID
 import stripe
 
 from billing.processors.interface import InvalidWebhook, Notice
-from billing.processors.stripe_answers import OUR_SETUP, OURS
+from billing.processors.stripe_answers import OUR_REFUND, OUR_SETUP, OURS
 
 TOLERANCE = timedelta(minutes=5)
 """How far a delivery's own moment may lie from ours, as Stripe recommends: an old one is a replay."""
@@ -21,8 +21,12 @@ TELLING = frozenset({
     "payment_intent.processing",
     "payment_intent.payment_failed",
     "payment_intent.canceled",
+    "charge.refunded",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
 })  # fmt: skip
-"""Events after which an attempt of ours, to be paid or to have a card left, may stand elsewhere."""
+"""Events after which an attempt of ours, to be paid, to have a card left or to give money back, may stand elsewhere."""
 
 
 def read_notice(body: bytes, signature: str, *, secret: str, live: bool, now: datetime) -> Notice:
@@ -58,6 +62,7 @@ def _notice(event: Any, *, live: bool) -> Notice:
             object_reference=str(thing.get("id", "")),
             payment_id=_id(told.get(OURS)),
             setup_id=_id(told.get(OUR_SETUP)),
+            refund_id=_id(told.get(OUR_REFUND)),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise InvalidWebhook("not an event") from error

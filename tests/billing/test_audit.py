@@ -16,7 +16,10 @@ from ledger import holds
 from ledger.event_ids import new_id
 from ledger.models import LimitWindow
 from metering.limiting import set_limit
+from pricing.tokens import TokenUsage
 from tests import environment, stories
+from tests.billing.collecting import House
+from tests.billing.correcting import note_on
 from tests.stories import NOON, SELLER, use
 
 PAYMENTS = """
@@ -53,7 +56,8 @@ BREAKAGES = {
     "12": "UPDATE metering_usagerollup SET input_tokens = input_tokens + 1",
     "14": "UPDATE billing_invoiceline SET amount = amount + 1",
     "15": "UPDATE billing_invoiceline SET exact_amount = exact_amount + 0.5",
-    "16": "DELETE FROM billing_invoiceline; DELETE FROM billing_outboxmail; DELETE FROM billing_invoice",
+    "16": """DELETE FROM billing_invoiceline; DELETE FROM billing_outboxmail; DELETE FROM billing_document;
+             DELETE FROM billing_invoice""",
     "17": "UPDATE billing_invoiceseries SET next_number = next_number + 1",
     "19": "UPDATE billing_document SET sha256 = repeat('0', 64) WHERE kind = 'invoice'",
     "53": "UPDATE billing_document SET sha256 = repeat('0', 64) WHERE kind = 'evidence'",
@@ -91,17 +95,25 @@ BREAKAGES = {
              INSERT INTO billing_billingterms
                 (id, organization_id, effective_from, revision, minimum_fee, discount, zero_invoices, reviewed, reason, created_at)
              SELECT 1, organization_id, now(), 1, 0, 0.5, 'never', false, '', now() FROM billing_invoice""",
+    "40": "UPDATE billing_creditnote SET subtotal = subtotal + 1000000, total = total + 1000000, applied = applied + 1000000",
+    "41": "UPDATE billing_creditnoteline SET amount = amount + 1",
+    "42": "UPDATE billing_invoiceseries SET next_number = next_number + 1 WHERE credit_notes_of_id IS NOT NULL",
+    "43": """INSERT INTO billing_refund (id, organization_id, payment_id, credit_note_id, processor, amount, currency, status,
+                idempotency_key, reference, failure, created_at)
+             SELECT gen_random_uuid(), organization_id, gen_random_uuid(), id, 'stripe', 1, currency, 'unknown', 'x', '', '', now()
+             FROM billing_creditnote""",
     "31": "UPDATE metering_usageevent SET occurred_at = occurred_at - interval '1 minute'",
 }
 
 
 @pytest.fixture
 def books(db: None) -> stories.Cast:
-    """Two tenants with usage, an invoice of the month before with its PDF and a mail that waits, and a running call."""
+    """Two tenants with usage, an invoice of the month before with its PDF, a credit
+    note and a mail that waits, and a running call."""
     before = NOON - timedelta(days=30)
     cast = stories.meet_the_cast(now=before)
     for company in (cast.acme, cast.globex):
-        use(company.organization, at=before)
+        use(company.organization, at=before, usage=TokenUsage(input_tokens=1_000_000, output_tokens=0))
         use(company.organization, at=NOON)
     set_seller(now=before, **SELLER)
     [period, _other] = cycle.periods_of_month("2026-10", now=NOON)
@@ -109,6 +121,7 @@ def books(db: None) -> stories.Cast:
     assert invoice is not None
     documents.render_document(organization_id=period.organization_id, subject_id=invoice.pk, now=NOON)
     evidence_files.write_evidence(organization_id=period.organization_id, invoice_id=invoice.pk, now=NOON)
+    note_on(House(cast, invoice, None), {1: 1}, now=NOON)  # type: ignore[arg-type]
     request = holds.HoldRequest(
         organization_id=cast.acme.organization.pk,
         id=new_id(NOON),

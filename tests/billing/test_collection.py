@@ -74,11 +74,11 @@ def test_a_page_that_is_almost_over_is_replaced_once_it_is(house: House) -> None
 def test_sweeps_that_meet_ask_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both have listed the payment before either asks about it."""
     house.pay()
-    listed, waiting, ask = threading.Barrier(2, timeout=20), unresolved._waiting, unresolved.ask
+    listed, waiting, ask = threading.Barrier(2, timeout=20), unresolved.waiting, unresolved.ask
     asked: list[UUID] = []
 
-    def both_listed(*, now: datetime) -> list[Payment]:
-        found = waiting(now=now)
+    def both_listed(model: type[Payment], *, now: datetime) -> list[Payment]:
+        found = waiting(model, now=now)
         listed.wait()
         return found
 
@@ -86,7 +86,7 @@ def test_sweeps_that_meet_ask_once(house: House, monkeypatch: pytest.MonkeyPatch
         asked.append(payment.pk)
         return ask(payment, wanted=wanted, now=now)
 
-    monkeypatch.setattr(unresolved, "_waiting", both_listed)
+    monkeypatch.setattr(unresolved, "waiting", both_listed)
     monkeypatch.setattr(unresolved, "ask", counted)
     later = moment() + timedelta(minutes=5)
     assert at_once(lambda: unresolved.resolve_unknown(now=later), times=2) == [0, 0]

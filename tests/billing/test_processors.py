@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -22,6 +23,7 @@ from billing.processors.interface import (
     Processor,
     ProcessorRefused,
     ProcessorUnreachable,
+    RefundRequest,
     SetupAttempt,
     Status,
     StoredMethod,
@@ -143,17 +145,23 @@ def test_a_charge_that_is_refused_can_still_succeed_until_it_is_canceled(
 
 def test_refunds_in_parts(cards: Processor, client: stripe.StripeClient) -> None:
     paid = cards.charge(attempt(method=keep_card(client, "pm_card_visa")))
-    first = cards.refund(
-        money_reference=paid.money_reference, amount=Decimal(1000), currency="KRW", idempotency_key="refund-1"
-    )
-    again = cards.refund(
-        money_reference=paid.money_reference, amount=Decimal(1000), currency="KRW", idempotency_key="refund-1"
-    )
+    part = refund_request(money_reference=paid.money_reference, amount=Decimal(1000))
+    first, again = cards.refund(part), cards.refund(part)
     assert (first.status, again) == (Status.SUCCEEDED, first)
+    assert (
+        cards.look_up_refund(part)
+        == cards.look_up_refund(dataclasses.replace(part, reference=first.reference))
+        == first
+    )
+    more = refund_request(money_reference=paid.money_reference, amount=Decimal(DUE))
     with pytest.raises(ProcessorRefused):
-        cards.refund(
-            money_reference=paid.money_reference, amount=Decimal(DUE), currency="KRW", idempotency_key="refund-2"
-        )
+        cards.refund(more)
+    assert cards.look_up_refund(more) is None
+
+
+def refund_request(**fields: Any) -> RefundRequest:
+    refund_id = uuid4()
+    return RefundRequest(refund_id=refund_id, idempotency_key=f"refund-{refund_id}", currency="KRW", **fields)
 
 
 def setup_attempt(customer_reference: str) -> SetupAttempt:
@@ -213,8 +221,9 @@ def test_bank_transfers_start_nothing() -> None:
     for call in (bank.start_payment, bank.charge, bank.look_up, bank.cancel):
         with pytest.raises(NotSupported):
             call(attempt())
-    with pytest.raises(NotSupported):
-        bank.refund(money_reference="", amount=Decimal(1), currency="KRW", idempotency_key="")
+    for call_about_refund in (bank.refund, bank.look_up_refund):
+        with pytest.raises(NotSupported):
+            call_about_refund(refund_request(money_reference="", amount=Decimal(1)))
     with pytest.raises(NotSupported):
         bank.make_customer(organization="acme", email="", idempotency_key="")
     with pytest.raises(NotSupported):

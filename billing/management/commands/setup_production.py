@@ -53,7 +53,7 @@ class Command(BaseCommand):
         self.stdout.write(
             f"Seller set: {details['legal_name']}. {Seller.objects.using('system').count()} version(s) on record."
         )
-        series = InvoiceSeries.objects.using("system").get()
+        series = InvoiceSeries.objects.using("system").get(credit_notes_of=None)
         self.stdout.write(f"Invoice series: {series.prefix}-{series.next_number:06d} comes next.")
         if not User.objects.filter(is_staff=True).exists():
             self._make_operator(options)

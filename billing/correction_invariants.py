@@ -1,0 +1,74 @@
+"""Invariants of what corrects invoices: notes never take back more than there was, refunds never more than came in."""
+
+from accounts.invariants import by_sql
+
+CORRECTIONS = (
+    by_sql(
+        "40",
+        "the credit notes of an invoice take back no more than it was, and give back no more than was paid of it",
+        """
+        SELECT invoice.number, invoice.subtotal, invoice.tax, note.subtotal AS noted, note.tax AS tax_noted, note.money,
+            kept.amount AS kept
+        FROM billing_invoice AS invoice JOIN (
+            SELECT invoice_id, sum(subtotal) AS subtotal, sum(tax) AS tax, sum(to_credit + to_refund) AS money,
+                sum(credit_returned) AS credit, sum(total - applied - to_credit - to_refund - credit_returned) AS lost
+            FROM billing_creditnote GROUP BY 1
+        ) AS note ON note.invoice_id = invoice.id
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(payment.amount - coalesce(credit.amount, 0)), 0) AS amount FROM billing_payment AS payment
+            LEFT JOIN ledger_creditgrant AS credit
+                ON credit.organization_id = payment.organization_id AND credit.key = 'overpayment:' || payment.id
+            WHERE payment.invoice_id = invoice.id AND payment.status = 'succeeded'
+        ) AS kept
+        WHERE note.subtotal > invoice.subtotal OR note.tax > invoice.tax OR note.money > kept.amount
+            OR note.credit > greatest(invoice.credit_applied, 0) OR note.lost <> 0 OR invoice.status = 'void'
+            OR (note.subtotal = invoice.subtotal AND note.tax <> invoice.tax)
+        """,
+    ),
+    by_sql(
+        "41",
+        "the lines of a credit note are of its invoice and add up to it; no line is taken back beyond its amount",
+        """
+        SELECT note.number, note.subtotal AS expected, coalesce(sum(line.amount), 0) AS found FROM billing_creditnote AS note
+        LEFT JOIN billing_creditnoteline AS line ON line.credit_note_id = note.id
+        LEFT JOIN billing_invoiceline AS noted ON noted.id = line.invoice_line_id AND noted.invoice_id = note.invoice_id
+        GROUP BY note.id HAVING note.subtotal <> coalesce(sum(line.amount), 0) OR count(line.id) <> count(noted.id)
+        UNION ALL
+        SELECT invoice.number, noted.amount, sum(line.amount) FROM billing_creditnoteline AS line
+        JOIN billing_invoiceline AS noted ON noted.id = line.invoice_line_id
+        JOIN billing_invoice AS invoice ON invoice.id = noted.invoice_id
+        GROUP BY invoice.number, noted.id HAVING sum(line.amount) > greatest(noted.amount, 0) AND noted.amount >= 0
+            OR sum(line.amount) < noted.amount AND noted.amount < 0
+        """,
+    ),
+    by_sql(
+        "42",
+        "numbers of credit notes have no gap",
+        """
+        SELECT series.prefix, series.next_number - 1 AS taken, count(note.id) AS notes, max(note.sequence) AS last
+        FROM billing_invoiceseries AS series LEFT JOIN billing_creditnote AS note ON note.series_id = series.id
+        GROUP BY series.id HAVING CASE WHEN series.credit_notes_of_id IS NULL THEN count(note.id) > 0
+            ELSE count(note.id) <> series.next_number - 1 OR coalesce(max(note.sequence), 0) <> series.next_number - 1 END
+        """,
+    ),
+    by_sql(
+        "43",
+        "refunds give back no more than their notes set aside and their payments brought; what is left is what the ledger owes",
+        """
+        SELECT 'note ' || note.number AS of, note.to_refund AS most, sum(refund.amount) AS refunded
+        FROM billing_refund AS refund JOIN billing_creditnote AS note ON note.id = refund.credit_note_id
+        WHERE refund.status <> 'failed' GROUP BY note.id HAVING sum(refund.amount) > note.to_refund
+        UNION ALL
+        SELECT 'payment ' || payment.id, payment.amount, sum(refund.amount)
+        FROM billing_refund AS refund JOIN billing_payment AS payment ON payment.id = refund.payment_id
+        WHERE refund.status <> 'failed' GROUP BY payment.id HAVING sum(refund.amount) > payment.amount
+            OR payment.status <> 'succeeded'
+        UNION ALL
+        SELECT 'ledger of ' || organization_id, coalesce(sum(booked), 0), coalesce(sum(wanted), 0) FROM (
+            SELECT organization_id, -amount AS booked, 0 AS wanted FROM ledger_ledgerentry WHERE account = 'refundable'
+            UNION ALL SELECT organization_id, 0, to_refund FROM billing_creditnote
+            UNION ALL SELECT organization_id, 0, -amount FROM billing_refund WHERE status = 'succeeded'
+        ) AS books GROUP BY organization_id HAVING sum(booked) <> sum(wanted)
+        """,
+    ),
+)

@@ -1,0 +1,193 @@
+"""What can still be taken back of a final invoice, and what a credit note would take: by whole or by line, nothing written."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from django.db.models import Sum
+
+from billing.models import CreditNoteLine, CreditNoteProposal, Invoice, InvoiceLine, Payment
+from billing.settlement import kept_of, outstanding
+from pricing.exact import EXACT, ONE, ZERO, exact_sum
+from pricing.totals import MINOR_UNITS, allocate, round_to_minor, vat
+
+
+class MoneyBack(StrEnum):
+    """What becomes of money that was paid already and is taken back."""
+
+    CREDIT = "credit"
+    REFUND = "refund"
+
+
+class NotCreditable(Exception):
+    """Only an invoice that is open or paid, and of which something is left, can have a credit note."""
+
+
+class TooMuch(ValueError):
+    """More would be taken back than is left, of a line or of the whole, or something else than whole minor units above zero."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineLeft:
+    """An invoice line and what no note took back of it yet."""
+
+    line: InvoiceLine
+    left: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """What no note took back yet. `paid` of it came in as money that we still have, `by_credit` was paid by credit."""
+
+    lines: Sequence[LineLeft]
+    subtotal: Decimal
+    tax: Decimal
+    outstanding: Decimal
+    paid: Decimal
+    by_credit: Decimal
+
+    @property
+    def total(self) -> Decimal:
+        return EXACT.add(self.subtotal, self.tax)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A credit note before it is made; amounts as in CreditNote."""
+
+    lines: Mapping[int, Decimal]
+    """By the primary key of the invoice line."""
+    subtotal: Decimal
+    tax: Decimal
+    applied: Decimal
+    to_credit: Decimal
+    to_refund: Decimal
+    credit_returned: Decimal
+
+    @property
+    def total(self) -> Decimal:
+        return EXACT.add(self.subtotal, self.tax)
+
+
+def left_of(invoice: Invoice) -> Left:
+    """What is left of an invoice. Needs the tenant scope; exact while the invoice's row is locked."""
+    noted = invoice.credit_notes.aggregate(
+        subtotal=Sum("subtotal"),
+        tax=Sum("tax"),
+        money=Sum("to_credit") + Sum("to_refund"),
+        credit=Sum("credit_returned"),
+    )
+    note_lines = CreditNoteLine.objects.for_organization(invoice.organization_id).filter(credit_note__invoice=invoice)
+    of_lines = dict(note_lines.values_list("invoice_line_id").annotate(sum=Sum("amount")))
+    payments = invoice.payments.filter(status=Payment.Status.SUCCEEDED)
+    return Left(
+        lines=[
+            LineLeft(line=line, left=EXACT.subtract(line.amount, of_lines.get(line.pk, ZERO)))
+            for line in invoice.lines.order_by("position")
+        ],
+        subtotal=EXACT.subtract(invoice.subtotal, noted["subtotal"] or ZERO),
+        tax=EXACT.subtract(invoice.tax, noted["tax"] or ZERO),
+        outstanding=outstanding(invoice),
+        paid=EXACT.subtract(exact_sum(kept_of(payment) for payment in payments), noted["money"] or ZERO),
+        by_credit=EXACT.subtract(max(invoice.credit_applied, ZERO), noted["credit"] or ZERO),
+    )
+
+
+def plan_note(invoice: Invoice, left: Left, *, amounts: Mapping[int, Decimal] | None, money_back: MoneyBack) -> Plan:
+    """A note of `amounts` before tax, by line position, or of all that is left. Raises NotCreditable, TooMuch.
+
+    What is still owed is taken off first, then what was paid as money goes the way of `money_back`, then credit that was used is
+    given back as credit: it was never money, so it is never refunded.
+    """
+    if invoice.status not in (Invoice.Status.OPEN, Invoice.Status.PAID):
+        raise NotCreditable(f"invoice {invoice.number} is {invoice.status}")
+    if left.subtotal <= ZERO or left.total <= ZERO:
+        raise NotCreditable(f"nothing is left of invoice {invoice.number}")
+    lines = _lines(invoice, left, amounts)
+    subtotal = exact_sum(lines.values())
+    if not ZERO < subtotal <= left.subtotal:
+        raise TooMuch(f"{subtotal} of {left.subtotal}")
+    tax = _tax(invoice, left, subtotal)
+    total = EXACT.add(subtotal, tax)
+    applied = min(total, left.outstanding)
+    money = min(EXACT.subtract(total, applied), left.paid)
+    return Plan(
+        lines=lines,
+        subtotal=subtotal,
+        tax=tax,
+        applied=applied,
+        to_credit=money if money_back is MoneyBack.CREDIT else ZERO,
+        to_refund=money if money_back is MoneyBack.REFUND else ZERO,
+        credit_returned=EXACT.subtract(EXACT.subtract(total, applied), money),
+    )
+
+
+def _lines(invoice: Invoice, left: Left, amounts: Mapping[int, Decimal] | None) -> dict[int, Decimal]:
+    if amounts is None:
+        return {row.line.pk: row.left for row in left.lines if row.left}
+    by_position = {row.line.position: row for row in left.lines}
+    found = {}
+    for position, amount in amounts.items():
+        row = by_position.get(position)
+        if row is None or amount != round_to_minor(amount, invoice.currency) or not _fits(amount, row):
+            raise TooMuch(f"line {position}: {amount}")
+        if amount:
+            found[row.line.pk] = amount
+    return found
+
+
+def _fits(amount: Decimal, row: LineLeft) -> bool:
+    """Taking it back leaves the line on its side of zero. A line that would have cost more (of a proposal) is always possible."""
+    rest = EXACT.subtract(row.left, amount)
+    return rest >= ZERO if row.line.amount >= ZERO else rest <= ZERO
+
+
+def _tax(invoice: Invoice, left: Left, subtotal: Decimal) -> Decimal:
+    """By the rule of every tax, rounded towards zero; the note that takes the last of an invoice takes what is left of its tax."""
+    if subtotal == left.subtotal:
+        return left.tax
+    return min(vat(subtotal, tax_rate=invoice.tax_rate, currency=invoice.currency), left.tax)
+
+
+def amounts_of_proposal(proposal: CreditNoteProposal, left: Left) -> dict[int, Decimal]:
+    """What a proposal takes back, by line position. Raises TooMuch for one that would take more instead of giving back.
+
+    Its rounded difference is shared out in proportion to the exact ones. A line whose share is a unit above what is left of it,
+    by rounding, hands that on.
+    """
+    change = EXACT.minus(proposal.subtotal_change)
+    if change <= ZERO:
+        raise TooMuch(f"{proposal.subtotal_change} would be charged, not given back")
+    differences = _differences(proposal, left)
+    positions = list(differences)
+    shares = allocate(change, [differences[position] for position in positions], proposal.currency)
+    return _within(dict(zip(positions, shares, strict=True)), left, unit=ONE.scaleb(-MINOR_UNITS[proposal.currency]))
+
+
+def _differences(proposal: CreditNoteProposal, left: Left) -> dict[int, Decimal]:
+    """The exact amounts that the lines would have been lower, by position."""
+    positions = {
+        (
+            row.line.applied_rate_id,
+            row.line.token_class,
+            row.line.service_month and row.line.service_month.isoformat(),
+        ): (row.line.position)
+        for row in left.lines
+    }
+    found: dict[int, Decimal] = {}
+    for line in proposal.lines:
+        position = positions[line["applied_rate"], line["token_class"], line["service_month"]]
+        found[position] = EXACT.subtract(found.get(position, ZERO), Decimal(line["difference"]))
+    return found
+
+
+def _within(shares: dict[int, Decimal], left: Left, *, unit: Decimal) -> dict[int, Decimal]:
+    room = {row.line.position: EXACT.subtract(row.left, shares.get(row.line.position, ZERO)) for row in left.lines}
+    for position in shares:
+        if room[position] == -unit:
+            taker = next((other for other in shares if room[other] >= unit), None)
+            if taker is not None:
+                shares[position], room[position] = EXACT.subtract(shares[position], unit), ZERO
+                shares[taker], room[taker] = EXACT.add(shares[taker], unit), EXACT.subtract(room[taker], unit)
+    return shares
