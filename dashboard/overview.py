@@ -29,6 +29,7 @@ from ledger.credit_expiry import balance_at
 from ledger.models import Balance, Hold, HoldStatus
 from ledger.periods import month_bounds
 from ledger.velocity import open_stops
+from metering.biggest_shares import biggest_shares
 from metering.event_filters import EventFilter
 from metering.receipts import events_of
 from metering.usage_queries import UsageTable, usage_by, waiting_events
@@ -95,8 +96,7 @@ def figures_of(organization: Organization, balance: Balance, *, now: datetime) -
         "standing": standing_of(balance, [*earlier, current]),
         "may_spend": available(balance) > 0,
         "points": day_points(by_day, start, end, zone=ZoneInfo(organization.zone)),
-        "models": usage_by(organization=organization, start=start, end=end, group_by="model").rows[:SHOWN_GROUPS],
-        "keys": usage_by(organization=organization, start=start, end=end, group_by="api_key").rows[:SHOWN_GROUPS],
+        "shares": biggest_shares(organization=organization, start=start, end=end, at_most=SHOWN_GROUPS),
         "requests": rows_of(organization, events),
         "has_usage": bool(events) or newest_event(organization) is not None,
     }
