@@ -65,7 +65,7 @@ class Sweep:
     def count(self, status: str) -> None:
         self.sent += status == OutboxMail.Status.SENT
         self.put_off += status == OutboxMail.Status.WAITING
-        self.failed += status == OutboxMail.Status.FAILED
+        self.failed += status in outbox.GIVEN_UP_STATUSES
 
 
 def deliver(*, organization_id: int, mail_id: UUID | str, now: datetime) -> str | None:
@@ -175,7 +175,10 @@ def _refuse_hopeless(mail: OutboxMail, *, now: datetime) -> None:
 def _note_failure(mail: OutboxMail, error: Exception, *, now: datetime) -> str:
     kind = type(error).__name__
     reason = str(error) if isinstance(error, Hopeless) else f"{kind}: {error}"
-    status = outbox.note_failure(mail, reason, attempts_allowed=_attempts_allowed(error), now=now)
+    refused = _is_refused_for_good(error)
+    status = outbox.note_failure(
+        mail, reason, attempts_allowed=_attempts_allowed(error, refused=refused), refused=refused, now=now
+    )
     log.warning(
         "a mail was not sent",
         extra={"mail": str(mail.pk), "attempts": mail.attempts, "status": status, "error_type": kind},
@@ -183,10 +186,14 @@ def _note_failure(mail: OutboxMail, error: Exception, *, now: datetime) -> str:
     return status
 
 
-def _attempts_allowed(error: Exception) -> int:
+def _attempts_allowed(error: Exception, *, refused: bool) -> int:
     if isinstance(error, Hopeless):
         return 1
-    if isinstance(error, smtplib.SMTPRecipientsRefused):
-        codes = [code for code, _reason in error.recipients.values()]
-        return MAX_REFUSALS if min(codes) >= 500 else MAX_ATTEMPTS
-    return MAX_ATTEMPTS
+    return MAX_REFUSALS if refused else MAX_ATTEMPTS
+
+
+def _is_refused_for_good(error: Exception) -> bool:
+    """Whether a server said 5xx to the recipient: there is no such mailbox, or it takes nothing from us."""
+    if not isinstance(error, smtplib.SMTPRecipientsRefused):
+        return False
+    return min(code for code, _reason in error.recipients.values()) >= 500

@@ -11,6 +11,7 @@ from accounts.audit_log import write_audit_entry
 from accounts.invariants import LIMIT, Violations
 from accounts.models import User
 from accounts.tenancy import TenantQuerySet, tenant_scope
+from billing import bounces
 from billing.models import Document, Invoice, OutboxMail
 
 LEASE = timedelta(minutes=10) * settings.SWEEP_PACE
@@ -21,7 +22,8 @@ BATCH = 500
 MailKey = tuple[int, UUID]
 """(organization, mail)"""
 Status = OutboxMail.Status
-GIVEN_UP = Q(status=Status.FAILED) & ~Q(kind=OutboxMail.Kind.INVOICE, invoice__status=Invoice.Status.VOID)
+GIVEN_UP_STATUSES = (Status.FAILED, Status.BOUNCED)
+GIVEN_UP = Q(status__in=GIVEN_UP_STATUSES) & ~Q(kind=OutboxMail.Kind.INVOICE, invoice__status=Invoice.Status.VOID)
 """Not those of invoices that were voided before their mail went out: they are not to be sent."""
 
 
@@ -61,15 +63,20 @@ def note_sent(mail: OutboxMail, *, now: datetime) -> None:
     with tenant_scope([mail.organization_id]):
         row = OutboxMail.objects.for_organization(mail.organization_id).filter(pk=mail.pk)
         row.update(status=Status.SENT, sent_at=now, last_error="")
+        bounces.note_taken(mail, now=now)
 
 
-def note_failure(mail: OutboxMail, reason: str, *, attempts_allowed: int, now: datetime) -> str:
-    """Try again later, ever more seldom; after the last attempt an operator must look. Returns the new status."""
-    status = Status.FAILED if mail.attempts >= attempts_allowed else Status.WAITING
+def note_failure(mail: OutboxMail, reason: str, *, attempts_allowed: int, refused: bool, now: datetime) -> str:
+    """Try again later, ever more seldom; after the last attempt an operator must look, and the customer, if their own server
+    `refused` it for good. Returns the new status."""
+    last = Status.BOUNCED if refused else Status.FAILED
+    status = last if mail.attempts >= attempts_allowed else Status.WAITING
     pause = min(FIRST_PAUSE * 2 ** (mail.attempts - 1), LONGEST_PAUSE)
     with tenant_scope([mail.organization_id]):
         row = OutboxMail.objects.for_organization(mail.organization_id).filter(pk=mail.pk, status=Status.WAITING)
         row.update(status=status, next_attempt_at=now + pause, last_error=_short(reason))
+        if status == Status.BOUNCED:
+            bounces.note_bounce(mail, _short(reason), now=now)
     return status
 
 
@@ -84,7 +91,7 @@ def send_again(*, organization_id: int, mail_id: UUID | str, reason: str, now: d
     """Put a mail that was given up back in the queue, under the same Message-ID; False if it had not been given up."""
     with tenant_scope([organization_id]):
         mails = OutboxMail.objects.for_organization(organization_id).filter(pk=mail_id)
-        given_up = mails.filter(status=Status.FAILED)
+        given_up = mails.filter(status__in=GIVEN_UP_STATUSES)
         if not given_up.update(status=Status.WAITING, attempts=0, next_attempt_at=now, last_error=""):
             return False
         mail = mails.select_related("organization", "invoice").get()

@@ -58,7 +58,7 @@ class SendAgain(Deed):
         return gettext("The mail to %(recipient)s is in the outbox again.") % {"recipient": self.mail.recipient}
 
     def _check(self) -> None:
-        if self.mail.status != OutboxMail.Status.FAILED:
+        if self.mail.status not in outbox.GIVEN_UP_STATUSES:
             raise Refused(gettext("Only a mail that was given up is sent again; others go out by themselves."))
         if not may_be_sent_again(self.mail):
             raise Refused(gettext("Its invoice is void, so it is not mailed any more."))
@@ -181,7 +181,7 @@ class SendAllAgain(Deed):
 
 def may_be_sent_again(mail: OutboxMail) -> bool:
     """Whether sending it could succeed: it was given up, and is not of an invoice that is void."""
-    return mail.status == OutboxMail.Status.FAILED and not _is_of_void_invoice(mail)
+    return mail.status in outbox.GIVEN_UP_STATUSES and not _is_of_void_invoice(mail)
 
 
 def may_be_sent_anew(mail: OutboxMail) -> bool:

@@ -21,7 +21,7 @@ from console.read_only import ReadOnlyAdmin, linked, state_column
 from console.site import site
 from console.words import FIELDS
 
-TONES = {"sent": "success", "waiting": "info", "failed": "danger"}
+TONES = {"sent": "success", "waiting": "info", "failed": "danger", "bounced": "danger"}
 logger = logging.getLogger(__name__)
 
 

@@ -8,7 +8,16 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from accounts.models import Alarm, ApiKey, AuditEntry, Organization, ServiceKey, Source, User
-from billing.models import AuditRun, CreditNoteProposal, Invoice, OutboxMail, Payment, ProcessorEvent, Seller
+from billing.models import (
+    AuditRun,
+    BouncingAddress,
+    CreditNoteProposal,
+    Invoice,
+    OutboxMail,
+    Payment,
+    ProcessorEvent,
+    Seller,
+)
 from catalog.models import (
     AppliedRate,
     CostPrice,
@@ -77,6 +86,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                 _list(_("Payments"), "payments", Payment),
                 _page(_("Deposits"), "account_balance", "deposits"),
                 _list(_("Mails"), "mail", OutboxMail),
+                _list(_("Refused addresses"), "unsubscribe", BouncingAddress),
                 _list(_("Processor events"), "webhook", ProcessorEvent),
                 _list(_("Billing periods"), "date_range", BillingPeriod),
                 _list(_("Seller"), "storefront", Seller),

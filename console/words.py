@@ -20,6 +20,7 @@ FIELDS: Mapping[str, Promise] = {
     "billing_currency": _("Billing currency"),
     "chunk_seconds": _("seconds between chunks"),
     "checked_at": _("Last asked at"),
+    "bounced_at": _("Refused at"),
     "cleared_at": _("Resolved at"),
     "closed_at": _("Closed at"),
     "connect_seconds": _("seconds to connect"),

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods
 from accounts.models import BillingProfile, Organization
 from accounts.profiles import PROFILE_FIELDS, ROLES_THAT_EDIT_PROFILE, update_organization, update_profile
 from accounts.registration_numbers import validate_registration_number
+from billing.bounces import bouncing_contact
 from dashboard.access import may, organization_page
 
 
@@ -79,5 +80,11 @@ def billing_details(request: HttpRequest) -> HttpResponse:
         return redirect("dashboard:billing_details", organization.slug)
     for field in form.fields.values():
         field.disabled = not may_change
-    context = {"section": "settings", "tab": "billing", "form": form, "may_change": may_change}
+    context = {
+        "section": "settings",
+        "tab": "billing",
+        "form": form,
+        "may_change": may_change,
+        "bouncing": bouncing_contact(organization),
+    }
     return render(request, "dashboard/billing_details.html", context, status=422 if form.errors else 200)

@@ -16,6 +16,7 @@ from django.utils.functional import Promise
 from django.utils.translation import get_language
 from django.views.decorators.http import require_safe
 
+from billing.bounces import bouncing_contact
 from billing.document_content import service_days
 from billing.estimates import PeriodEstimate, open_periods
 from billing.invoice_queries import is_overdue
@@ -101,6 +102,7 @@ def invoices(request: HttpRequest) -> HttpResponse:
     page = page_of(request, issued.order_by("-finalized_at", "-pk"))
     context = {
         "section": "invoices",
+        "bouncing": bouncing_contact(organization),
         "currency": organization.billing_currency,
         "tax_rate": balance.tax_rate,
         "standing": standing_of(balance, periods),

@@ -23,7 +23,7 @@ from accounts.models import AuditEntry, BillingProfile, Membership, Organization
 from accounts.tenancy import tenant_scope
 from billing import cycle, delivery, documents, invoicing, mails, outbox, tasks
 from billing.bank_transfers import record_transfer
-from billing.models import Invoice, OutboxMail
+from billing.models import BouncingAddress, Invoice, OutboxMail
 from config.launch.places import CHECKOUT
 from config.launch.ports import free_port
 from tests.billing.collecting import AFTER, LOTS, OCTOBER, meet_the_debtors, open_invoice
@@ -253,17 +253,47 @@ def test_a_bad_address_holds_up_nobody(cast: Cast, mailbox: StandIn) -> None:
     assert delivery.deliver_waiting(now=LATER + timedelta(minutes=1)).put_off == 1
     assert delivery.deliver_waiting(now=LATER + timedelta(minutes=3)).failed == 1
     assert delivery.deliver_waiting(now=LATER + timedelta(days=9)).attempted == 0
+    assert (mail_of(bad).status, mail_of(bad).attempts) == ("bounced", delivery.MAX_REFUSALS)
+    [bounce] = bounced()
+    assert (bounce.organization_id, bounce.address, bounce.cleared_at) == (bad.organization_id, ACME, None)
+    assert "550" in bounce.reason and "No such mailbox here" in bounce.reason
 
     mailbox.call("DELETE", "/sandbox/faults")
     mail = mail_of(bad)
     assert again(mail)
     assert delivery.deliver_waiting(now=LATER).sent == 1
     assert [letter["message_id"] for letter in received(mailbox, ACME)] == [mail.message_id]
+    assert [bounce.cleared_at for bounce in bounced()] == [LATER], "its server takes mail again"
     assert not again(mail)
     entry = AuditEntry.objects.using("system").get(action="mail.sent_again")
     assert (entry.target, entry.organization_id) == (mail.invoice.number, mail.organization_id)
     assert entry.detail == {"mail": str(mail.pk), "kind": "invoice", "reason": "The address works now"}
     assert ACME not in str(entry.detail), "the log cannot forget"
+
+
+def bounced() -> list[BouncingAddress]:
+    return list(BouncingAddress.objects.using("system").order_by("pk"))
+
+
+def test_one_bouncing_address_is_noted_once_and_anew_when_it_fails_again(cast: Cast, mailbox: StandIn) -> None:
+    invoice = documented(open_invoice(cast.acme))
+    mailbox.order({"fault": "refuse-recipient", "times": 99, "where": ACME})
+    for kind in (OutboxMail.Kind.RECEIPT, OutboxMail.Kind.PAYMENT_FAILED):
+        tell(invoice, kind, amount="1")
+    for minutes in (0, 1, 3):
+        delivery.deliver_waiting(now=LATER + timedelta(minutes=minutes))
+    assert [mail.status for mail in OutboxMail.objects.using("system").all()] == ["bounced"] * 3
+    assert len(bounced()) == 1
+
+    mailbox.call("DELETE", "/sandbox/faults")
+    assert again(mail_of(invoice))
+    delivery.deliver_waiting(now=LATER)
+    mailbox.order({"fault": "refuse-recipient", "times": 99, "where": ACME})
+    receipt = OutboxMail.objects.using("system").get(kind=OutboxMail.Kind.RECEIPT)
+    assert again(receipt)
+    for minutes in (10, 11, 13):
+        delivery.deliver_waiting(now=LATER + timedelta(minutes=minutes))
+    assert [bounce.cleared_at is None for bounce in bounced()] == [False, True]
 
 
 def test_all_that_was_given_up_is_sent_again_but_for_voided_invoices(cast: Cast, mailbox: StandIn) -> None:

@@ -11,7 +11,7 @@ from django.utils import translation
 
 from accounts.alarms import clear_alarm, raise_alarm
 from billing.invoicing import close_period
-from billing.models import AuditRun, CreditNoteProposal, Document, Invoice, OutboxMail, Payment, ProcessorEvent
+from billing.models import AuditRun, BouncingAddress, CreditNoteProposal, Document, Invoice, OutboxMail, Payment, ProcessorEvent
 from billing.sellers import set_seller
 from catalog.models import CostTable, UpstreamBill
 from catalog.upstreams import add_route, add_upstream
@@ -41,6 +41,9 @@ def story(cast: Cast, now: datetime, request: pytest.FixtureRequest) -> Cast:
     assert invoice is not None
     Document.objects.using("system").create(
         organization=acme, invoice=invoice, kind="invoice", path="x.pdf", sha256="0" * 64, size=1, rendered_at=now
+    )
+    BouncingAddress.objects.using("system").create(
+        organization=acme, address="gone@acme.example", reason="550 No such mailbox", bounced_at=now
     )
     Payment.objects.using("system").create(
         organization=acme,
