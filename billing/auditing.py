@@ -18,7 +18,7 @@ from ledger.retrying import is_transient
 
 ALARM, BOOKS = "audit", "books"
 """Kind and subject of the alarm while an audit is not clean."""
-OF_PAPERS = frozenset({"19", "23", "37", "53"})
+OF_PAPERS = frozenset({"19", "23", "37", "48", "49", "50", "53"})
 """Stored PDFs, overdue mails and archived months: they are alarmed about, but say nothing about what is to be charged."""
 LOCK_KEY = 4_107_260_914
 """Any number that nothing else locks."""

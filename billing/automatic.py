@@ -18,9 +18,10 @@ from django.db.models import Exists, OuterRef
 from accounts.models import Organization
 from accounts.tenancy import tenant_scope
 from billing import collection
-from billing.models import CollectionSetting, Invoice, Payment, PaymentMethod
+from billing.models import CollectionSetting, Invoice, Payment, PaymentMethod, TaxInvoice
 from billing.payment_methods import setting_of
 from billing.processors.selection import NoCardProcessor
+from billing.proofs import CardRefused, may_pay_by_card
 from pricing.exact import ZERO
 
 logger = logging.getLogger(__name__)
@@ -38,15 +39,22 @@ class DueCharge:
 
 
 def due_charges(*, now: datetime, invoice_id: UUID | None = None) -> Iterator[DueCharge]:
-    """Open invoices of all tenants (or that one) whose day has come, that nobody is paying and no card was charged for yet."""
+    """Open invoices of all tenants (or that one) whose day has come, that nobody is paying and no card was charged for yet.
+
+    Those with a tax invoice are paid by transfer.
+    """
     settings_on = CollectionSetting.objects.using("system").filter(
         organization_id=OuterRef("organization_id"), is_automatic=True
+    )
+    taxed = TaxInvoice.objects.using("system").filter(
+        invoice_id=OuterRef("pk"), reason="", status__in=TaxInvoice.WITH_PROVIDER
     )
     tried = Payment.objects.using("system").filter(invoice_id=OuterRef("pk"))
     invoices = Invoice.objects.using("system").filter(
         Exists(settings_on),
         ~Exists(tried.filter(method__isnull=False)),
         ~Exists(tried.filter(status__in=Payment.OPEN_STATUSES)),
+        ~Exists(taxed),
         status=Invoice.Status.OPEN,
         amount_due__gt=ZERO,
     )
@@ -87,6 +95,7 @@ def charge(*, organization_id: int, invoice_id: UUID, earlier: int, now: datetim
         collection.InvoiceNotOpen,
         collection.AmountNotPossible,
         collection.ChargedMeanwhile,
+        CardRefused,
         PaymentMethod.DoesNotExist,
         NoCardProcessor,
     ) as reason:
@@ -104,7 +113,9 @@ def announced(invoice: Invoice) -> tuple[PaymentMethod, date] | None:
     setting = setting_of(invoice.organization)
     if invoice.status != Invoice.Status.OPEN or not setting.is_automatic or setting.default_method is None:
         return None
-    return None if collection.charges_of(invoice) else (setting.default_method, charge_day(invoice))
+    if collection.charges_of(invoice) or not may_pay_by_card(invoice):
+        return None
+    return setting.default_method, charge_day(invoice)
 
 
 def announcement(invoice: Invoice) -> dict[str, str]:

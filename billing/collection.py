@@ -14,6 +14,7 @@ from billing.attempts import lock_method, new_attempt
 from billing.models import Invoice, Payment
 from billing.processors.interface import Processor
 from billing.processors.selection import card_processor
+from billing.proofs import refuse_card_after_tax_invoice
 from billing.settlement import outstanding
 from billing.starting import begin_on_page, first_call
 from billing.unresolved import resolve_payment
@@ -35,7 +36,8 @@ def start_payment(*, organization_id: int, invoice_id: UUID, now: datetime, user
     """Begin to pay an invoice on the processor's hosted page; the payment's `action_url` is where to send the customer.
 
     A page that is open already is returned again. The payment comes back `unknown`, without an address, if the processor does not
-    answer, and `failed` if it refuses. Raises Invoice.DoesNotExist, InvoiceNotOpen, AmountNotPossible, NoCardProcessor.
+    answer, and `failed` if it refuses. Raises Invoice.DoesNotExist, InvoiceNotOpen, CardRefused, AmountNotPossible,
+    NoCardProcessor.
     """
     processor = card_processor()
     return begin_on_page(
@@ -48,7 +50,7 @@ def charge_invoice(
 ) -> Payment:
     """Charge a stored card while its holder is away. An attempt that is open already is returned as it is.
 
-    `earlier` is how many charges the caller saw before it decided on this one. Raises Invoice.DoesNotExist,
+    `earlier` is how many charges the caller saw before it decided on this one. Raises Invoice.DoesNotExist, CardRefused,
     PaymentMethod.DoesNotExist, InvoiceNotOpen, AmountNotPossible, ChargedMeanwhile, NoCardProcessor.
     """
     processor = card_processor()
@@ -117,6 +119,7 @@ def _open_attempt(
         amount = outstanding(invoice)
         if invoice.status != Invoice.Status.OPEN:
             raise InvoiceNotOpen(f"invoice {invoice.number} is {invoice.status}")
+        refuse_card_after_tax_invoice(invoice)
         if not processor.capabilities.can_take(amount, invoice.currency):
             raise AmountNotPossible(f"{amount} {invoice.currency} cannot be paid by card")
         payment = new_attempt(

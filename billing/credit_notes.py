@@ -18,6 +18,7 @@ from billing.invoicing import PaymentInProgress
 from billing.models import CreditNote, CreditNoteLine, CreditNoteProposal, Invoice, Payment, Refund
 from billing.numbering import credit_note_series, take_number
 from billing.settlement import outstanding, pay_off
+from billing.tax_amendments import amend_for_credit_note
 from billing.unresolved_refunds import call_first
 from ledger import invoice_corrections, settling
 from ledger.credits import grant_credit
@@ -177,6 +178,7 @@ def _make(
         )
         for line_id, amount in plan.lines.items()
     )
+    amend_for_credit_note(note, now=now, actor=actor)
     _give_back(note, earlier=earlier, now=now)
     if invoice.status == Invoice.Status.OPEN and outstanding(invoice) == ZERO:
         pay_off(invoice, now=now)

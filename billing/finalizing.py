@@ -16,6 +16,7 @@ from billing.buyers import buyer_details
 from billing.models import Invoice, InvoiceLine, InvoiceSeries, OutboxMail
 from billing.numbering import take_number
 from billing.period_charges import PeriodCharges
+from billing.proofs import choose_proof
 from billing.sellers import current_seller, snapshot
 from billing.usage_lines import UsageLine
 from ledger import settling
@@ -84,6 +85,7 @@ def finalize(
     InvoiceLine.objects.bulk_create(_lines_of(invoice, charges))
     if credit < ZERO:
         _give_as_credit(invoice, now)
+    choose_proof(invoice, now=now)
     mails.enqueue(
         kind=OutboxMail.Kind.INVOICE,
         key=f"invoice:{invoice.pk}",

@@ -5,6 +5,7 @@ from billing.correction_invariants import CORRECTIONS
 from billing.document_audit import documents_that_differ
 from billing.evidence_files import evidence_that_differs
 from billing.outbox import overdue_mails
+from billing.tax_invariants import TAX_INVARIANTS
 from billing.webhook_delivery import overdue_deliveries
 
 
@@ -186,4 +187,5 @@ INVARIANTS = (
         """,
     ),
     *CORRECTIONS,
+    *TAX_INVARIANTS,
 )

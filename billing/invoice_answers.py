@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 from rest_framework import serializers
 
 from billing.invoice_queries import AgreedLine, PricedLine, is_overdue, notes_of_lines
-from billing.models import Invoice, InvoiceLine
+from billing.models import Invoice, InvoiceLine, SupplyProof
+from billing.proof_answers import TaxInvoiceAnswer, proof_shown, sheet_json, sheets_of
 from catalog.rate_answers import AppliedRateAnswer, rate_json
 from metering.usage_shapes import EventAnswer
 from pricing.plain_text import plain
@@ -49,6 +50,10 @@ class InvoiceAnswer(serializers.Serializer[Any]):
     paid_at = serializers.DateTimeField(allow_null=True)
     voided_at = serializers.DateTimeField(allow_null=True)
     void_reason = serializers.CharField(help_text="Empty unless void.")
+    proof = serializers.ChoiceField(
+        choices=SupplyProof.Kind.choices,
+        help_text="What proves the supply to the tax office. `tax_invoice`: 세금계산서.",
+    )
 
 
 class InvoiceLineAnswer(serializers.Serializer[Any]):
@@ -106,6 +111,7 @@ class InvoiceDetailAnswer(InvoiceAnswer):
     buyer = serializers.DictField(child=serializers.CharField(allow_blank=True))
     exchange_rates = ExchangeRateAnswer(many=True)
     documents = DocumentAnswer(many=True)
+    tax_invoices = TaxInvoiceAnswer(many=True, help_text="The original and its amendments; empty for other proofs.")
     lines = InvoiceLineAnswer(many=True)
     applied_rates = serializers.DictField(child=AppliedRateAnswer(), help_text="By applied_rate_id.")
 
@@ -159,6 +165,7 @@ def invoice_json(invoice: Invoice, *, now: datetime) -> dict[str, Any]:
         "paid_at": invoice.paid_at,
         "voided_at": invoice.voided_at,
         "void_reason": invoice.void_reason,
+        "proof": proof_shown(invoice),
     }
 
 
@@ -178,6 +185,7 @@ def detail_json(
             {"kind": row.kind, "sha256": row.sha256, "size": row.size, "rendered_at": row.rendered_at}
             for row in invoice.documents.order_by("pk")
         ],
+        "tax_invoices": [sheet_json(row) for row in sheets_of(invoice)],
         "lines": [
             *(_usage_json(line, note, invoice.currency) for line, note in zip(lines, notes, strict=True)),
             *(_line_json(line.line, invoice.currency) | {"formula": line.formula} for line in agreed),

@@ -85,7 +85,7 @@ def invoices_of(
     before: tuple[datetime, UUID] | None = None,
 ) -> list[Invoice]:
     """Up to `limit` invoices, newest first, from after the position (finalized_at, id) on."""
-    invoices = Invoice.objects.for_organization(organization).select_related("period")
+    invoices = Invoice.objects.for_organization(organization).select_related("period", "proof")
     if status is not None:
         invoices = invoices.filter(status=status)
     if before is not None:
@@ -96,7 +96,7 @@ def invoices_of(
 
 def find_invoice(*, organization: Organization, invoice_id: UUID) -> Invoice | None:
     """The organization's invoice of that id, with its period."""
-    invoices = Invoice.objects.for_organization(organization).select_related("period", "organization", "terms")
+    invoices = Invoice.objects.for_organization(organization).select_related("period", "organization", "terms", "proof")
     return invoices.filter(pk=invoice_id).first()
 
 

@@ -18,6 +18,7 @@ from billing.finalizing import claim_of, finalize
 from billing.models import BillingTerms, Invoice, Payment
 from billing.period_charges import PeriodCharges, amounts_by_kind, charges_of
 from billing.settlement import return_payments
+from billing.tax_amendments import amend_for_void
 from billing.terms import in_force, terms_of
 from ledger import settling
 from ledger.models import Balance, BillingPeriod
@@ -148,6 +149,7 @@ def void_invoice(*, organization_id: int, invoice_id: UUID, reason: str, now: da
             number=invoice.number,
             now=now,
         )
+        amend_for_void(invoice, now=now, actor=actor)
         write_audit_entry(
             action="invoice.voided",
             target=invoice.number,

@@ -31,6 +31,8 @@ from billing.notice_models import NoticeSetting as NoticeSetting
 from billing.notice_models import WebhookDelivery as WebhookDelivery
 from billing.notice_models import WebhookEndpoint as WebhookEndpoint
 from billing.refund_models import Refund as Refund
+from billing.tax_invoice_models import SupplyProof as SupplyProof
+from billing.tax_invoice_models import TaxInvoice as TaxInvoice
 from billing.term_models import BillingTerms as BillingTerms
 from catalog.models import AppliedRate
 from ledger.models import BillingPeriod, money_field

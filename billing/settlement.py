@@ -19,7 +19,7 @@ from django.db.models import Sum
 from accounts.audit_log import write_audit_entry
 from accounts.models import User
 from accounts.tenancy import tenant_scope
-from billing import mails
+from billing import mails, proofs
 from billing.models import CreditNote, Invoice, OutboxMail, Payment
 from billing.processors import bank_transfer
 from billing.processors.interface import Answer, Status
@@ -174,6 +174,8 @@ def settle(*, invoice: Invoice, payment: Payment, now: datetime, actor: User | N
         )
     if applied and applied == due:
         pay_off(invoice, now=now)
+    if applied:
+        proofs.money_came(invoice=invoice, payment=payment, now=now, actor=actor or payment.started_by)
     if excess:
         _keep_as_credit(invoice, payment, excess, now)
     write_audit_entry(

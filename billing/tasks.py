@@ -21,6 +21,7 @@ from billing import (
     noticing,
     outbox,
     payment_methods,
+    tax_invoice_run,
     unresolved,
     unresolved_refunds,
     webhook_delivery,
@@ -159,6 +160,12 @@ def resolve_unknown_payments() -> None:
 def resolve_unknown_refunds() -> None:
     """Ask the processors about refunds that are still open."""
     unresolved_refunds.resolve_unknown_refunds(now=timezone.now())
+
+
+@shared_task
+def run_tax_invoices() -> None:
+    """Issue the tax invoices that are due, ask about unanswered ones, alarm before deadlines."""
+    tax_invoice_run.run(now=timezone.now())
 
 
 @shared_task

@@ -16,6 +16,7 @@ from rest_framework.views import set_rollback
 
 from billing.collection import AmountNotPossible, InvoiceNotOpen
 from billing.processors.selection import NoCardProcessor
+from billing.proofs import CardRefused
 from catalog import price_book
 from ledger.retrying import is_transient
 from metering.archive_files import ArchiveDamaged
@@ -65,6 +66,9 @@ def _answer(error: Exception) -> Response | None:
             return Response(error_body("no_price", str(error), field="model"), status=422)
         case InvoiceNotOpen():
             return Response(error_body("invoice_not_open", str(error)), status=409)
+        case CardRefused():
+            message = "A tax invoice was issued for this invoice, so it is paid by transfer to the bank account on it."
+            return Response(error_body("paid_by_transfer", message), status=409)
         case AmountNotPossible() | NoCardProcessor():
             message = "This invoice cannot be paid by card here. Transfer the amount to the bank account on it."
             return Response(error_body("card_payment_not_possible", message), status=422)

@@ -173,6 +173,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-card-setups": sweep("billing.tasks.sweep_card_setups", every=30),
     "forget-removed-cards": sweep("billing.tasks.forget_removed_cards", every=3600),
     "resolve-unknown-refunds": sweep("billing.tasks.resolve_unknown_refunds", every=15),
+    "run-tax-invoices": sweep("billing.tasks.run_tax_invoices", every=60),
     "sweep-documents": sweep("billing.tasks.sweep_documents", every=60),
     "sweep-evidence": sweep("billing.tasks.sweep_evidence", every=60),
     "sweep-mail": sweep("billing.tasks.sweep_mail", every=15),
@@ -315,6 +316,8 @@ SPECTACULAR_SETTINGS = {
         "InvoiceKind": "billing.models.Invoice.Kind",
         "InvoiceStatus": "billing.models.Invoice.Status",
         "PaymentStatus": "billing.models.Payment.Status",
+        "SupplyProofKind": "billing.models.SupplyProof.Kind",
+        "TaxInvoiceStatus": "billing.models.TaxInvoice.Status",
     },
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
 }
@@ -337,6 +340,31 @@ USAGE_MAX_BODY = 50 * 1024 * 1024
 """Bytes of a pushed body once it is decompressed."""
 MARKUP_FLOOR = Decimal(env("MARKUP_FLOOR", default="0"))
 """The least markup that does not sell below cost, as a fraction: above 0 where buying or being paid costs a fee (0.055 …)."""
+
+# -- tax invoices (세금계산서), and whether a business exists ------------------------------------------------------------
+POPBILL_LINK_ID = env("POPBILL_LINK_ID", default="")
+"""Set: tax invoices are issued through Popbill. Unset: they are planned; an operator issues them by hand and notes the number."""
+POPBILL_SECRET_KEY = env("POPBILL_SECRET_KEY", default="")
+POPBILL_CORP_NUMBER = env("POPBILL_CORP_NUMBER", default="")
+"""The member at Popbill; the seller's registration number unless set."""
+POPBILL_USER_ID = env("POPBILL_USER_ID", default="")
+POPBILL_IS_TEST = env.bool("POPBILL_IS_TEST", default=False)
+POPBILL_BASE_URL = env(
+    "POPBILL_BASE_URL",
+    default="https://popbill-test.linkhub.co.kr" if POPBILL_IS_TEST else "https://popbill.linkhub.co.kr",
+)
+POPBILL_AUTH_URL = env("POPBILL_AUTH_URL", default="https://auth.linkhub.co.kr")
+TAX_INVOICE_DAY = env.int("TAX_INVOICE_DAY", default=0)
+"""On which day of the following month (1 to 10) tax invoices are issued; until then an invoice can still be paid by card.
+0: as soon as the invoice is final. Never later than the legal deadline."""
+TAX_INVOICE_ALARM_DAYS = env.int("TAX_INVOICE_ALARM_DAYS", default=3)
+"""How many days before the deadline unissued tax invoices are an alarm."""
+TAX_INVOICE_FOR_UNPAID_CARD = env.bool("TAX_INVOICE_FOR_UNPAID_CARD", default=True)
+"""Whether an invoice that was to be paid by card, and is not paid on the last day, gets a tax invoice instead of a card slip."""
+CASH_RECEIPTS = env.bool("CASH_RECEIPTS", default=False)
+"""Whether customers without a registration number get a cash receipt (현금영수증) for transfers."""
+PUBLIC_HOLIDAYS = frozenset(env.list("PUBLIC_HOLIDAYS", default=[]))
+"""Further public holidays, as 2029-02-12: beside those of billing/korean_calendar.py."""
 
 # -- exchange rates ---------------------------------------------------------------------------------------------------
 KOREAEXIM_API_KEY = env("KOREAEXIM_API_KEY", default="")

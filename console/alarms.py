@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Alarm
-from billing.models import AuditRun
+from billing.models import AuditRun, TaxInvoice
 from catalog.models import Upstream, UpstreamBill
 from console.own_words import in_words, words_filter
 from console.read_only import ReadOnlyAdmin, address_of, list_of, raw_column
@@ -90,6 +90,23 @@ KINDS: Mapping[str, Kind] = {
         ),
         place=lambda: list_of(UpstreamBill),
         place_label=_("Upstreams' bills"),
+    ),
+    "tax_invoice": Kind(
+        label=_("Tax invoices"),
+        headline=_("Tax invoices are not issued, and their deadline is near or over."),
+        remedy=_(
+            "Open each to see why: refused ones are tried again once their reason is removed. Without a provider, issue them "
+            "at the tax office and note their approval numbers. The alarm ends by itself."
+        ),
+        place=lambda: list_of(TaxInvoice, "unissued=yes"),
+        place_label=_("Tax invoices to be issued"),
+    ),
+    "supply_proof": Kind(
+        label=_("Proof of a supply"),
+        headline=_("An invoice has a tax invoice, and a card has paid it all the same."),
+        remedy=_("One supply must not have both: refund the card and take a transfer, or cancel the tax invoice."),
+        place=lambda: list_of(TaxInvoice),
+        place_label=_("Tax invoices"),
     ),
     "exchange_rate": Kind(
         label=_("Exchange rate"),

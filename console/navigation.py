@@ -17,6 +17,7 @@ from billing.models import (
     Payment,
     ProcessorEvent,
     Seller,
+    TaxInvoice,
 )
 from catalog.models import (
     AppliedRate,
@@ -82,6 +83,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             [
                 _page(_("Monthly run"), "event_repeat", "monthly_run"),
                 _list(_("Invoices"), "description", Invoice),
+                _list(_("Tax invoices"), "receipt", TaxInvoice),
                 _list(_("Credit note proposals"), "undo", CreditNoteProposal),
                 _list(_("Payments"), "payments", Payment),
                 _page(_("Deposits"), "account_balance", "deposits"),

@@ -50,6 +50,14 @@ SENTENCES: Sequence[tuple[re.Pattern[str], Promise]] = tuple(
             r"From (?P<day>\S+) \((?P<zone>\S+)\) no exchange rate will hold: the last one is of (?P<last>\S+)\.",
             _("From %(day)s (%(zone)s) no exchange rate will hold: the last one is of %(last)s."),
         ),
+        (
+            r"(?P<count>\d+) tax invoice\(s\) that must be issued by (?P<day>\S+) are not: (?P<numbers>.+)",
+            _("Tax invoices that must be issued by %(day)s and are not: %(count)s (%(numbers)s)"),
+        ),
+        (
+            r"(?P<number>\S+) was paid by card although a tax invoice was asked for\.",
+            _("%(number)s was paid by card although a tax invoice was asked for."),
+        ),
         (r"Publish one before\.", _("Publish one before.")),
         (
             r"No exchange rate was published for more than (?P<days>\d+) weekdays \((?P<names>.+)\)\.",

@@ -24,6 +24,8 @@ from billing.models import Invoice, Payment
 from billing.payment_states import PaymentState, payment_state
 from billing.payments_api import ROLES_THAT_PAY
 from billing.processors import bank_transfer
+from billing.proof_answers import proof_shown, sheets_of
+from billing.proofs import may_pay_by_card
 from billing.settlement import outstanding
 from dashboard.access import may, organization_page
 from dashboard.agreed_lines import AgreedRow
@@ -119,6 +121,9 @@ def invoice(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
             for rate in found.exchange_rates
         ],
         "outstanding": left,
+        "proof": proof_shown(found),
+        "sheets": sheets_of(found),
+        "card_was_possible": may_pay_by_card(found),
         "credit_given": max(-found.credit_applied, ZERO),
         "settled": max(found.amount_due - left, ZERO),
         "may_pay": may(request, ROLES_THAT_PAY),

@@ -21,6 +21,7 @@ from billing import collection, invoice_queries
 from billing.models import Invoice, Payment
 from billing.payments_api import ROLES_THAT_PAY
 from billing.processors.selection import NoCardProcessor, card_processor
+from billing.proofs import CardRefused, may_pay_by_card
 from billing.settlement import outstanding
 from dashboard.access import organization_page
 
@@ -98,7 +99,8 @@ def _notice(invoice: Invoice, payments: Sequence[Payment], attempt: Payment | No
 
 def _card_takes(invoice: Invoice) -> bool:
     try:
-        return card_processor().capabilities.can_take(outstanding(invoice), invoice.currency)
+        processor = card_processor()
+        return may_pay_by_card(invoice) and processor.capabilities.can_take(outstanding(invoice), invoice.currency)
     except NoCardProcessor:
         return False
 
@@ -113,6 +115,10 @@ def _start(request: HttpRequest, invoice_id: UUID) -> Payment | None:
         raise Http404(invoice_id) from None
     except collection.InvoiceNotOpen:
         messages.info(request, _("There is nothing to pay any more."))
+    except CardRefused:
+        messages.warning(
+            request, _("A tax invoice was issued for this invoice. Please transfer the amount to our bank account.")
+        )
     except (collection.AmountNotPossible, NoCardProcessor):
         _load(request, invoice_id)
         messages.warning(

@@ -1,5 +1,6 @@
 """What a `make run` is made of: which stand-ins it needs, on which ports, and the environment that ties it together."""
 
+import base64
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,12 +11,13 @@ from config.launch import ports
 from config.launch.places import LaunchError
 
 PROMISED_PORTS = {"SITE_PORT": 8000, "GATEWAY_PORT": 8001, "CONSOLE_PORT": 8002, "MAILBOX_PORT": 8025}
-OTHER_PORTS = ("POSTGRES_PORT", "REDIS_PORT", "SMTP_PORT", "LLM_PORT", "PAYMENTS_PORT")
-SECRETS = ("SECRET_KEY", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "POSTGRES_PASSWORD")
+OTHER_PORTS = ("POSTGRES_PORT", "REDIS_PORT", "SMTP_PORT", "LLM_PORT", "PAYMENTS_PORT", "TAX_PORT")
+SECRETS = ("SECRET_KEY", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "POPBILL_SECRET_KEY", "POSTGRES_PASSWORD")
 
 REAL_SERVICES = (
     "DATABASE_URL", "REDIS_URL", "EMAIL_URL", "OPENROUTER_API_KEY", "UPSTREAM_BASE_URL", "UPSTREAM_API_KEY",
     "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_BASE", "DATABASE_ROLE_PREFIX",
+    "POPBILL_LINK_ID", "POPBILL_SECRET_KEY", "POPBILL_BASE_URL", "POPBILL_AUTH_URL", "NTS_SERVICE_KEY", "NTS_BASE_URL",
     "DATABASE_OWNER_URL", "DATABASE_APP_URL", "DATABASE_SYSTEM_URL", "PRICE_FEED_URL", "PRICE_FEED_API_KEY",
     "KOREAEXIM_API_KEY", "EXCHANGE_RATE_SOURCES",
 )  # fmt: skip
@@ -33,6 +35,7 @@ class Needs:
     redis: bool
     mailbox: bool
     payments: bool
+    tax: bool
     llm: bool
 
     @classmethod
@@ -43,6 +46,7 @@ class Needs:
             redis=not has("REDIS_URL"),
             mailbox=not has("EMAIL_URL"),
             payments=not has("STRIPE_SECRET_KEY"),
+            tax=not has("POPBILL_LINK_ID"),
             llm=not (has("OPENROUTER_API_KEY") or has("UPSTREAM_BASE_URL")),
         )
 
@@ -105,6 +109,13 @@ def embedded_values(
             "STRIPE_WEBHOOK_SECRET": webhook_secret(secrets),
             "STRIPE_API_BASE": local["PAYMENTS_PORT"],
         }
+    if needs.tax:
+        values |= {
+            "POPBILL_LINK_ID": "SANDBOX",
+            "POPBILL_SECRET_KEY": popbill_secret(secrets),
+            "POPBILL_BASE_URL": local["TAX_PORT"],
+            "POPBILL_AUTH_URL": local["TAX_PORT"],
+        }
     if needs.llm:
         values |= {"UPSTREAM_BASE_URL": f"{local['LLM_PORT']}/v1", "UPSTREAM_API_KEY": "sandbox"}
     return values
@@ -113,6 +124,11 @@ def embedded_values(
 def without_login(url: str) -> str:
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def popbill_secret(secrets: Mapping[str, str]) -> str:
+    """Base64, as the provider gives it out."""
+    return base64.b64encode(secrets["POPBILL_SECRET_KEY"].encode()).decode()
 
 
 def webhook_secret(secrets: Mapping[str, str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from config.launch.plan import Needs, bind_host, webhook_secret
+from config.launch.plan import Needs, bind_host, popbill_secret, webhook_secret
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,12 @@ def stand_ins(*, needs: Needs, chosen: Mapping[str, int], secrets: Mapping[str, 
     webhook = f"http://{reachable_host()}:{chosen['SITE_PORT']}/webhooks/stripe"
     payments = ["--webhook-url", webhook, "--webhook-secret", webhook_secret(secrets)]
     payments += ["--directory", str(var / "payments")]
+    tax = ["--directory", str(var / "tax"), "--secret-key", popbill_secret(secrets)]
     mailbox = ["--directory", str(var / "mailbox"), "--smtp-port", str(chosen["SMTP_PORT"])]
     wanted = [
         (needs.llm, "llm", "LLM_PORT", []),
         (needs.payments, "payments", "PAYMENTS_PORT", payments),
+        (needs.tax, "tax", "TAX_PORT", tax),
         (needs.mailbox, "mailbox", "MAILBOX_PORT", mailbox),
     ]
     return [

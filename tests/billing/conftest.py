@@ -6,6 +6,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from tests.billing.collecting import SECRET, House, meet_the_debtors, open_invoice
+from tests.billing.tax_papers import TAX_SECRET
 from tests.sandbox.processes import StandIn, stand_in
 
 
@@ -34,3 +35,21 @@ def stripe_settings(processor: StandIn, settings: Settings) -> StandIn:
 def house(db: None, stripe_settings: StandIn) -> House:
     cast = meet_the_debtors()
     return House(cast, open_invoice(cast.acme), stripe_settings)
+
+
+@pytest.fixture(scope="module")
+def tax_office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
+    """The stand-in of the provider of tax invoices and of the tax office. It transmits when a test says so."""
+    directory = str(tmp_path_factory.mktemp("tax"))
+    with stand_in("tax", "--directory", directory, "--secret-key", TAX_SECRET, "--transmit-seconds", "9999") as running:
+        yield running
+
+
+@pytest.fixture
+def popbill(tax_office: StandIn, settings: Settings) -> StandIn:
+    """The stand-in, wiped, and set up as this installation's provider."""
+    tax_office.call("DELETE", "/sandbox/state")
+    tax_office.call("DELETE", "/sandbox/faults")
+    settings.POPBILL_LINK_ID, settings.POPBILL_SECRET_KEY = "TESTER", TAX_SECRET
+    settings.POPBILL_BASE_URL = settings.POPBILL_AUTH_URL = tax_office.url
+    return tax_office

@@ -28,6 +28,15 @@ PAYMENTS = """
     SELECT gen_random_uuid(), organization_id, id, 'stripe', 1, currency, '{}', gen_random_uuid(), '', '', '', '', now()
     FROM billing_invoice, generate_series(1, {})"""
 TOP_UPS = PAYMENTS.replace("organization_id, id, 'stripe'", "organization_id, NULL, 'stripe'")
+TAX_INVOICES = """
+    UPDATE billing_supplyproof SET kind = '{kind}';
+    INSERT INTO billing_taxinvoice (id, organization_id, invoice_id, occasion, reason, mgt_key, status, write_date, issue_from,
+        due_on, purpose, tax_type, supply, tax, total, items, supplier, buyer, remark, approval_number, failure, created_at,
+        issued_at)
+    SELECT gen_random_uuid(), organization_id, id, 'n' || n, '', left(replace(id::text, '-', ''), 20) || n, 'issued', written_on,
+        written_on, written_on, 'claimed', 'taxable', 10, 1, 11, '[]', '{{}}', '{{}}', '',
+        repeat(n::text, 24), '', now(), now()
+    FROM billing_invoice, generate_series(1, {count}) AS n"""
 BREAKAGES = {
     "1": "DELETE FROM ledger_ledgerentry WHERE position = 2",
     "2": "DELETE FROM ledger_ledgertransaction",
@@ -102,6 +111,9 @@ BREAKAGES = {
                 idempotency_key, reference, failure, created_at)
              SELECT gen_random_uuid(), organization_id, gen_random_uuid(), id, 'stripe', 1, currency, 'unknown', 'x', '', '', now()
              FROM billing_creditnote""",
+    "48": TAX_INVOICES.format(kind="card_slip", count=1),
+    "49": "DROP INDEX one_original_per_invoice; " + TAX_INVOICES.format(kind="tax_invoice", count=2),
+    "50": TAX_INVOICES.format(kind="tax_invoice", count=1),
     "31": "UPDATE metering_usageevent SET occurred_at = occurred_at - interval '1 minute'",
 }
 

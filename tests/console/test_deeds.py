@@ -310,8 +310,9 @@ class TestInvoices:
     def test_the_pdf_only_where_it_is_what_was_written(self, invoice: Invoice, operator: Client) -> None:
         address = reverse("admin:invoice_pdf", args=[invoice.pk])
         assert operator.get(address).status_code == 404
-        content, path = b"%PDF-1.7 not really", document_files.relative_path(
-            invoice.organization_id, f"{invoice.number}.pdf"
+        content, path = (
+            b"%PDF-1.7 not really",
+            document_files.relative_path(invoice.organization_id, f"{invoice.number}.pdf"),
         )
         document_files.write(path, content)
         Document.objects.create(

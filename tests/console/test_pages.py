@@ -11,7 +11,17 @@ from django.utils import translation
 
 from accounts.alarms import clear_alarm, raise_alarm
 from billing.invoicing import close_period
-from billing.models import AuditRun, BouncingAddress, CreditNoteProposal, Document, Invoice, OutboxMail, Payment, ProcessorEvent
+from billing.models import (
+    AuditRun,
+    BouncingAddress,
+    CreditNoteProposal,
+    Document,
+    Invoice,
+    OutboxMail,
+    Payment,
+    ProcessorEvent,
+    TaxInvoice,
+)
 from billing.sellers import set_seller
 from catalog.models import CostTable, UpstreamBill
 from catalog.upstreams import add_route, add_upstream
@@ -44,6 +54,25 @@ def story(cast: Cast, now: datetime, request: pytest.FixtureRequest) -> Cast:
     )
     BouncingAddress.objects.using("system").create(
         organization=acme, address="gone@acme.example", reason="550 No such mailbox", bounced_at=now
+    )
+    TaxInvoice.objects.using("system").create(
+        organization=acme,
+        invoice=invoice,
+        occasion="original",
+        mgt_key="A",
+        status="failed",
+        write_date=invoice.written_on,
+        issue_from=now.date(),
+        due_on=now.date(),
+        purpose="claimed",
+        tax_type="taxable",
+        supply=10,
+        tax=1,
+        total=11,
+        items=[],
+        supplier={},
+        buyer={"name": "에이크미", "registration_number": "120-81-47521"},
+        created_at=now,
     )
     Payment.objects.using("system").create(
         organization=acme,

@@ -25,7 +25,7 @@ def taken_port() -> Iterator[int]:
 
 
 def test_a_bare_environment_gets_every_stand_in() -> None:
-    assert everything == plan.Needs(postgres=True, redis=True, mailbox=True, payments=True, llm=True)
+    assert everything == plan.Needs(postgres=True, redis=True, mailbox=True, payments=True, tax=True, llm=True)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,7 @@ def test_a_bare_environment_gets_every_stand_in() -> None:
         ("REDIS_URL", "redis"),
         ("EMAIL_URL", "mailbox"),
         ("STRIPE_SECRET_KEY", "payments"),
+        ("POPBILL_LINK_ID", "tax"),
         ("OPENROUTER_API_KEY", "llm"),
         ("UPSTREAM_BASE_URL", "llm"),
     ],

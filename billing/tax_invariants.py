@@ -1,0 +1,50 @@
+"""Invariants of tax invoices: none beside a card slip, one original each, and sums that are their invoice's."""
+
+from accounts.invariants import by_sql
+
+TAX_INVARIANTS = (
+    by_sql(
+        "48",
+        "no tax invoice was issued for what a card paid; each tax invoice belongs to an invoice whose proof it is",
+        """
+        SELECT invoice.number, proof.kind, sheet.status FROM billing_taxinvoice AS sheet
+        JOIN billing_invoice AS invoice ON invoice.id = sheet.invoice_id
+        LEFT JOIN billing_supplyproof AS proof ON proof.invoice_id = invoice.id
+        WHERE sheet.status IN ('requested', 'issued', 'sent') AND sheet.reason = '' AND 0 <> (
+            SELECT sum(other.total) FROM billing_taxinvoice AS other
+            WHERE other.invoice_id = invoice.id AND other.status NOT IN ('dropped', 'canceled')
+        ) AND (
+            proof.kind IS DISTINCT FROM 'tax_invoice' OR EXISTS (
+                SELECT FROM billing_payment AS payment
+                LEFT JOIN ledger_creditgrant AS credit
+                    ON credit.organization_id = payment.organization_id AND credit.key = 'overpayment:' || payment.id
+                WHERE payment.invoice_id = invoice.id AND payment.processor <> 'bank_transfer' AND payment.status = 'succeeded'
+                    AND payment.amount > coalesce(credit.amount, 0)))
+        """,
+    ),
+    by_sql(
+        "49",
+        "an invoice has at most one original tax invoice, and what was issued has an approval number of its own",
+        """
+        SELECT invoice_id::text AS subject, count(*) FROM billing_taxinvoice WHERE reason = '' GROUP BY 1 HAVING count(*) > 1
+        UNION ALL SELECT approval_number, count(*) FROM billing_taxinvoice WHERE status IN ('issued', 'sent', 'canceled')
+        GROUP BY 1 HAVING count(*) > 1 OR approval_number = ''
+        """,
+    ),
+    by_sql(
+        "50",
+        "tax invoices and their amendments leave standing what their invoice and its notes do, less what card slips prove",
+        """
+        SELECT * FROM (
+            SELECT invoice.number, sum(sheet.total) AS sheets, CASE WHEN invoice.status = 'void' THEN 0 ELSE greatest(0,
+                invoice.total - proof.by_card - coalesce((SELECT sum(total) FROM billing_creditnote AS note
+                    WHERE note.invoice_id = invoice.id), 0)) END AS standing
+            FROM billing_taxinvoice AS sheet
+            JOIN billing_invoice AS invoice ON invoice.id = sheet.invoice_id
+            JOIN billing_supplyproof AS proof ON proof.invoice_id = invoice.id
+            WHERE sheet.status NOT IN ('dropped', 'canceled') AND sheet.occasion <> 'issued_twice'
+            GROUP BY invoice.id, proof.id
+        ) AS books WHERE sheets <> standing
+        """,
+    ),
+)
