@@ -66,7 +66,7 @@ def setting_of(organization: Organization) -> CollectionSetting:
 def choose_default(*, organization: Organization, method_id: int, actor: User | None, now: datetime) -> PaymentMethod:
     """Pay with this card from now on. Raises PaymentMethod.DoesNotExist."""
     with tenant_scope([organization.pk]):
-        setting, method = _lock(organization), _lock_method(organization, method_id)
+        setting, method = lock_setting(organization), _lock_method(organization, method_id)
         if setting.default_method_id != method.pk:
             setting.default_method = method
             setting.save()
@@ -77,7 +77,7 @@ def choose_default(*, organization: Organization, method_id: int, actor: User | 
 def set_automatic(*, organization: Organization, on: bool, actor: User | None, now: datetime) -> CollectionSetting:
     """Charge invoices to the default card by themselves, or no more. Raises NoMethod."""
     with tenant_scope([organization.pk]):
-        setting = _lock(organization)
+        setting = lock_setting(organization)
         if on and setting.default_method_id is None:
             raise NoMethod(organization.slug)
         if setting.is_automatic != on:
@@ -90,7 +90,7 @@ def set_automatic(*, organization: Organization, on: bool, actor: User | None, n
 def remove_method(*, organization: Organization, method_id: int, actor: User | None, now: datetime) -> PaymentMethod:
     """Never charge this card again. Raises PaymentMethod.DoesNotExist, MethodNeeded, MethodInUse."""
     with tenant_scope([organization.pk]):
-        setting, method = _lock(organization), _lock_method(organization, method_id)
+        setting, method = lock_setting(organization), _lock_method(organization, method_id)
         payments = Payment.objects.for_organization(organization)
         if payments.filter(method=method, status__in=Payment.OPEN_STATUSES).exists():
             raise MethodInUse(method.label)
@@ -138,8 +138,8 @@ def _tops_up(organization: Organization) -> bool:
     return setting is not None and setting.is_on
 
 
-def _lock(organization: Organization) -> CollectionSetting:
-    """The setting's row, exclusively until the transaction ends."""
+def lock_setting(organization: Organization) -> CollectionSetting:
+    """How the organization pays; nobody changes that, or takes its card away, until the transaction ends."""
     CollectionSetting.objects.get_or_create(organization=organization)
     return CollectionSetting.objects.select_for_update().for_organization(organization).get()
 

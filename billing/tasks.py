@@ -11,6 +11,7 @@ from kombu.exceptions import OperationalError
 from billing import (
     auditing,
     automatic,
+    automatic_top_up,
     card_setups,
     cycle,
     delivery,
@@ -83,6 +84,12 @@ def charge_due_invoices(*, invoice_id: str | None = None) -> None:
 def sweep_card_setups() -> None:
     """Ask what became of the pages on which cards are left."""
     card_setups.sweep_setups(now=timezone.now())
+
+
+@shared_task
+def top_up_automatically() -> None:
+    """Buy credit for everybody who has too little and asked for it."""
+    automatic_top_up.top_up_all(now=timezone.now())
 
 
 @shared_task

@@ -171,6 +171,7 @@ CELERY_BEAT_SCHEDULE = {
     "resolve-unknown-payments": sweep("billing.tasks.resolve_unknown_payments", every=15),
     "charge-due-invoices": sweep("billing.tasks.charge_due_invoices", every=300),
     "sweep-card-setups": sweep("billing.tasks.sweep_card_setups", every=30),
+    "top-up-automatically": sweep("billing.tasks.top_up_automatically", every=15),
     "forget-removed-cards": sweep("billing.tasks.forget_removed_cards", every=3600),
     "resolve-unknown-refunds": sweep("billing.tasks.resolve_unknown_refunds", every=15),
     "run-tax-invoices": sweep("billing.tasks.run_tax_invoices", every=60),
@@ -443,6 +444,15 @@ HOLD_SECONDS = env.int("HOLD_SECONDS", default=900)
 """How long a running call may keep its hold before the sweeper asks what became of it."""
 LOW_CREDIT = {"KRW": Decimal(env("LOW_CREDIT_KRW", default="1000")), "USD": Decimal(env("LOW_CREDIT_USD", default="1"))}
 """Below what credit, tax included, an organization is told that it runs low, unless it said something else."""
+TOP_UP_MINIMUM = {
+    "KRW": Decimal(env("TOP_UP_MINIMUM_KRW", default="5000")),
+    "USD": Decimal(env("TOP_UP_MINIMUM_USD", default="5")),
+}
+TOP_UP_MAXIMUM = {
+    "KRW": Decimal(env("TOP_UP_MAXIMUM_KRW", default="10000000")),
+    "USD": Decimal(env("TOP_UP_MAXIMUM_USD", default="10000")),
+}
+"""How much credit can be bought at once, tax included; what the payment processor takes narrows it further."""
 WEBHOOK_DAYS = env.int("WEBHOOK_DAYS", default=3)
 """A customer's endpoint that does nothing but fail for so long is switched off."""
 VELOCITY_SECONDS = env.int("VELOCITY_SECONDS", default=600)

@@ -63,7 +63,7 @@ def add_card(request: HttpRequest) -> HttpResponse:
     if setup.action_url:
         return go(request, setup.action_url)
     messages.error(request, _("The payment service does not answer at the moment. Please try again."))
-    return redirect("dashboard:payment_methods", request.organization.slug)
+    return go(request, redirect("dashboard:payment_methods", request.organization.slug).url)
 
 
 @organization_page(scoped=False)
