@@ -86,7 +86,7 @@ def _of_its_refunds(payment: Payment, now: datetime) -> str:
     recorded = refunds.record_answer(
         organization_id=refund.organization_id, refund_id=refund.pk, answer=answer, now=now
     )
-    return f"refund {recorded.status}"
+    return recorded.status
 
 
 def _of_refund(event: ProcessorEvent, now: datetime) -> str:

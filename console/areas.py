@@ -8,6 +8,8 @@ from console import (
     bounces,
     catalog,
     credit_deed,
+    credit_note_deeds,
+    credit_notes,
     credit_proposals,
     deposit_deeds,
     deposits,
@@ -29,6 +31,7 @@ from console import (
     quarantine,
     quarantine_deeds,
     rate_limit_deed,
+    refund_deeds,
     seller_deed,
     service_key_deeds,
     service_keys,
@@ -40,6 +43,7 @@ from console import (
     upstream_deeds,
     upstreams,
     usage,
+    write_off_deed,
 )
 from console.site import site
 
@@ -51,6 +55,8 @@ __all__ = [
     "bounces",
     "catalog",
     "credit_deed",
+    "credit_note_deeds",
+    "credit_notes",
     "credit_proposals",
     "deposit_deeds",
     "deposits",
@@ -72,6 +78,7 @@ __all__ = [
     "quarantine",
     "quarantine_deeds",
     "rate_limit_deed",
+    "refund_deeds",
     "seller_deed",
     "service_key_deeds",
     "service_keys",
@@ -84,4 +91,5 @@ __all__ = [
     "upstream_deeds",
     "upstreams",
     "usage",
+    "write_off_deed",
 ]

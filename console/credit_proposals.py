@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import display
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
@@ -17,7 +18,7 @@ from console.site import site
 from metering.token_labels import TOKEN_CLASSES
 from pricing.tokens import TokenClass
 
-TONES = {"proposed": "warning", "superseded": "plain"}
+TONES = {"proposed": "warning", "superseded": "plain", "accepted": "success"}
 INVOICE = linked("of_invoice", _("invoice"), lambda row: row.invoice, order="invoice__number")
 
 
@@ -91,3 +92,8 @@ class CreditNoteProposalAdmin(ReadOnlyAdmin):
         ),
         (_("Lines"), {"fields": (lines_table,)}),
     )
+
+    def deeds(self, obj: CreditNoteProposal) -> list[tuple[Any, str]]:
+        if obj.status != CreditNoteProposal.Status.PROPOSED or obj.subtotal_change >= 0:
+            return []
+        return [(_("Make the proposed credit note"), reverse("admin:accept_proposal", args=[obj.pk]))]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import Sum
@@ -12,11 +13,13 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organization
-from billing.models import AuditRun, BankDeposit, Invoice, OutboxMail, Payment, ProcessorEvent
+from billing.models import AuditRun, BankDeposit, CreditNote, Invoice, OutboxMail, Payment, ProcessorEvent
 from billing.outbox import GIVEN_UP
+from billing.settlement import outstanding_by_invoice
 from catalog.models import ExchangeRate
 from console.alarms import shown_alarms
 from console.audit_runs import audit_summary
+from console.credit_notes import to_be_refunded
 from console.exchange_rates import won
 from console.figures import figure
 from console.invoices import overdue
@@ -29,6 +32,7 @@ from console.site import site
 from console.takings import by_currency, takings_by_organization
 from ledger.models import Hold, HoldStatus
 from metering.models import UnratedUsage, UsageRollup
+from pricing.exact import ZERO, exact_sum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +63,7 @@ def home(request: HttpRequest) -> HttpResponse:
             holds_tile(),
             *invoice_tiles(now),
             deposits_tile(),
+            refunds_tile(),
             *mail_tiles(),
             *processor_tiles(),
             *price_tiles(now),
@@ -104,15 +109,32 @@ def invoice_tiles(now: datetime) -> list[Tile]:
 
 
 def _due(label: Any, invoices: Any, *, url: str, tone: str) -> Tile:
-    sums = list(invoices.order_by().values("currency").annotate(due=Sum("amount_due")).order_by("currency"))
-    due = " · ".join(figure("money")(row["due"], row["currency"]) for row in sums)
-    count = invoices.count()
+    found = list(invoices)
+    left = outstanding_by_invoice(found)
+    sums: dict[str, Decimal] = {}
+    for invoice in found:
+        sums[invoice.currency] = exact_sum((sums.get(invoice.currency, ZERO), left[invoice.pk]))
+    due = " · ".join(figure("money")(sums[currency], currency) for currency in sorted(sums))
+    count = len(found)
     return Tile(
         label=label,
         value=figure("tokens")(count),
         note=due or gettext("nothing"),
         url=url,
         tone=tone if count else "good",
+    )
+
+
+def refunds_tile() -> Tile:
+    """What credit notes set aside for customers and nobody has sent back."""
+    waiting = to_be_refunded(CreditNote.objects.all())
+    count = waiting.count()
+    return Tile(
+        label=_("To be refunded"),
+        value=figure("tokens")(count),
+        note=gettext("credit notes whose money is still here") if count else gettext("nothing"),
+        url=list_of(CreditNote, "refund=open"),
+        tone="warning" if count else "good",
     )
 
 

@@ -13,10 +13,10 @@ from django.utils.translation import gettext_lazy as _
 
 from billing import document_files
 from billing.bank_transfers import InvalidAmount, KeyInUse, record_transfer
-from billing.invoicing import NotOpen, PaymentInProgress, StillLive, preview, reissue_invoice, void_invoice
-from billing.models import Document
+from billing.invoicing import Credited, NotOpen, PaymentInProgress, StillLive, preview, reissue_invoice, void_invoice
+from billing.models import Document, Invoice
 from billing.sellers import NoSeller
-from billing.settlement import outstanding
+from billing.settlement import outstanding, recoverable
 from console.deeds import DeedForm, MomentInput, Obstacle, Refused, Row, add_deed
 from console.figures import figure, money
 from console.one_invoice import InvoiceDeed
@@ -67,6 +67,10 @@ class Void(InvoiceDeed):
             )
         except NotOpen:
             raise Refused(gettext("Only an open invoice can be voided.")) from None
+        except Credited:
+            raise Refused(
+                gettext("The invoice has a credit note. Take back what is left of it by another one.")
+            ) from None
         except PaymentInProgress:
             raise Refused(gettext("The invoice is being paid right now.")) from None
         except CreditSpent:
@@ -128,12 +132,12 @@ class RecordTransfer(InvoiceDeed):
     button = _("Record the transfer")
 
     def initial(self) -> dict[str, Any]:
-        return {"amount": plain(outstanding(self.invoice))}
+        return {"amount": plain(self._due())}
 
     def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
         self._check(values, now)
         currency = self.invoice.currency
-        rest = EXACT.subtract(outstanding(self.invoice), values["amount"])
+        rest = EXACT.subtract(self._due(), values["amount"])
         outcome = _("The invoice is paid.") if rest <= ZERO else _("The invoice stays open for the rest.")
         rows: list[Row] = [
             *self.facts(),
@@ -145,6 +149,8 @@ class RecordTransfer(InvoiceDeed):
         ]
         if rest < ZERO:
             rows.append((_("Becomes prepaid credit"), money(-rest, currency)))
+        if self.invoice.status == Invoice.Status.UNCOLLECTIBLE:
+            rows.append((_("Written off"), _("The invoice was written off. The money is recovered from bad debt.")))
         return rows
 
     def do(self, values: dict[str, Any], *, now: datetime) -> str:
@@ -168,6 +174,10 @@ class RecordTransfer(InvoiceDeed):
             "number": self.invoice.number,
             "amount": figure("money")(values["amount"], self.invoice.currency),
         }
+
+    def _due(self) -> Decimal:
+        """What is still owed, or was when it was written off."""
+        return outstanding(self.invoice) or recoverable(self.invoice)
 
     def _check(self, values: dict[str, Any], now: datetime) -> None:
         if values["received_at"] > now:

@@ -17,8 +17,10 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import TaxTreatment
 from billing.invoice_queries import is_overdue
-from billing.models import Document, Invoice, InvoiceLine, OutboxMail, Payment
-from console.figures import count_column, figure, money_column, named, percent_column
+from billing.models import CreditNote, Document, Invoice, InvoiceLine, OutboxMail, Payment
+from billing.settlement import outstanding
+from console.credit_note_deeds import credit_links
+from console.figures import count_column, figure, money, money_column, named, percent_column
 from console.money import CUSTOMER, payment_failure, payment_status
 from console.payment_deeds import open_attempt
 from console.read_only import ReadOnlyAdmin, ReadOnlyInline, linked, raw_column
@@ -125,6 +127,21 @@ class Payments(ReadOnlyInline):
     )
 
 
+class CreditNotes(ReadOnlyInline):
+    model = CreditNote
+    verbose_name_plural = _("Credit notes")
+    ordering = ("-issued_at", "pk")
+    fields = (
+        "number",
+        "issued_on",
+        money_column("total", _("Total")),
+        money_column("applied", _("Less to pay")),
+        money_column("to_credit", _("Becomes credit")),
+        money_column("to_refund", _("Set aside for refunds")),
+        "reason",
+    )
+
+
 @admin.register(Invoice, site=site)
 class InvoiceAdmin(ReadOnlyAdmin):
     list_display = (
@@ -143,7 +160,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
     list_select_related = ("organization", "period")
     date_hierarchy = "issued_on"
     ordering = ("-finalized_at",)
-    inlines = (Lines, Documents, Mails, Payments)
+    inlines = (Lines, Documents, Mails, Payments, CreditNotes)
     fieldsets = (
         (
             None,
@@ -185,6 +202,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
                     money_column("total", _("Total")),
                     money_column("credit_applied", _("Paid by credit")),
                     money_column("amount_due", _("Amount due")),
+                    named("left_figure", _("Still to be paid"), lambda row: money(outstanding(row), row.currency)),
                     named("treatment", _("Tax treatment"), lambda row: TaxTreatment(row.tax_treatment).label),
                     "currency",
                 )
@@ -208,11 +226,15 @@ class InvoiceAdmin(ReadOnlyAdmin):
         links = []
         if obj.documents.filter(kind=Document.Kind.INVOICE).exists():
             links.append((_("Open the PDF"), reverse("admin:invoice_pdf", args=[obj.pk])))
-        if obj.status == Invoice.Status.OPEN:
+        if obj.status in (Invoice.Status.OPEN, Invoice.Status.UNCOLLECTIBLE):
             links.append((_("Record a bank transfer"), reverse("admin:record_transfer", args=[obj.pk])))
         if open_attempt(obj):
             links.append((_("End the payment attempt"), reverse("admin:cancel_attempt", args=[obj.pk])))
-        if obj.status == Invoice.Status.OPEN or (obj.status == Invoice.Status.PAID and obj.amount_due == 0):
+        links += credit_links(obj)
+        if obj.status == Invoice.Status.OPEN:
+            links.append((_("Write off the invoice"), reverse("admin:write_off_invoice", args=[obj.pk])))
+        is_open = obj.status == Invoice.Status.OPEN or (obj.status == Invoice.Status.PAID and obj.amount_due == 0)
+        if is_open and not obj.credit_notes.exists():
             links.append((_("Void the invoice"), reverse("admin:void_invoice", args=[obj.pk])))
         live = Invoice.objects.filter(period_id=obj.period_id).exclude(status=Invoice.Status.VOID)
         if obj.status == Invoice.Status.VOID and not live.exists():

@@ -64,6 +64,7 @@ PATTERNS: Mapping[str, Patterns] = {
     ),
     "reason": (
         (re.compile(r"Overpayment, (?P<number>\S+)"), _("Overpayment, %(number)s")),
+        (re.compile(r"Credit note (?P<number>\S+)"), _("Credit note %(number)s")),
         *REASONS,
     ),
 }

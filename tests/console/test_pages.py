@@ -14,13 +14,18 @@ from billing.invoicing import close_period
 from billing.models import (
     AuditRun,
     BouncingAddress,
+    CreditNote,
+    CreditNoteLine,
     CreditNoteProposal,
     Document,
     Invoice,
+    InvoiceSeries,
     OutboxMail,
     Payment,
     ProcessorEvent,
+    Refund,
     TaxInvoice,
+    WriteOff,
 )
 from billing.sellers import set_seller
 from catalog.models import CostTable, UpstreamBill
@@ -97,6 +102,7 @@ def story(cast: Cast, now: datetime, request: pytest.FixtureRequest) -> Cast:
         lines=[],
         created_at=now,
     )
+    correct(invoice, now=now)
     AuditRun.objects.using("system").create(
         started_at=now, finished_at=now, is_clean=False, invariants=30, violations={"12": ["organization_id 1"]}
     )
@@ -127,6 +133,53 @@ def story(cast: Cast, now: datetime, request: pytest.FixtureRequest) -> Cast:
         processor="stripe", event_id="evt_1", type="charge.failed", payload={"a": 1}, received_at=now
     )
     return cast
+
+
+def correct(invoice: Invoice, *, now: datetime) -> None:
+    """A credit note, a refund of it that failed, and a write-off."""
+    series = InvoiceSeries.objects.using("system").create(prefix="CN", credit_notes_of_id=invoice.series_id)
+    note = CreditNote.objects.using("system").create(
+        organization=invoice.organization,
+        invoice=invoice,
+        series=series,
+        sequence=1,
+        number="CN-000001",
+        reason_code="02",
+        reason="Agreed by phone",
+        language="ko",
+        currency="KRW",
+        tax_rate="0.1",
+        subtotal=10,
+        tax=1,
+        total=11,
+        applied=0,
+        to_credit=0,
+        to_refund=11,
+        credit_returned=0,
+        issued_on=now.date(),
+        issued_at=now,
+        seller=invoice.seller,
+        buyer=invoice.buyer,
+    )
+    line = invoice.lines.using("system").first()
+    CreditNoteLine.objects.using("system").create(
+        organization=invoice.organization, credit_note=note, invoice_line=line, amount=10
+    )
+    Refund.objects.using("system").create(
+        organization=invoice.organization,
+        payment=Payment.objects.using("system").get(),
+        credit_note=note,
+        processor="stripe",
+        amount=11,
+        currency="KRW",
+        status="failed",
+        failure="expired_card",
+        idempotency_key="refund-1",
+        created_at=now,
+    )
+    WriteOff.objects.using("system").create(
+        organization=invoice.organization, invoice=invoice, amount=1, reason="Insolvent", written_off_at=now
+    )
 
 
 def question_a_hold(cast: Cast, *, now: datetime) -> None:

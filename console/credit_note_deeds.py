@@ -1,0 +1,271 @@
+"""Make a credit note: on all that is left of an invoice, by line, or as it was proposed after a price was corrected."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from billing.credit_notes import (
+    ChangedMeanwhile,
+    NotProposed,
+    accept_proposal,
+    issue_credit_note,
+    preview_note,
+)
+from billing.creditable import Left, MoneyBack, NotCreditable, Plan, TooMuch, amounts_of_proposal, left_of
+from billing.invoicing import PaymentInProgress
+from billing.models import CreditNote, CreditNoteProposal, Invoice, InvoiceLine
+from console.deeds import Deed, DeedForm, Obstacle, Refused, Row, add_deed
+from console.figures import money
+from console.one_invoice import InvoiceDeed
+from console.payment_deeds import attempt_in_the_way
+from console.read_only import address_of
+from metering.token_labels import TOKEN_CLASSES
+from pricing.plain_text import plain
+from pricing.tokens import TokenClass
+
+BACK = (
+    (MoneyBack.CREDIT, _("Becomes credit, which pays for later usage")),
+    (MoneyBack.REFUND, _("Is sent back: to the card at once, to a bank account by hand")),
+)
+AMOUNT = "amount_"
+
+
+class NoteForm(DeedForm):
+    reason = forms.CharField(
+        label=_("Reason"),
+        max_length=200,
+        help_text=_("The customer reads it word for word, on the credit note, its page and through the API."),
+    )
+    money_back = forms.ChoiceField(
+        label=_("What was paid already"),
+        choices=BACK,
+        help_text=_("What is still to be paid is taken off first. What was paid by credit becomes credit again."),
+    )
+
+
+class WholeForm(NoteForm):
+    reason_code = forms.ChoiceField(label=_("Reason for tax"), choices=CreditNote.ReasonCode.choices, initial="04")
+    left = forms.DecimalField(widget=forms.HiddenInput, max_digits=18, decimal_places=2)
+    field_order = ("reason_code", "reason", "money_back", "left")
+
+
+class LinesForm(WholeForm):
+    """An amount before tax for each line of which something is left."""
+
+    def __init__(self, *args: Any, left: Left, currency: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["reason_code"].initial = "02"
+        for row in left.lines:
+            if row.left:
+                self.fields[f"{AMOUNT}{row.line.position}"] = forms.DecimalField(
+                    label=f"{row.line.position}. {line_label(row.line)}",
+                    help_text=gettext("At most %(amount)s before VAT") % {"amount": money(row.left, currency)},
+                    required=False,
+                    max_digits=16,
+                    decimal_places=2,
+                    widget=forms.NumberInput(attrs=dict(self.fields["reason"].widget.attrs)),
+                )
+
+
+def line_label(line: InvoiceLine) -> str:
+    """The line's model and class, with its service month if that is another; or what was agreed."""
+    if not line.token_class:
+        return str(line.get_kind_display())
+    late = f" ({line.service_month:%Y-%m})" if line.service_month else ""
+    return f"{line.model}{late} · {TOKEN_CLASSES[TokenClass(line.token_class)]}"
+
+
+class CreditWhole(InvoiceDeed):
+    form_class = WholeForm
+    title = _("Credit the whole invoice")
+    lead = _(
+        "A credit note takes back all that is left of the invoice. The invoice stays as it is; its usage is not invoiced again."
+    )
+    button = _("Issue the credit note")
+    danger = True
+
+    def obstacle(self) -> Obstacle | None:
+        return attempt_in_the_way(self.invoice, now=timezone.now())
+
+    def left(self) -> Left:
+        return left_of(self.invoice)
+
+    def initial(self) -> dict[str, Any]:
+        return {"left": plain(self.left().subtotal)}
+
+    def amounts(self, values: dict[str, Any]) -> dict[int, Decimal] | None:
+        return None
+
+    def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
+        try:
+            left, plan = preview_note(
+                organization_id=self.invoice.organization_id,
+                invoice_id=self.invoice.pk,
+                amounts=self.amounts(values),
+                money_back=MoneyBack(values["money_back"]),
+            )
+        except (NotCreditable, TooMuch) as error:
+            raise Refused(refusal(error)) from None
+        if left.subtotal != values["left"]:
+            raise Refused(CHANGED)
+        code = CreditNote.ReasonCode(values["reason_code"])
+        return [
+            *self.facts(),
+            *rows_of(self.invoice, left, plan),
+            (_("Reason for tax"), f"{code.value} {code.label}"),
+            (_("Reason"), values["reason"]),
+        ]
+
+    def do(self, values: dict[str, Any], *, now: datetime) -> str:
+        try:
+            note = issue_credit_note(
+                organization_id=self.invoice.organization_id,
+                invoice_id=self.invoice.pk,
+                amounts=self.amounts(values),
+                money_back=MoneyBack(values["money_back"]),
+                reason_code=values["reason_code"],
+                reason=values["reason"],
+                expected_left=values["left"],
+                now=now,
+                actor=self.request.user,
+            )
+        except (NotCreditable, TooMuch, ChangedMeanwhile, PaymentInProgress) as error:
+            raise Refused(refusal(error)) from None
+        self.note = note
+        return issued(note)
+
+    def back(self) -> str:
+        note = getattr(self, "note", None)
+        return address_of(note) if note else super().back()
+
+
+class CreditLines(CreditWhole):
+    title = _("Credit lines of the invoice")
+    lead = _(
+        "A credit note takes back what you enter, before VAT, line by line. Lines that you leave empty stay as they are."
+    )
+
+    def form(self, data: Any = None) -> DeedForm:
+        return LinesForm(data, initial=self.initial(), left=self.left(), currency=self.invoice.currency)
+
+    def amounts(self, values: dict[str, Any]) -> dict[int, Decimal] | None:
+        return {
+            int(name.removeprefix(AMOUNT)): value
+            for name, value in values.items()
+            if name.startswith(AMOUNT) and value is not None
+        }
+
+
+class AcceptProposal(Deed):
+    form_class = NoteForm
+    title = _("Make the proposed credit note")
+    lead = _("The lines become what they would have been at the corrected prices. The invoice itself stays as it is.")
+    button = _("Issue the credit note")
+    danger = True
+
+    def prepare(self, pk: Any) -> None:
+        proposals = CreditNoteProposal.objects.select_related("invoice__period", "organization")
+        self.proposal = get_object_or_404(proposals, pk=pk)
+
+    def initial(self) -> dict[str, Any]:
+        return {"reason": self.proposal.reason[:200]}
+
+    def obstacle(self) -> Obstacle | None:
+        return attempt_in_the_way(self.proposal.invoice, now=timezone.now())
+
+    def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
+        invoice = self.proposal.invoice
+        try:
+            amounts = amounts_of_proposal(self.proposal, left_of(invoice))
+            left, plan = preview_note(
+                organization_id=invoice.organization_id,
+                invoice_id=invoice.pk,
+                amounts=amounts,
+                money_back=MoneyBack(values["money_back"]),
+            )
+        except (NotCreditable, TooMuch) as error:
+            raise Refused(refusal(error)) from None
+        return [
+            (_("invoice"), invoice.number),
+            (_("organization"), self.proposal.organization),
+            *rows_of(invoice, left, plan),
+            (_("Reason"), values["reason"]),
+        ]
+
+    def do(self, values: dict[str, Any], *, now: datetime) -> str:
+        try:
+            self.note = accept_proposal(
+                organization_id=self.proposal.organization_id,
+                proposal_id=self.proposal.pk,
+                money_back=MoneyBack(values["money_back"]),
+                reason=values["reason"],
+                now=now,
+                actor=self.request.user,
+            )
+        except (NotCreditable, TooMuch, NotProposed, PaymentInProgress) as error:
+            raise Refused(refusal(error)) from None
+        return issued(self.note)
+
+    def back(self) -> str:
+        return address_of(getattr(self, "note", self.proposal))
+
+
+CHANGED = _("Somebody made a credit note on this invoice in the meantime. Please look at it again.")
+
+
+def refusal(error: Exception) -> str:
+    """Why no note can be made, for the operator."""
+    if isinstance(error, TooMuch):
+        return gettext("Enter whole amounts above zero, and for no line more than is left of it.")
+    if isinstance(error, PaymentInProgress):
+        return gettext("The invoice is being paid right now.")
+    if isinstance(error, NotProposed):
+        return gettext("The proposal was accepted or superseded already.")
+    if isinstance(error, ChangedMeanwhile):
+        return str(CHANGED)
+    return gettext("Nothing is left of this invoice to be credited, or it is neither open nor paid.")
+
+
+def rows_of(invoice: Invoice, left: Left, plan: Plan) -> list[Row]:
+    """What the note takes back of each line, and where the money goes."""
+    names = {row.line.pk: f"{row.line.position}. {line_label(row.line)}" for row in left.lines}
+    ways = (
+        (_("Less to pay"), plan.applied),
+        (_("Becomes credit"), plan.to_credit),
+        (_("Is sent back"), plan.to_refund),
+        (_("Becomes credit again"), plan.credit_returned),
+    )
+    return [
+        *((names[line_id], money(amount, invoice.currency)) for line_id, amount in plan.lines.items()),
+        (_("Supply value"), money(plan.subtotal, invoice.currency)),
+        (_("VAT"), money(plan.tax, invoice.currency)),
+        (_("Total"), money(plan.total, invoice.currency)),
+        *((label, money(amount, invoice.currency)) for label, amount in ways if amount),
+    ]
+
+
+def issued(note: CreditNote) -> str:
+    return gettext("Credit note %(number)s is issued.") % {"number": note.number}
+
+
+def credit_links(invoice: Invoice) -> list[tuple[Any, str]]:
+    """The deeds by which something of the invoice can be taken back."""
+    left = left_of(invoice)
+    if invoice.status not in (Invoice.Status.OPEN, Invoice.Status.PAID) or left.subtotal <= 0:
+        return []
+    return [
+        (_("Credit the whole invoice"), reverse("admin:credit_invoice", args=[invoice.pk])),
+        (_("Credit lines of the invoice"), reverse("admin:credit_lines", args=[invoice.pk])),
+    ]
+
+
+add_deed("invoices/<uuid:pk>/credit/", CreditWhole, name="credit_invoice")
+add_deed("invoices/<uuid:pk>/credit-lines/", CreditLines, name="credit_lines")
+add_deed("credit-note-proposals/<uuid:pk>/accept/", AcceptProposal, name="accept_proposal")

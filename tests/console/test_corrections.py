@@ -1,0 +1,135 @@
+"""What an operator does to a final invoice: credit notes whole, by line and as proposed, refunds, write-offs."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from billing.bank_transfers import record_transfer
+from billing.models import CreditNote, CreditNoteProposal, Invoice, Refund, WriteOff
+from billing.settlement import outstanding
+from console.read_only import address_of
+from tests.console.conftest import audited, carry_out, refused
+from tests.stories import Cast
+
+REASON = {"reason_code": "02", "reason": "Agreed by phone", "money_back": "credit"}
+
+
+def left(invoice: Invoice) -> dict[str, str]:
+    noted = sum(invoice.credit_notes.values_list("subtotal", flat=True), Decimal(0))
+    return {"left": str(invoice.subtotal - noted)}
+
+
+def pay(invoice: Invoice, cast: Cast, now: datetime, *, amount: Decimal | None = None) -> None:
+    record_transfer(
+        organization_id=invoice.organization_id, invoice_id=invoice.pk, amount=amount or invoice.amount_due,
+        payer_name="Acme", key="1", received_at=now, actor=cast.operator, now=now,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("language", ["ko", "en"])
+def test_a_whole_note_says_where_the_money_goes(operator: Client, invoice: Invoice, cast: Cast, language: str) -> None:
+    address = reverse("admin:credit_invoice", args=[invoice.pk])
+    review = carry_out(operator, address, REASON | left(invoice), language=language)
+    shown = review.content.decode()
+    assert f"₩{invoice.total:,.0f}" in shown and "₩5,000" in shown and f"₩{invoice.amount_due:,.0f}" in shown
+    note = CreditNote.objects.get()
+    assert (note.total, note.credit_returned, note.issued_by) == (invoice.total, 5000, cast.operator)
+    assert audited("credit_note.issued", cast).detail["reason"] == "Agreed by phone"
+    assert operator.get(address_of(note)).status_code == 200
+
+
+def test_by_line(operator: Client, invoice: Invoice) -> None:
+    address = reverse("admin:credit_lines", args=[invoice.pk])
+    assert operator.get(address).content.decode().count('name="amount_') == invoice.lines.count()
+    carry_out(operator, address, REASON | left(invoice) | {"amount_1": "1000"})
+    note = CreditNote.objects.get()
+    assert (note.subtotal, note.tax, outstanding(invoice)) == (1000, 100, invoice.amount_due - 1100)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"amount_1": "999999999"}, {"amount_1": "0.5"}, {"amount_1": "-1"}, {}, {"amount_1": "1", "reason": ""},
+     {"amount_1": "1", "left": "1"}],
+    ids=["too much", "half a won", "below zero", "nothing", "no reason", "changed meanwhile"],
+)  # fmt: skip
+def test_what_cannot_be_taken_back(operator: Client, invoice: Invoice, wrong: dict[str, str]) -> None:
+    refused(operator, reverse("admin:credit_lines", args=[invoice.pk]), REASON | left(invoice) | wrong)
+    assert not CreditNote.objects.exists()
+
+
+def test_a_double_click_makes_one_note(operator: Client, invoice: Invoice) -> None:
+    values: dict[str, Any] = REASON | left(invoice) | {"amount_1": "1000", "confirm": "1"}
+    address = reverse("admin:credit_lines", args=[invoice.pk])
+    assert [operator.post(address, values).status_code for _click in range(2)] == [302, 422]
+    assert CreditNote.objects.count() == 1
+
+
+def test_an_invoice_with_a_note_is_not_voided(operator: Client, invoice: Invoice) -> None:
+    carry_out(operator, reverse("admin:credit_lines", args=[invoice.pk]), REASON | left(invoice) | {"amount_1": "1"})
+    assert b"/void/" not in operator.get(address_of(invoice)).content
+    said = refused(operator, reverse("admin:void_invoice", args=[invoice.pk]), {"reason": "x"}, steps=1)
+    assert "credit note" in said
+
+
+def test_a_proposal_is_accepted_once(operator: Client, invoice: Invoice, cast: Cast, now: datetime) -> None:
+    line = invoice.lines.order_by("position").first()
+    assert line is not None
+    proposal = CreditNoteProposal.objects.create(
+        organization=invoice.organization, invoice=invoice, reason="The upstream had lowered its price.",
+        currency="KRW", subtotal_change=-10, tax_change=-1, total_change=-11, exact_change=Decimal("-10.2"),
+        event_count=1, created_at=now,
+        lines=[{"applied_rate": line.applied_rate_id, "token_class": line.token_class, "service_month": None,
+                "difference": "-10.2", "model": line.model, "quantity": 1, "unit_price": "1", "new_unit_price": "1",
+                "before": "1", "after": "1"}],
+    )  # fmt: skip
+    assert b"/accept/" in operator.get(address_of(proposal)).content
+    address = reverse("admin:accept_proposal", args=[proposal.pk])
+    carry_out(operator, address, {"reason": "As found", "money_back": "credit"})
+    note = CreditNote.objects.get()
+    assert (note.subtotal, note.total, note.proposal, note.reason_code) == (10, 11, proposal, "02")
+    proposal.refresh_from_db()
+    assert proposal.status == "accepted"
+    again = operator.post(address, {"reason": "x", "money_back": "credit", "confirm": "1"})
+    assert again.status_code == 422
+
+
+def test_a_refund_by_hand(operator: Client, invoice: Invoice, cast: Cast, now: datetime) -> None:
+    pay(invoice, cast, now)
+    carry_out(
+        operator,
+        reverse("admin:credit_lines", args=[invoice.pk]),
+        REASON | left(invoice) | {"amount_1": "1000", "money_back": "refund"},
+    )
+    note = CreditNote.objects.get()
+    assert {str(tile.value) for tile in operator.get("/").context["tiles"] if "credit" in str(tile.url)} == {"1"}
+    address = reverse("admin:record_refund", args=[note.pk])
+    page = operator.get(address)
+    [(payment_id, _label)] = page.context["form"].fields["payment"].choices
+    values = {"payment": payment_id, "amount": "1100", "sent_on": now.date().isoformat(), "reference": "77-1"}
+    refused(operator, address, values | {"amount": "1101"}, steps=1)
+    refused(operator, address, values | {"sent_on": (now + timedelta(days=2)).date().isoformat()}, steps=1)
+    carry_out(operator, address, values)
+    assert (Refund.objects.get().amount, Refund.objects.get().started_by) == (1100, cast.operator)
+    assert audited("refund.succeeded", cast).target == note.number
+    assert b"/record-refund/" not in operator.get(address_of(note)).content
+    refused(operator, reverse("admin:refund_to_card", args=[note.pk]), {"confirm": "1"}, steps=1)
+
+
+@pytest.mark.parametrize("language", ["ko", "en"])
+def test_a_write_off_and_the_money_that_comes_after_all(
+    operator: Client, invoice: Invoice, cast: Cast, now: datetime, language: str
+) -> None:
+    address = reverse("admin:write_off_invoice", args=[invoice.pk])
+    carry_out(operator, address, {"reason": "Insolvent"}, language=language)
+    assert (WriteOff.objects.get().amount, WriteOff.objects.get().written_off_by) == (invoice.amount_due, cast.operator)
+    assert operator.post(address, {"reason": "x", "confirm": "1"}).status_code == 422
+    transfer = reverse("admin:record_transfer", args=[invoice.pk])
+    assert transfer.encode() in operator.get(address_of(invoice)).content
+    assert operator.get(transfer).context["form"].initial["amount"] == str(int(invoice.amount_due))
+    values = {"amount": "100", "payer_name": "Acme", "received_at": now.strftime("%Y-%m-%dT00:00"), "key": "2"}
+    said = operator.post(transfer, values).content.decode()
+    assert {"ko": "대손", "en": "recovered from bad debt"}[language] in said
