@@ -82,13 +82,16 @@ def membership_in(user: User, slug: str) -> Membership | None:
 
 
 def suspend_organization(*, organization_id: int, reason: str, now: datetime, actor: User | None) -> Organization:
-    """Refuse the calls of an active organization from now on; its keys, history and debts stay. Raises NotPossible."""
+    """Refuse the calls of an active organization from now on; its keys, history and debts stay.
+
+    Part of `billing.suspension`, which keeps why and tells; needs the tenant scope. Raises NotPossible.
+    """
     active, suspended = Organization.Status.ACTIVE, Organization.Status.SUSPENDED
     return _change_status(organization_id, active, suspended, "organization.suspended", reason, now, actor)
 
 
 def reactivate_organization(*, organization_id: int, reason: str, now: datetime, actor: User | None) -> Organization:
-    """Let a suspended organization call again. Raises NotPossible."""
+    """Let a suspended organization call again; part of `billing.suspension`, too. Needs the tenant scope. Raises NotPossible."""
     active, suspended = Organization.Status.ACTIVE, Organization.Status.SUSPENDED
     return _change_status(organization_id, suspended, active, "organization.reactivated", reason, now, actor)
 
@@ -96,8 +99,8 @@ def reactivate_organization(*, organization_id: int, reason: str, now: datetime,
 def _change_status(
     organization_id: int, before: str, after: str, action: str, reason: str, now: datetime, actor: User | None
 ) -> Organization:
-    with transaction.atomic(using="system"):
-        organizations = Organization.objects.using("system").filter(pk=organization_id)
+    with transaction.atomic():
+        organizations = Organization.objects.filter(pk=organization_id)
         if not organizations.filter(status=before).update(status=after):
             raise NotPossible(f"organization {organization_id} is not {before}")
         organization = organizations.get()
@@ -108,6 +111,5 @@ def _change_status(
             actor=actor,
             now=now,
             detail={"reason": reason},
-            using="system",
         )
     return organization

@@ -10,7 +10,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api_views import OrganizationAPIView
-from accounts.models import Scope
+from accounts.models import Organization, Scope
+from billing.dunning_models import Suspension
+from billing.suspension import running_suspension
 from ledger.balances import available, with_tax
 from ledger.credit_expiry import balance_at
 from ledger.credit_standing import CreditStanding, credit_standings
@@ -41,6 +43,15 @@ class CreditAnswer(serializers.Serializer[Any]):
     is_expired = serializers.BooleanField()
 
 
+class SuspensionAnswer(serializers.Serializer[Any]):
+    """Why calls are refused. `invoice` is the overdue one; without one we decided it, please contact us."""
+
+    cause = serializers.ChoiceField(choices=Suspension.Cause.choices)
+    since = serializers.DateTimeField()
+    invoice_id = serializers.UUIDField(allow_null=True)
+    invoice_number = serializers.CharField(allow_null=True)
+
+
 class BalanceAnswer(serializers.Serializer[Any]):
     """`available` = prepaid + credit_line − unbilled with tax − receivable − held; below zero it blocks new calls."""
 
@@ -54,6 +65,8 @@ class BalanceAnswer(serializers.Serializer[Any]):
     receivable = PartAnswer(help_text="Invoiced and not paid.")
     held = PartAnswer(help_text="Reserved for running calls.")
     credits = CreditAnswer(many=True)
+    suspended = serializers.BooleanField(help_text="Whether calls are refused, whatever is available.")
+    suspension = SuspensionAnswer(allow_null=True)
 
 
 class BalanceDetail(OrganizationAPIView):
@@ -77,9 +90,24 @@ class BalanceDetail(OrganizationAPIView):
                 "unbilled_with_tax": _part(with_tax(balance.unbilled, balance.tax_rate)),
                 "receivable": _part(balance.receivable),
                 "held": _part(balance.held),
+                "suspended": self.organization.status == Organization.Status.SUSPENDED,
+                "suspension": suspension_json(running_suspension(self.organization)),
                 "credits": [credit_json(one) for one in credit_standings(self.organization, now=now)],
             }
         )
+
+
+def suspension_json(suspension: Suspension | None) -> dict[str, Any] | None:
+    """As SuspensionAnswer."""
+    if suspension is None:
+        return None
+    invoice = suspension.invoice
+    return {
+        "cause": suspension.cause,
+        "since": suspension.suspended_at,
+        "invoice_id": str(invoice.pk) if invoice else None,
+        "invoice_number": invoice.number if invoice else None,
+    }
 
 
 def _part(amount: Decimal, *, tax: str = INCLUDED) -> dict[str, str]:

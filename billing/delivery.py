@@ -168,6 +168,8 @@ def _refuse_hopeless(mail: OutboxMail, *, now: datetime) -> None:
         raise Hopeless("The recipient is not an e-mail address.") from None
     if mail.kind == OutboxMail.Kind.INVOICE and mail.invoice is not None and mail.invoice.status == Invoice.Status.VOID:
         raise Hopeless("The invoice was voided before this mail went out.")
+    if mail.kind in outbox.REMINDERS and mail.invoice is not None and mail.invoice.status != Invoice.Status.OPEN:
+        raise Hopeless("Nothing was owed any more when this reminder would have gone out.")
     if mail.kind == OutboxMail.Kind.INVITATION and not is_open(invitation_of(mail), now=now):
         raise Hopeless("The invitation ended before this mail went out.")
 

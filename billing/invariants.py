@@ -174,6 +174,21 @@ INVARIANTS = (
         "SELECT processor, event_id, count(*) FROM billing_processorevent GROUP BY 1, 2 HAVING count(*) > 1",
     ),
     by_sql(
+        "47",
+        "who is suspended is so over an overdue invoice or by an operator's reason, and nobody else",
+        """
+        SELECT organization.id, organization.status, suspension.cause, invoice.number
+        FROM accounts_organization AS organization
+        LEFT JOIN billing_suspension AS suspension
+            ON suspension.organization_id = organization.id AND suspension.ended_at IS NULL
+        LEFT JOIN billing_invoice AS invoice ON invoice.id = suspension.invoice_id
+        WHERE CASE WHEN organization.status = 'suspended' THEN suspension.id IS NULL OR CASE suspension.cause
+                WHEN 'operator' THEN suspension.reason = ''
+                ELSE (suspension.suspended_at AT TIME ZONE organization.zone)::date <= invoice.due_on END
+            ELSE suspension.id IS NOT NULL END
+        """,
+    ),
+    by_sql(
         "46",
         "payments made of a deposit add up to it; one that was set aside made none",
         """

@@ -194,6 +194,49 @@ def _top_up_failed(mail: OutboxMail) -> _Wording:
     )
 
 
+def _due_soon(mail: OutboxMail) -> _Wording:
+    invoice = _of(mail)
+    day = texts.prose_day(invoice.due_on, mail.language)
+    return _reminder(
+        mail,
+        subject=_("Payment is due on %(day)s (%(number)s)") % {"day": day, "number": invoice.number},
+        lead=_("An invoice is due in a few days. If you have paid in the meantime, please ignore this mail."),
+    )
+
+
+def _overdue(mail: OutboxMail) -> _Wording:
+    invoice = _of(mail)
+    on = mail.context.get("suspension_on", "")
+    warning = _(
+        "If it stays unpaid, calls with your API keys will be refused from %(day)s on. They work again by themselves as soon as"
+        " nothing is overdue. Pages, invoices and reported usage are not concerned."
+    )
+    return _reminder(
+        mail,
+        subject=_("Overdue invoice (%(number)s)") % {"number": invoice.number},
+        lead=_("The due date of an invoice has passed. If you have paid in the meantime, please ignore this mail."),
+        warning=warning % {"day": texts.prose_day(date.fromisoformat(on), mail.language)} if on else "",
+    )
+
+
+def _reminder(mail: OutboxMail, *, subject: str, lead: str, warning: str = "") -> _Wording:
+    """What is still owed, since when, and how to pay it."""
+    invoice = _of(mail)
+    left = outstanding(invoice)
+    facts = [(_label(mail, "number"), invoice.number)]
+    if left != invoice.amount_due:
+        facts.append((_("Paid so far"), _money(invoice, EXACT.subtract(invoice.amount_due, left))))
+    return _Wording(
+        subject=subject,
+        lead=lead,
+        main=(_("Still to be paid"), _money(invoice, left)),
+        facts=[*facts, *_due_day(mail, invoice), *_account(mail, invoice)],
+        url=_page(mail, invoice),
+        action=_("View and pay the invoice"),
+        after=[*([warning] if warning else []), *_how_to_pay(mail, invoice)],
+    )
+
+
 def _invitation(mail: OutboxMail) -> _Wording:
     invitation = invitation_of(mail)
     organization = one_line(mail.organization.name)
@@ -275,6 +318,8 @@ _WORDINGS: Mapping[OutboxMail.Kind, Callable[[OutboxMail], _Wording]] = {
     OutboxMail.Kind.PAYMENT_FAILED: _payment_failed,
     OutboxMail.Kind.TOP_UP: _top_up,
     OutboxMail.Kind.TOP_UP_FAILED: _top_up_failed,
+    OutboxMail.Kind.DUE_SOON: _due_soon,
+    OutboxMail.Kind.OVERDUE: _overdue,
     OutboxMail.Kind.INVITATION: _invitation,
     OutboxMail.Kind.NOTICE: _notice,
     OutboxMail.Kind.CREDIT_NOTE: _credit_note,

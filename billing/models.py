@@ -25,6 +25,9 @@ from billing.deposit_models import PayerAlias as PayerAlias
 from billing.document_models import BouncingAddress as BouncingAddress
 from billing.document_models import Document as Document
 from billing.document_models import Quotation as Quotation
+from billing.dunning_models import DunningPolicy as DunningPolicy
+from billing.dunning_models import DunningStep as DunningStep
+from billing.dunning_models import Suspension as Suspension
 from billing.money_fields import minor_unit_field
 from billing.notice_models import Notice as Notice
 from billing.notice_models import NoticeSetting as NoticeSetting
@@ -259,6 +262,8 @@ class OutboxMail(models.Model):
         PAYMENT_FAILED = "payment_failed", _("Payment failed")
         INVITATION = "invitation", _("Invitation")
         NOTICE = "notice", _("Notice")
+        DUE_SOON = "due_soon", _("Due soon")
+        OVERDUE = "overdue", _("Overdue reminder")
         TOP_UP = "top_up", _("Top-up receipt")
         TOP_UP_FAILED = "top_up_failed", _("Automatic top-up failed")
         CREDIT_NOTE = "credit_note", _("Credit note")

@@ -28,6 +28,8 @@ class Notice(models.Model):
         KEY_STOPPED = "key.stopped", _("A key was stopped")
         CREDIT_NOTE_ISSUED = "credit_note.issued", _("A credit note was issued")
         REFUND_SUCCEEDED = "refund.succeeded", _("Money was sent back")
+        SUSPENDED = "account.suspended", _("The organization was suspended")
+        RESTORED = "account.restored", _("The organization may call again")
         WEBHOOK_DISABLED = "webhook.disabled", _("A webhook was switched off")
         WEBHOOK_TEST = "webhook.test", _("Test")
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from billing import document_texts as texts
 from billing.models import Notice
-from billing.site_addresses import limits_page, webhooks_page
+from billing.site_addresses import invoices_page, limits_page, webhooks_page
 from ledger.models import LimitWindow
 from pricing.totals import round_to_minor
 
@@ -111,6 +111,47 @@ def _key_stopped(notice: Notice, data: Mapping[str, Any]) -> NoticeWords:
     )
 
 
+def _suspended(notice: Notice, data: Mapping[str, Any]) -> NoticeWords:
+    invoice = data["invoice"]
+    if invoice is None:
+        return NoticeWords(
+            subject=_("Your API keys are suspended"),
+            lead=_("We have suspended your organization, so calls with its API keys are refused. Please contact us."),
+            facts=[(_("Suspended at"), _moment(notice, data["suspended_at"]))],
+            url=invoices_page(organization_slug=notice.organization.slug),
+            action=_("Open your organization"),
+        )
+    return NoticeWords(
+        subject=_("Your API keys are suspended (%(number)s)") % {"number": invoice["number"]},
+        lead=_("An invoice has not been paid for a long time, so calls with your API keys are refused now."),
+        main=(_("Still to be paid"), texts.money(Decimal(invoice["outstanding"]), invoice["currency"])),
+        facts=[
+            (_("Invoice number"), invoice["number"]),
+            (_("Due date"), texts.prose_day(date.fromisoformat(invoice["due_on"]), get_language() or texts.KOREAN)),
+            (_("Suspended at"), _moment(notice, data["suspended_at"])),
+        ],
+        url=invoice["url"],
+        action=_("View and pay the invoice"),
+        after=[
+            _("As soon as nothing is overdue any more, your keys work again by themselves."),
+            _("Members can still sign in, see usage and pay. Usage that you report is still recorded."),
+        ],
+    )
+
+
+def _restored(notice: Notice, data: Mapping[str, Any]) -> NoticeWords:
+    return NoticeWords(
+        subject=_("Your API keys work again"),
+        lead=_("The suspension of your organization has ended. Calls with your API keys are answered as before."),
+        facts=[
+            (_("Suspended at"), _moment(notice, data["suspended_at"])),
+            (_("Restored at"), _moment(notice, data["restored_at"])),
+        ],
+        url=invoices_page(organization_slug=notice.organization.slug),
+        action=_("View the invoices"),
+    )
+
+
 def _webhook_disabled(notice: Notice, data: Mapping[str, Any]) -> NoticeWords:
     return NoticeWords(
         subject=_("A webhook was switched off"),
@@ -127,6 +168,8 @@ _WORDS: Mapping[Notice.Kind, Callable[[Notice, Mapping[str, Any]], NoticeWords]]
     Notice.Kind.LIMIT_REFUSING: _limit_refuses,
     Notice.Kind.CREDIT_LOW: _credit_low,
     Notice.Kind.KEY_STOPPED: _key_stopped,
+    Notice.Kind.SUSPENDED: _suspended,
+    Notice.Kind.RESTORED: _restored,
     Notice.Kind.WEBHOOK_DISABLED: _webhook_disabled,
 }
 

@@ -14,10 +14,16 @@ from accounts.profiles import ROLES_THAT_ADMINISTER
 from accounts.tenancy import tenant_scope
 from billing import mails
 from billing.models import Notice, NoticeSetting, OutboxMail, WebhookDelivery, WebhookEndpoint
-from billing.site_addresses import credit_note_page, limits_page, webhooks_page
+from billing.site_addresses import credit_note_page, invoices_page, limits_page, webhooks_page
 from pricing.plain_text import plain
 
-_OF_WEBHOOKS = (Notice.Kind.WEBHOOK_DISABLED, Notice.Kind.WEBHOOK_TEST)
+_PAGES = {
+    Notice.Kind.WEBHOOK_DISABLED: webhooks_page,
+    Notice.Kind.WEBHOOK_TEST: webhooks_page,
+    Notice.Kind.SUSPENDED: invoices_page,
+    Notice.Kind.RESTORED: invoices_page,
+}
+"""Where one looks or changes something; of all others it is the page of limits."""
 _OF_CREDIT_NOTES = (Notice.Kind.CREDIT_NOTE_ISSUED, Notice.Kind.REFUND_SUCCEEDED)
 
 
@@ -29,21 +35,27 @@ def announce(
     data: Mapping[str, object],
     now: datetime,
     concerned: User | None = None,
+    also_to: str = "",
 ) -> Notice | None:
     """Tell owners, admins and `concerned`, if a member, by mail, and every endpoint that is on. None if it was told before.
 
-    Inside the organization's tenant scope, whose transaction it is part of.
+    `also_to` is an address that need not be a member's; it is told in the organization's language. Inside the organization's
+    tenant scope, whose transaction it is part of.
     """
     notice = tell_endpoints(organization=organization, kind=kind, key=key, data=data, now=now)
     if notice is None:
         return None
-    for person in _people(organization, concerned):
+    people = _people(organization, concerned)
+    told = [(str(person.pk), person.email, person.language) for person in people]
+    if also_to and also_to.lower() not in {person.email for person in people}:
+        told.append(("billing", also_to, organization.language))
+    for name, address, language in told:
         mails.enqueue(
             kind=OutboxMail.Kind.NOTICE,
-            key=f"notice:{notice.pk}:{person.pk}",
+            key=f"notice:{notice.pk}:{name}",
             organization=organization,
-            recipient=person.email,
-            language=person.language,
+            recipient=address,
+            language=language,
             context={"notice": str(notice.pk)},
             now=now,
         )
@@ -103,7 +115,7 @@ def moment_text(at: datetime) -> str:
 def _page(notice: Notice, organization: Organization) -> str:
     if notice.kind in _OF_CREDIT_NOTES:
         return credit_note_page(organization_slug=organization.slug, note_id=notice.data["credit_note"])
-    page = webhooks_page if notice.kind in _OF_WEBHOOKS else limits_page
+    page = _PAGES.get(Notice.Kind(notice.kind), limits_page)
     return page(organization_slug=organization.slug)
 
 

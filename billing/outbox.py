@@ -23,8 +23,12 @@ MailKey = tuple[int, UUID]
 """(organization, mail)"""
 Status = OutboxMail.Status
 GIVEN_UP_STATUSES = (Status.FAILED, Status.BOUNCED)
-GIVEN_UP = Q(status__in=GIVEN_UP_STATUSES) & ~Q(kind=OutboxMail.Kind.INVOICE, invoice__status=Invoice.Status.VOID)
-"""Not those of invoices that were voided before their mail went out: they are not to be sent."""
+REMINDERS = (OutboxMail.Kind.DUE_SOON, OutboxMail.Kind.OVERDUE)
+_NEEDLESS = Q(kind=OutboxMail.Kind.INVOICE, invoice__status=Invoice.Status.VOID) | (
+    Q(kind__in=REMINDERS) & ~Q(invoice__status=Invoice.Status.OPEN)
+)
+GIVEN_UP = Q(status__in=GIVEN_UP_STATUSES) & ~_NEEDLESS
+"""Not those of invoices that were voided before their mail went out, nor reminders of paid ones: they are not to be sent."""
 
 
 def due_mails(*, now: datetime) -> list[MailKey]:

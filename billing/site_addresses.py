@@ -25,6 +25,11 @@ def credit_note_page(*, organization_slug: str, note_id: UUID | str) -> str:
     return f"{settings.SITE_URL}/o/{organization_slug}/credit-notes/{note_id}"
 
 
+def invoices_page(*, organization_slug: str) -> str:
+    """Where all invoices are listed, those that are overdue on top."""
+    return f"{settings.SITE_URL}/o/{organization_slug}/invoices"
+
+
 def limits_page(*, organization_slug: str) -> str:
     """Where limits are seen and changed, and stopped keys let go again."""
     return f"{settings.SITE_URL}/o/{organization_slug}/limits"

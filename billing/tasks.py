@@ -17,11 +17,13 @@ from billing import (
     delivery,
     document_files,
     documents,
+    dunning,
     evidence_files,
     invoicing,
     noticing,
     outbox,
     payment_methods,
+    suspension,
     tax_invoice_run,
     unresolved,
     unresolved_refunds,
@@ -173,6 +175,18 @@ def resolve_unknown_refunds() -> None:
 def run_tax_invoices() -> None:
     """Issue the tax invoices that are due, ask about unanswered ones, alarm before deadlines."""
     tax_invoice_run.run(now=timezone.now())
+
+
+@shared_task
+def dun() -> None:
+    """Remind of unpaid invoices, charge cards again, suspend."""
+    dunning.dun_all(now=timezone.now())
+
+
+@shared_task
+def restore_paid() -> None:
+    """Let those call again who have nothing overdue any more."""
+    suspension.restore_paid(now=timezone.now())
 
 
 @shared_task

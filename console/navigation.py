@@ -93,6 +93,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                 _list(_("Refunds"), "currency_exchange", Refund),
                 _list(_("Write-offs"), "money_off", WriteOff),
                 _page(_("Deposits"), "account_balance", "deposits"),
+                _page(_("Dunning"), "campaign", "dunning"),
                 _list(_("Mails"), "mail", OutboxMail),
                 _list(_("Refused addresses"), "unsubscribe", BouncingAddress),
                 _list(_("Processor events"), "webhook", ProcessorEvent),

@@ -14,7 +14,9 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import ApiKey, BillingProfile, Membership, Organization, User
 from accounts.rate_limits import rates_of
+from billing.dunning_policy import Policies
 from billing.models import Invoice
+from console.dunning import standing_deeds
 from console.figures import money, money_column
 from console.money import CREDIT_LEFT
 from console.rate_limit_deed import rate_words
@@ -176,17 +178,13 @@ class OrganizationAdmin(ReadOnlyAdmin):
     )
 
     def deeds(self, obj: Organization) -> list[tuple[Any, str]]:
-        status = Organization.Status
         links = [
             (_("Requests"), f"{reverse('admin:usage_events')}?organization={obj.slug}"),
             (_("Ledger"), reverse("admin:ledger_statement", args=[obj.pk])),
             (_("Give credit"), reverse("admin:give_credit", args=[obj.pk])),
             (_("Set limits a minute"), reverse("admin:set_rates", args=[obj.pk])),
         ]
-        if obj.status == status.ACTIVE:
-            links.append((_("Suspend"), reverse("admin:suspend", args=[obj.pk])))
-        if obj.status == status.SUSPENDED:
-            links.append((_("Reactivate"), reverse("admin:reactivate", args=[obj.pk])))
+        links += standing_deeds(obj, Policies(now=timezone.now()).of(obj.pk))
         return links
 
 

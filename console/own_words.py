@@ -17,6 +17,9 @@ VOCABULARY: Mapping[str, Mapping[str, Promise | str]] = {
     "last_error": {
         "The recipient is not an e-mail address.": _("The recipient is not an e-mail address."),
         "The invoice was voided before this mail went out.": _("The invoice was voided before this mail went out."),
+        "Nothing was owed any more when this reminder would have gone out.": _(
+            "Nothing was owed any more when this reminder would have gone out."
+        ),
         "The invitation ended before this mail went out.": _("The invitation ended before this mail went out."),
     },
     "origin": {"console": _("Entered by an operator"), "our table": _("Packaged price list")},

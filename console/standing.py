@@ -9,7 +9,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organization
-from accounts.organizations import NotPossible, reactivate_organization, suspend_organization
+from accounts.organizations import NotPossible
+from billing.suspension import restore, suspend
 from console.deeds import Deed, DeedForm, Refused, Row, add_deed
 from console.read_only import address_of
 
@@ -45,7 +46,7 @@ class Suspend(OrganizationDeed):
     danger = True
 
     def do(self, values: dict[str, Any], *, now: datetime) -> str:
-        _apply(suspend_organization, self, values, now)
+        _apply(suspend, self, values, now)
         return gettext("%(name)s is suspended.") % {"name": self.organization.name}
 
 
@@ -55,7 +56,7 @@ class Reactivate(OrganizationDeed):
     button = _("Reactivate")
 
     def do(self, values: dict[str, Any], *, now: datetime) -> str:
-        _apply(reactivate_organization, self, values, now)
+        _apply(restore, self, values, now)
         return gettext("%(name)s is active again.") % {"name": self.organization.name}
 
 

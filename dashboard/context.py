@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import Organization, User
 from accounts.organizations import memberships_of
 from billing.seller_on_site import seller_on_site
+from dashboard.dues import dues_of
 
 
 def site(request: HttpRequest) -> Mapping[str, Any]:
@@ -25,6 +26,7 @@ def site(request: HttpRequest) -> Mapping[str, Any]:
         "demo": settings.DEMO,
         "trial_credit": settings.TRIAL_CREDIT_KRW,
         "organization": getattr(request, "organization", None),
+        "dues": SimpleLazyObject(lambda: dues_of(getattr(request, "organization", None), now=timezone.now())),
         "membership": getattr(request, "membership", None),
         "organizations": SimpleLazyObject(lambda: organizations_of(getattr(request, "user", None))),
     }

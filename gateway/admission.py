@@ -25,6 +25,7 @@ from gateway.repetitions import call_key, repeated_call
 from gateway.request_bodies import decode_body, read_body
 from gateway.reserving import output_cap, worst_case
 from gateway.sold import find_sold
+from gateway.suspended_accounts import suspended
 from gateway.upstreams.base import UpstreamRequest
 from gateway.writers import Release, Writers
 from ledger.call_keys import RepeatedCall
@@ -50,6 +51,8 @@ async def identify(headers: Headers, keys: KeyCache, *, now: datetime) -> Caller
         raise NotPermitted(
             "This API key may not call models. Use a key with the scope 'inference'.", code="missing_scope"
         )
+    if caller.suspended_for is not None:
+        raise suspended(caller.suspended_for)
     if caller.identity.organization_status != Organization.Status.ACTIVE:
         raise NotPermitted(
             f"This organization is {caller.identity.organization_status}. Please see {settings.SITE_URL}/dashboard.",

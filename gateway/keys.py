@@ -17,6 +17,8 @@ from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 
 from accounts.api_keys import InvalidKey, KeyIdentity, digest, identify_api_key, is_well_formed
+from accounts.models import Organization
+from billing.suspension import SuspendedFor, suspended_for
 from catalog import price_book
 from gateway.errors import Unauthenticated, Unavailable
 from ledger.models import Balance
@@ -33,6 +35,8 @@ class Caller:
     identity: KeyIdentity
     terms: price_book.Terms
     tax_rate: Decimal
+    suspended_for: SuspendedFor | None = None
+    """Of a suspended organization: why."""
 
 
 Entry = tuple[float, Caller | None]
@@ -43,6 +47,7 @@ def look_up(secret: str) -> Caller:
     """The caller of `secret`, from the tables. Raises InvalidKey, DatabaseError."""
     close_old_connections()
     identity = identify_api_key(secret, now=timezone.now())
+    is_suspended = identity.organization_status == Organization.Status.SUSPENDED
     balance = Balance.objects.using("system").filter(organization_id=identity.organization_id).first()
     return Caller(
         identity=identity,
@@ -53,6 +58,7 @@ def look_up(secret: str) -> Caller:
             zone=identity.zone,
         ),
         tax_rate=settings.VAT_RATE if balance is None else balance.tax_rate,
+        suspended_for=suspended_for(identity.organization_id) if is_suspended else None,
     )
 
 

@@ -94,6 +94,7 @@ BREAKAGES = {
              SELECT organization_id, now(), 1, 1, 1, event_id, event_id, '2026-01-01', 0, 0, 'KRW', repeat('0', 64)
              FROM metering_eventkey LIMIT 1;
              INSERT INTO metering_archivedmonth VALUES ('2026-01-01', 1, 1, 0, 0, now(), now())""",
+    "47": "UPDATE accounts_organization SET status = 'suspended' WHERE slug = 'globex'",
     "46": """INSERT INTO billing_bankstatement (id, account, currency, file_name, sha256, form, deposits, imported_at)
              VALUES (1, '1', 'KRW', 'x', '', '', 1, now());
              INSERT INTO billing_bankdeposit (id, statement_id, line, account, currency, at, amount, payer, sequence, memo, branch)

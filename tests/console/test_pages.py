@@ -252,6 +252,7 @@ def test_every_page_of_our_own_renders(signed_in: Client, story: Cast, language:
         "/monthly-run/",
         "/monthly-run/?month=nonsense",
         "/deposits/",
+        "/dunning/",
         "/deposits/?state=matched&q=nobody",
         "/deposits/?state=aside&page=nonsense",
         "/simulation/",

@@ -102,9 +102,9 @@ def test_every_endpoint_asks_whose_key_it_is_and_what_it_may(house: House, path:
     assert refused(house, body, secret=ended, path=path)[1]["code"] == "invalid_api_key"
 
 
-def test_suspended_organization(house: House) -> None:
-    company = stories.make_company("sleepy", now=timezone.now())
-    Organization.objects.using("system").filter(pk=company.organization.pk).update(status="suspended")
+def test_closed_organization(house: House) -> None:
+    company = stories.make_company("gone", now=timezone.now())
+    Organization.objects.using("system").filter(pk=company.organization.pk).update(status="closed")
     status, error = refused(house, {"model": stories.DEVSTRAL, "messages": HELLO}, secret=company.secret)
     assert (status, error["code"]) == (403, "organization_inactive")
 
