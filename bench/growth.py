@@ -99,9 +99,10 @@ def print_overview() -> None:
     from accounts.models import Organization
     from accounts.tenancy import tenant_scope
     from billing.estimates import open_periods
-    from dashboard.overview import figures_of, state_of
+    from dashboard.overview import SHOWN_GROUPS, figures_of, state_of
     from ledger.models import Balance
     from ledger.periods import month_bounds
+    from metering.biggest_shares import biggest_shares
     from metering.models import UsageEvent, UsageRollup
     from metering.usage_queries import usage_by
 
@@ -124,6 +125,9 @@ def print_overview() -> None:
         queries[f"all {len(data.MONTHS)} months by {grouping}"] = lambda by=grouping: usage_by(
             organization=organization, start=since, end=end, group_by=by
         )
+    queries["biggest models and keys"] = lambda: biggest_shares(
+        organization=organization, start=start, end=end, at_most=SHOWN_GROUPS
+    )
     queries["estimate of the month"] = lambda: open_periods(organization=organization, now=now)
     with tenant_scope([organization.pk]):
         counts = [model.objects.for_organization(organization) for model in (UsageEvent, UsageRollup)]

@@ -77,7 +77,7 @@ class BufferedWsgi:
     def _run(self, environ: dict[str, Any], deliver: Callable[[Message], None]) -> list[Message]:
         """One request, in a thread. Who does not take its answer in time loses the rest of it.
 
-        The last piece, most often the only one, is returned: the event loop sends it, and the thread is free.
+        The last piece, most often the only one however big it is, is returned: the event loop sends it, and the thread is free.
         """
         start: Message = {}
 
@@ -92,11 +92,11 @@ class BufferedWsgi:
         try:
             gathered = bytearray()
             for piece in pieces:
-                gathered += piece
                 if len(gathered) >= PIECE:
                     for message in messages_of(start, bytes(gathered), more=True):
                         deliver(message)
                     gathered.clear()
+                gathered += piece
             return messages_of(start, bytes(gathered), more=False)
         except TimeoutError:
             return []

@@ -70,16 +70,11 @@ def test_pages_forms_files_and_errors_come_through(port: int) -> None:
     assert requests.get(f"{site}/", headers={"Cookie": "a=b", "X_Forwarded_Host": "evil"}, timeout=30).ok
 
 
-def test_a_body_without_a_length_arrives_whole_and_an_answer_in_pieces_leaves_whole() -> None:
-    def echo(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        return [
-            environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])),
-            b"x" * PIECE,
-            environ["HTTP_COOKIE"].encode(),
-        ]
-
-    messages = [{"type": "http.request", "body": part, "more_body": part != b"bc"} for part in (b"a", b"bc")]
+def sent_by(application: Any, *parts: bytes) -> list[Any]:
+    """What goes out for a request whose body comes in these parts."""
+    messages = [
+        {"type": "http.request", "body": part, "more_body": number < len(parts)} for number, part in enumerate(parts, 1)
+    ]
     sent: list[Any] = []
 
     async def receive() -> Any:
@@ -97,7 +92,28 @@ def test_a_body_without_a_length_arrives_whole_and_an_answer_in_pieces_leaves_wh
         "http_version": "1.1",
         "headers": headers,
     }
-    asyncio.run(BufferedWsgi(echo, threads=1)(scope, receive, send))
+    asyncio.run(BufferedWsgi(application, threads=1)(scope, receive, send))
+    return sent
+
+
+def test_a_body_without_a_length_arrives_whole_and_an_answer_in_pieces_leaves_whole() -> None:
+    def echo(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [
+            environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])),
+            b"x" * PIECE,
+            environ["HTTP_COOKIE"].encode(),
+        ]
+
+    sent = sent_by(echo, b"a", b"bc")
     assert [message.get("status") for message in sent] == [200, None, None]
     assert b"".join(message.get("body", b"") for message in sent) == b"abc" + b"x" * PIECE + b"a=1; b=2"
     assert [message.get("more_body") for message in sent] == [None, True, False]
+
+
+def test_an_answer_that_is_one_piece_keeps_no_thread_waiting_however_big_it_is() -> None:
+    def answer(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"x" * 3 * PIECE]
+
+    assert [message.get("more_body") for message in sent_by(answer, b"")] == [None, False]
