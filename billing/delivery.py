@@ -27,8 +27,8 @@ from accounts.mail_sender import mail_sender
 from accounts.tenancy import tenant_scope
 from billing import documents, outbox
 from billing.mail_texts import compose, invitation_of
-from billing.models import Invoice, OutboxMail, Payment
-from billing.paper_kinds import file_name
+from billing.models import CreditNote, Invoice, OutboxMail, Payment
+from billing.paper_kinds import Subject, file_name
 
 MAX_ATTEMPTS, MAX_REFUSALS = 10, 3
 """Ten attempts take about eight hours. An address that the server refuses for good is believed the third time."""
@@ -152,12 +152,14 @@ def _message(mail: OutboxMail, connection: BaseEmailBackend, *, now: datetime) -
     return message
 
 
-def _attached_to(mail: OutboxMail) -> Invoice | Payment | None:
+def _attached_to(mail: OutboxMail) -> Subject | None:
     """What the mail carries the document of. Needs the tenant scope."""
     if mail.kind == OutboxMail.Kind.INVOICE:
         return mail.invoice
     if mail.kind in (OutboxMail.Kind.RECEIPT, OutboxMail.Kind.TOP_UP) and "payment" in mail.context:
         return Payment.objects.for_organization(mail.organization_id).get(pk=mail.context["payment"])
+    if mail.kind == OutboxMail.Kind.CREDIT_NOTE:
+        return CreditNote.objects.for_organization(mail.organization_id).get(pk=mail.context["credit_note"])
     return None
 
 

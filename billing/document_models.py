@@ -8,16 +8,24 @@ from django.utils.translation import pgettext_lazy
 from accounts.models import Currency, Organization, User
 from accounts.tenancy import TenantQuerySet
 
+SUBJECTS = ("invoice", "payment", "quotation", "credit_note")
+
+
+def _of(subject: str, *, kinds: list[str]) -> Q:
+    """Documents of these kinds belong to a row of that sort, and to no other."""
+    return Q(kind__in=kinds, **{f"{name}__isnull": name != subject for name in SUBJECTS})
+
 
 class Document(models.Model):
     """A stored file: where it lies below VAR_DIR/documents and what its bytes hash to. It belongs to one row, and each row has one
-    of a kind: an invoice its PDF, statement and evidence, a payment its receipt, a quotation its PDF.
+    of a kind: an invoice its PDF, statement and evidence, a payment its receipt, a credit note or a quotation its PDF.
     """
 
     class Kind(models.TextChoices):
         INVOICE = "invoice", _("Invoice")
         STATEMENT = "statement", pgettext_lazy("paper", "Statement")
         EVIDENCE = "evidence", pgettext_lazy("paper", "Evidence")
+        CREDIT_NOTE = "credit_note", _("Credit note")
         RECEIPT = "receipt", pgettext_lazy("paper", "Receipt")
         QUOTATION = "quotation", _("Quotation")
 
@@ -26,6 +34,7 @@ class Document(models.Model):
     invoice = models.ForeignKey("billing.Invoice", on_delete=models.PROTECT, null=True, related_name="documents")
     payment = models.ForeignKey("billing.Payment", on_delete=models.PROTECT, null=True, related_name="documents")
     quotation = models.ForeignKey("billing.Quotation", on_delete=models.PROTECT, null=True, related_name="documents")
+    credit_note = models.ForeignKey("billing.CreditNote", on_delete=models.PROTECT, null=True, related_name="documents")
     path = models.CharField(max_length=200)
     sha256 = models.CharField(max_length=64)
     size = models.PositiveBigIntegerField()
@@ -40,12 +49,12 @@ class Document(models.Model):
             models.UniqueConstraint(fields=["invoice", "kind"], name="one_document_per_kind"),
             models.UniqueConstraint(fields=["payment", "kind"], name="one_document_per_payment"),
             models.UniqueConstraint(fields=["quotation", "kind"], name="one_document_per_quotation"),
+            models.UniqueConstraint(fields=["credit_note", "kind"], name="one_document_per_credit_note"),
             models.CheckConstraint(
-                condition=Q(
-                    kind__in=["invoice", "statement", "evidence"], invoice__isnull=False, payment=None, quotation=None
-                )
-                | Q(kind="receipt", invoice=None, payment__isnull=False, quotation=None)
-                | Q(kind="quotation", invoice=None, payment=None, quotation__isnull=False),
+                condition=_of("invoice", kinds=["invoice", "statement", "evidence"])
+                | _of("payment", kinds=["receipt"])
+                | _of("quotation", kinds=["quotation"])
+                | _of("credit_note", kinds=["credit_note"]),
                 name="document_of_one_subject",
             ),
         ]

@@ -14,8 +14,8 @@ from django.db.models import Exists, OuterRef
 
 from accounts.tenancy import tenant_scope
 from billing import document_files
-from billing.models import Document, Invoice, Payment, Quotation
-from billing.paper_kinds import PAPERS, Paper, SubjectId, file_name, kind_of
+from billing.models import Document, Invoice
+from billing.paper_kinds import PAPERS, Paper, Subject, SubjectId, file_name, kind_of
 from billing.typesetting import typeset
 
 TEMPLATE = "document.typ"
@@ -57,7 +57,7 @@ def render_document(
     return _render(organization_id, kind, subject_id, now=now)[0]
 
 
-def open_document(subject: Invoice | Payment | Quotation, *, kind: str = "", now: datetime) -> bytes:
+def open_document(subject: Subject, *, kind: str = "", now: datetime) -> bytes:
     """The subject's PDF, by default that with its own name, its hash checked; rendered first where it is missing or damaged.
 
     Raises as `render_document`.

@@ -13,9 +13,10 @@ from rest_framework.request import Request
 from accounts.api_views import OrganizationAPIView
 from accounts.models import Scope
 from billing import documents
+from billing.credit_notes import find_note
 from billing.invoices_api import InvoiceView
-from billing.models import Document, Invoice, Payment, Quotation
-from billing.paper_kinds import file_name
+from billing.models import Document, Payment
+from billing.paper_kinds import Subject, file_name
 from billing.typesetting import FontsMissing, TypesettingFailed
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ class DocumentUnavailable(APIException):
     wait = 60
 
 
-def pdf_of(subject: Invoice | Payment | Quotation, *, kind: str = "") -> HttpResponse:
+def pdf_of(subject: Subject, *, kind: str = "") -> HttpResponse:
     """The subject's document as a download. Raises DocumentUnavailable."""
     try:
         content = documents.open_document(subject, kind=kind, now=timezone.now())
@@ -61,6 +62,20 @@ class InvoiceStatement(InvoiceView):
     def get(self, request: Request, invoice_id: UUID) -> HttpResponse:
         """What was supplied, with the lines and sums of the invoice. Always the same bytes."""
         return pdf_of(self.invoice(invoice_id), kind=Document.Kind.STATEMENT)
+
+
+class CreditNotePdf(OrganizationAPIView):
+    scope = Scope.USAGE_READ
+
+    @extend_schema(
+        operation_id="get_credit_note_pdf", summary="The credit note (수정 청구서) as PDF", responses=PDF_RESPONSE
+    )
+    def get(self, request: Request, note_id: UUID) -> HttpResponse:
+        """Always the same bytes."""
+        note = find_note(organization=self.organization, note_id=note_id)
+        if note is None:
+            raise Http404
+        return pdf_of(note)
 
 
 class PaymentReceipt(OrganizationAPIView):

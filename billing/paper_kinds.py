@@ -6,9 +6,11 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
+from billing.credit_note_content import credit_note_content
+from billing.credit_notes import lines_of
 from billing.document_content import invoice_content
 from billing.document_parts import stated
-from billing.models import Document, Invoice, InvoiceLine, Payment, Quotation
+from billing.models import CreditNote, Document, Invoice, InvoiceLine, Payment, Quotation
 from billing.quotation_content import quotation_content
 from billing.receipt_content import parties_of_today, receipt_content, receipt_number, top_up_receipt
 from billing.statement_content import statement_content
@@ -17,6 +19,7 @@ from catalog.rate_details import RateDetails, details_of
 
 Kind = Document.Kind
 Kept = Mapping[str, Any]
+Subject = Invoice | Payment | CreditNote | Quotation
 SubjectId = Any
 """UUIDs (of invoices, payments), whole numbers (of quotations), or either as text."""
 
@@ -25,7 +28,7 @@ SubjectId = Any
 class Paper:
     """What a PDF is made of, and nothing else: the same paper is the same bytes."""
 
-    subject: Invoice | Payment | Quotation
+    subject: Subject
     content: Mapping[str, Any]
     made_at: datetime
     kept: Kept = field(default_factory=dict)
@@ -67,6 +70,11 @@ def _receipt(organization_id: int, subject_id: SubjectId, kept: Kept) -> Paper:
     return Paper(subject=payment, content=top_up_receipt(payment, parties), made_at=payment.settled_at, kept=parties)
 
 
+def _credit_note(organization_id: int, subject_id: SubjectId, kept: Kept) -> Paper:
+    note = CreditNote.objects.for_organization(organization_id).select_related("invoice").get(pk=subject_id)
+    return Paper(subject=note, content=credit_note_content(note, lines_of(note)), made_at=note.issued_at)
+
+
 def _quotation(organization_id: int, subject_id: SubjectId, kept: Kept) -> Paper:
     quotation = Quotation.objects.for_organization(organization_id).get(pk=subject_id)
     return Paper(subject=quotation, content=quotation_content(quotation), made_at=quotation.created_at)
@@ -83,16 +91,16 @@ def _rates(lines: Iterable[InvoiceLine]) -> dict[int, RateDetails]:
     return details_of(line.applied_rate_id for line in lines if line.applied_rate_id is not None)
 
 
-def _total(subject: Invoice | Quotation) -> str:
+def _total(subject: Invoice | CreditNote | Quotation) -> str:
     return stated(subject.total, subject.currency)
 
 
-def kind_of(subject: Invoice | Payment | Quotation) -> str:
+def kind_of(subject: Subject) -> str:
     """The kind of document that is the subject's own."""
     return _OWN_KIND[type(subject)]
 
 
-def file_name(subject: Invoice | Payment | Quotation, *, kind: str = "") -> str:
+def file_name(subject: Subject, *, kind: str = "") -> str:
     """What the subject's document is called as a download; its own by default."""
     return f"{PAPERS[kind or kind_of(subject)].name(subject)}.pdf"
 
@@ -112,6 +120,9 @@ PAPERS: Mapping[str, PaperKind] = MappingProxyType(
             read=_receipt,
             total=lambda payment: stated(payment.amount, payment.currency),
         ),
+        Kind.CREDIT_NOTE: PaperKind(
+            subject="credit_note", name=lambda note: note.number, read=_credit_note, total=_total
+        ),
         Kind.QUOTATION: PaperKind(
             subject="quotation",
             name=lambda quotation: quotation.number,
@@ -122,5 +133,5 @@ PAPERS: Mapping[str, PaperKind] = MappingProxyType(
 )
 """Every kind that is a PDF; evidence is a file of another sort (`evidence_files`)."""
 _OWN_KIND: Mapping[type, str] = MappingProxyType(
-    {Invoice: Kind.INVOICE, Payment: Kind.RECEIPT, Quotation: Kind.QUOTATION}
+    {Invoice: Kind.INVOICE, Payment: Kind.RECEIPT, CreditNote: Kind.CREDIT_NOTE, Quotation: Kind.QUOTATION}
 )

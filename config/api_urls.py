@@ -110,6 +110,7 @@ version_1 = [
     path("invoices/<uuid:invoice_id>/pay", payments_api.PayInvoice.as_view(), name="api-pay-invoice"),
     path("payment_methods", payment_methods_api.PaymentMethods.as_view(), name="api-payment-methods"),
     path("payments", payments_api.PaymentList.as_view(), name="api-payments"),
+    path("credit-notes/<uuid:note_id>/pdf", documents_api.CreditNotePdf.as_view(), name="api-credit-note-pdf"),
     path("payments/<uuid:payment_id>/receipt", documents_api.PaymentReceipt.as_view(), name="api-payment-receipt"),
     path("organization", organization_api.OrganizationDetail.as_view(), name="api-organization"),
     path("organization/tags", tags_api.OrganizationTags.as_view(), name="api-organization-tags"),

@@ -11,8 +11,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from billing import documents
-from billing.models import Document, Invoice, Payment, Quotation
-from billing.paper_kinds import file_name
+from billing.credit_notes import find_note
+from billing.models import Document, Payment
+from billing.paper_kinds import Subject, file_name
 from billing.typesetting import FontsMissing, TypesettingFailed
 from dashboard.access import organization_page
 from dashboard.invoice_page import invoice_or_404
@@ -36,6 +37,15 @@ def statement(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
 
 @organization_page()
 @require_safe
+def credit_note(request: HttpRequest, note_id: UUID) -> HttpResponse:
+    found = find_note(organization=request.organization, note_id=note_id)
+    if found is None:
+        raise Http404(note_id)
+    return download(request, found, back=("dashboard:invoice", found.invoice_id))
+
+
+@organization_page()
+@require_safe
 def receipt(request: HttpRequest, payment_id: UUID) -> HttpResponse:
     """Of a payment that succeeded; others have none."""
     payments = Payment.objects.for_organization(request.organization).filter(status=Payment.Status.SUCCEEDED)
@@ -46,9 +56,7 @@ def receipt(request: HttpRequest, payment_id: UUID) -> HttpResponse:
     return download(request, found, back=back)
 
 
-def download(
-    request: HttpRequest, subject: Invoice | Payment | Quotation, *, kind: str = "", back: tuple[object, ...]
-) -> HttpResponse:
+def download(request: HttpRequest, subject: Subject, *, kind: str = "", back: tuple[object, ...]) -> HttpResponse:
     """The document as a download, rendered now where it was not yet; where that fails, its page again with a word about it."""
     try:
         content = documents.open_document(subject, kind=kind, now=timezone.now())

@@ -76,6 +76,7 @@ urlpatterns = [
     path("o/<slug:slug>/invoices/<uuid:invoice_id>", invoice_page.invoice, name="invoice"),
     path("o/<slug:slug>/invoices/<uuid:invoice_id>/pdf", papers.invoice_pdf, name="invoice_pdf"),
     path("o/<slug:slug>/invoices/<uuid:invoice_id>/statement", papers.statement, name="invoice_statement"),
+    path("o/<slug:slug>/credit-notes/<uuid:note_id>/pdf", papers.credit_note, name="credit_note_pdf"),
     path("o/<slug:slug>/payments/<uuid:payment_id>/receipt", papers.receipt, name="payment_receipt"),
     path("o/<slug:slug>/invoices/<uuid:invoice_id>/lines/<int:position>", invoice_page.line, name="invoice_line"),
     path("o/<slug:slug>/invoices/<uuid:invoice_id>/evidence", downloads.invoice_evidence, name="invoice_evidence"),

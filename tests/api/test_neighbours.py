@@ -23,6 +23,8 @@ from accounts.models import ApiKey, Membership, Role, Scope
 from accounts.tenancy import tenant_scope
 from billing import evidence_files, webhook_endpoints
 from billing.bank_transfers import record_transfer
+from billing.credit_notes import issue_credit_note
+from billing.creditable import MoneyBack
 from billing.invoicing import close_period
 from billing.models import Invoice
 from billing.sellers import set_seller
@@ -100,6 +102,7 @@ class Sweep:
             "key_id": str(target.pk),
             "invoice_id": str(invoice.pk),
             "payment_id": str(self._payment(invoice)),
+            "note_id": str(self._note(invoice)),
             "position": "1",
             "limit_id": str(self._limit(hard=True)),
             "spend_limit_id": str(self._limit(hard=False)),
@@ -114,6 +117,7 @@ class Sweep:
             "acme-user-4712",
             "acme-4713",
             "acme-4714",
+            "acme-4716",
             cast.acme.owner.email,
             invoice.number,
             "billing@acme.example",
@@ -171,6 +175,19 @@ class Sweep:
             received_at=stories.NOON,
             actor=None,
             now=stories.NOON,
+        ).pk
+
+    def _note(self, invoice: Invoice) -> UUID:
+        """A won of its first line is taken back."""
+        return issue_credit_note(
+            organization_id=invoice.organization_id,
+            invoice_id=invoice.pk,
+            amounts={1: Decimal(1)},
+            money_back=MoneyBack.CREDIT,
+            reason_code="02",
+            reason="acme-4716",
+            now=stories.NOON,
+            actor=None,
         ).pk
 
     def path(self, name: str, pattern: str, **own: str) -> str:
