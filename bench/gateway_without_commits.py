@@ -4,6 +4,7 @@ Everything else is the product's own: keys, prices, worst case, forwarding, the 
 once, by futures that are already resolved.
 """
 
+import asyncio
 import os
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -28,6 +29,11 @@ class Nothing:
 
     def submit(self, items: Sequence[Any]) -> "Future[list[Any]]":
         future: Future[list[Any]] = Future()
+        future.set_result([self._answer] * len(items))
+        return future
+
+    def ask(self, items: Sequence[Any]) -> "asyncio.Future[list[Any]]":
+        future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         future.set_result([self._answer] * len(items))
         return future
 

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -129,20 +128,21 @@ async def admit(
 async def reserve(hold: HoldRequest, *, writers: Writers) -> Refusal | None:
     """Why the hold is refused; None if it is committed. Raises Unavailable if that stays unknown; a late hold is given back."""
     try:
-        future = writers.reserve.submit([hold])
+        future = writers.reserve.ask([hold])
     except WriterStopped:
         raise Unavailable("The gateway is shutting down. Please try again.") from None
-    try:
-        async with asyncio.timeout(SECONDS_TO_RESERVE):
-            results = await asyncio.shield(asyncio.wrap_future(future))
-    except (DatabaseError, TimeoutError) as error:
-        future.add_done_callback(lambda late: _give_back(late, hold, writers))
-        logger.error("hold not committed", extra={"request_id": hold.request_id, "error_type": type(error).__name__})
-        raise Unavailable("The call could not be admitted at the moment. Please try again shortly.") from None
-    return results[0]
+    await asyncio.wait((future,), timeout=SECONDS_TO_RESERVE)
+    error = future.exception() if future.done() else TimeoutError()
+    if error is None:
+        return future.result()[0]
+    if not isinstance(error, DatabaseError | TimeoutError):
+        raise error
+    future.add_done_callback(lambda late: _give_back(late, hold, writers))
+    logger.error("hold not committed", extra={"request_id": hold.request_id, "error_type": type(error).__name__})
+    raise Unavailable("The call could not be admitted at the moment. Please try again shortly.") from None
 
 
-def _give_back(late: "Future[list[Refusal | None]]", hold: HoldRequest, writers: Writers) -> None:
+def _give_back(late: "asyncio.Future[list[Refusal | None]]", hold: HoldRequest, writers: Writers) -> None:
     if late.cancelled() or late.exception() is not None or late.result()[0] is not None:
         return
     writers.releases.submit([Release(hold.organization_id, hold.id)])

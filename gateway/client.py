@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 
-from starlette.types import Receive, Send
+from starlette.types import Message, Receive, Send
 
 from gateway.errors import GatewayError, error_body
 
@@ -37,6 +37,9 @@ class Client:
 
     async def start(self, status: int, *, content_type: str, headers: Mapping[str, str] | None = None) -> None:
         """Send the head of the response."""
+        await self._deliver(self._head(status, content_type=content_type, headers=headers))
+
+    def _head(self, status: int, *, content_type: str, headers: Mapping[str, str] | None) -> Message:
         self.status = status
         fields = {
             "content-type": content_type,
@@ -47,7 +50,7 @@ class Client:
             **(headers or {}),
         }
         raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields.items()]
-        await self._deliver({"type": "http.response.start", "status": status, "headers": raw})
+        return {"type": "http.response.start", "status": status, "headers": raw}
 
     async def write(self, data: bytes) -> None:
         """Send a part of the body."""
@@ -62,8 +65,8 @@ class Client:
     ) -> None:
         """Send a whole response."""
         length = {"content-length": str(len(body))}
-        await self.start(status, content_type=content_type, headers={**length, **(headers or {})})
-        await self.end(body)
+        head = self._head(status, content_type=content_type, headers={**length, **(headers or {})})
+        await self._deliver(head, {"type": "http.response.body", "body": body, "more_body": False})
 
     async def fail(self, error: GatewayError) -> None:
         """Send an error as a whole response."""
@@ -75,14 +78,15 @@ class Client:
             pass
         self.gone = True
 
-    async def _deliver(self, message: dict[str, object]) -> None:
+    async def _deliver(self, *messages: Message) -> None:
         if self.gone:
             return
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
             async with asyncio.timeout(self._patience):
-                await self._send(message)
+                for message in messages:
+                    await self._send(message)
         except (OSError, TimeoutError):
             self.gone = True
         self._patience -= loop.time() - began

@@ -60,11 +60,7 @@ async def settle(call: Call, observed: Observed, gateway: "Gateway", *, delivere
         note_call(call, observed.generation_id, gateway, questioned=True)
         return Settled(Fate.QUESTION)
     call.tokens_used = observed.usage.counts.total_tokens
-    task = gateway.spawn(_commit(usage_report(call, observed, gateway), gateway))
-    try:
-        outcome = await asyncio.wait_for(asyncio.shield(task), settings.GATEWAY_COMMIT_SECONDS)
-    except TimeoutError:
-        outcome = None
+    outcome = await _record(usage_report(call, observed, gateway), gateway)
     if outcome is None:
         return Settled(Fate.UNRECORDED)
     cost = None if outcome.amount is None else Cost(outcome.amount, outcome.currency)
@@ -75,8 +71,8 @@ async def release(call: Call, gateway: "Gateway") -> Settled:
     """Give the hold back before the caller hears of the failure, so that its next try finds the money."""
     call.tokens_used = 0
     try:
-        future = gateway.writers.releases.submit([Release(call.organization_id, call.hold_id)])
-        await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future)), SECONDS_TO_RELEASE)
+        future = gateway.writers.releases.ask([Release(call.organization_id, call.hold_id)])
+        await asyncio.wait_for(asyncio.shield(future), SECONDS_TO_RELEASE)
     except Exception as error:
         logger.error("hold not released", extra={"request_id": call.request_id, "error_type": type(error).__name__})
         return Settled(Fate.QUESTION)
@@ -148,27 +144,52 @@ def answering_model(asked: ModelEntry, answered: str, *, trusted: bool) -> str:
     return asked.slug if version != answered and DATED_VERSION.fullmatch(version) else answered
 
 
-async def _commit(report: UsageReport, gateway: "Gateway") -> Outcome | None:
-    """Record until it is committed, for a bounded time; None if it is not. The caller may have stopped waiting."""
+async def _record(report: UsageReport, gateway: "Gateway") -> Outcome | None:
+    """What is committed, if that is known before the caller's patience ends; if it is not, recording goes on without the caller."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + settings.GATEWAY_COMMIT_SECONDS
+    try:
+        async with asyncio.timeout_at(until):
+            return _usable((await gateway.writers.record.ask([report]))[0], report)
+    except Exception as error:
+        _log_failure(report, error)
+    task = gateway.spawn(_record_on(report, gateway))
+    try:
+        return await asyncio.wait_for(asyncio.shield(task), until - loop.time())
+    except TimeoutError:
+        return None
+
+
+async def _record_on(report: UsageReport, gateway: "Gateway") -> Outcome | None:
+    """Record until it is committed, for a bounded time; None if it is not. What was recorded before is not recorded again."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + settings.GATEWAY_RECORD_SECONDS
     pause = 0.2
     while True:
-        try:
-            outcome = (await asyncio.wrap_future(gateway.writers.record.submit([report])))[0]
-            break
-        except Exception as error:
-            facts = {
-                "request_id": report.request_id,
-                "hold_id": str(report.hold_id),
-                "error_type": type(error).__name__,
-            }
-            if loop.time() + pause > deadline or isinstance(error, WriterStopped):
-                logger.error("usage not recorded; its hold remains", extra=facts)
-                return None
-            logger.warning("recording failed, trying again", extra=facts)
+        if loop.time() + pause > deadline:
+            logger.error("usage not recorded; its hold remains", extra=_facts(report))
+            return None
         await asyncio.sleep(pause)
         pause = min(pause * 2, 5.0)
+        try:
+            return _usable((await gateway.writers.record.ask([report]))[0], report)
+        except WriterStopped:
+            logger.error("usage not recorded; its hold remains", extra=_facts(report))
+            return None
+        except Exception as error:
+            _log_failure(report, error)
+
+
+def _log_failure(report: UsageReport, error: Exception) -> None:
+    logger.warning("recording failed, trying again", extra={**_facts(report), "error_type": type(error).__name__})
+
+
+def _facts(report: UsageReport) -> dict[str, object]:
+    return {"request_id": report.request_id, "hold_id": str(report.hold_id)}
+
+
+def _usable(outcome: Outcome, report: UsageReport) -> Outcome | None:
+    """The outcome, if there is an event."""
     if outcome.status is Status.CONFLICT:
         logger.warning("the sweeper was earlier; its event stays", extra={"request_id": report.request_id})
     elif outcome.status not in (Status.ACCEPTED, Status.DUPLICATE):

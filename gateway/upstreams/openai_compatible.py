@@ -37,6 +37,12 @@ class OpenAIAnswer:
         return self._response.content.is_eof()
 
     async def read(self) -> bytes:
+        content = self._response.content
+        if content.is_eof() and content.exception() is None:
+            body = content.read_nowait()  # all of it has arrived with the head
+            if len(body) > self._limits.answer_bytes:
+                raise AnswerCut("longer than allowed")
+            return body
         parts = [chunk async for chunk in self._within(silence=self._limits.total)]
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
