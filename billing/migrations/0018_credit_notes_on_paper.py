@@ -12,7 +12,7 @@ FORGET_OWN_ROWS = "ALTER TABLE billing_document DROP CONSTRAINT document_credit_
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0011_credit_notes_and_refunds"),
+        ("billing", "0017_dunning"),
     ]
 
     operations = [
