@@ -1,8 +1,13 @@
 """How much of a spend limit is spent, held and left, as a page shows it."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
+from django.urls import reverse
+
+from dashboard.time_ranges import address
 from ledger.balances import with_tax
 from ledger.models import LimitWindow, SpendLimit
 from pricing.exact import exact_sum
@@ -51,6 +56,21 @@ class Standing:
     @property
     def tone(self) -> str:
         return "danger" if self.used >= 1 else "warning" if self.used >= WARNING else ""
+
+    @property
+    def spent_url(self) -> str:
+        """What was spent, day by day or request by request, in the window; members' is among all members'."""
+        limit, zone = self.limit, ZoneInfo(self.limit.organization.zone)
+        last = limit.window_end - timedelta(microseconds=1)
+        days = {
+            "from": limit.window_start.astimezone(zone).date().isoformat(),
+            "to": last.astimezone(zone).date().isoformat(),
+        }
+        if limit.api_key_id is not None:
+            page, more = "dashboard:requests", {"key": str(limit.api_key_id)}
+        else:
+            page, more = "dashboard:usage", {"group": "member" if limit.member_id is not None else ""}
+        return reverse(page, args=[limit.organization.slug]) + address(**days, **more)
 
     def _width(self, amount: Decimal) -> int:
         return max(min(int(amount / self.limit.amount * BAR), BAR), 0) if self.limit.amount else BAR

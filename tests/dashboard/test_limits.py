@@ -1,8 +1,11 @@
 """The page of spend limits: set, seen, changed and lifted for the organization, members and keys; stopped keys are let go again."""
 
+import re
 from datetime import timedelta
 from decimal import Decimal
+from html import unescape
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.test import Client
@@ -152,3 +155,16 @@ def test_when_keys_are_stopped_can_be_said(cast: stories.Cast, owner: Client) ->
     assert owner.get(f"{page}/{cast.acme.key.pk}").status_code == 200
     owner.post(page, {"choice": "default", "amount": ""})
     assert VelocityCap.objects.using("system").get().api_key == cast.acme.key
+
+
+@pytest.mark.parametrize("subject", ["organization", "member", "key"])
+def test_what_was_spent_opens_to_its_usage(cast: stories.Cast, owner: Client, subject: str) -> None:
+    stories.use(cast.acme.organization, at=stories.NOON, usage=MILLION, api_key_id=cast.acme.key.pk)
+    stories.use(cast.acme.organization, at=stories.NOON - timedelta(days=1), usage=MILLION)
+    whose = {"organization": "", "member": f":{cast.acme.owner.pk}", "key": f":{cast.acme.key.pk}"}
+    put(owner, subject=subject + whose[subject], window="day")
+    [address] = re.findall(r"<dt>Spent</dt><dd[^>]*><a href=\"([^\"]+)", owner.get(LIMITS).content.decode())
+    opened = owner.get(unescape(address))
+    day = stories.NOON.astimezone(ZoneInfo("Asia/Seoul")).date()
+    assert (opened.context["span"].first, opened.context["span"].last) == (day, day)
+    assert "₩66" in text_of(opened), "the one call of the day, before tax"
