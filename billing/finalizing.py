@@ -1,11 +1,10 @@
-"""A period's charges become a final invoice: snapshots of seller and buyer, the claim in the ledger, credit, and the number last.
+"""A period's charges become a final invoice, or none: snapshots of seller and buyer, the ledger's claim, credit, the number last.
 
 Part of the transaction of whoever closes a period, issues an invoice anew or approves a draft; period and balance are locked.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
@@ -13,7 +12,7 @@ from accounts.models import BillingProfile, Organization
 from billing import mails
 from billing.automatic import announcement
 from billing.buyers import buyer_details
-from billing.models import Invoice, InvoiceLine, InvoiceSeries, OutboxMail
+from billing.models import BillingTerms, Invoice, InvoiceLine, InvoiceSeries, OutboxMail
 from billing.numbering import take_number
 from billing.period_charges import PeriodCharges
 from billing.proofs import choose_proof
@@ -24,6 +23,51 @@ from ledger.credits import grant_credit
 from ledger.models import Account, Balance, BillingPeriod, CreditGrant
 from pricing.conditions import Charged, LineKind
 from pricing.exact import ZERO
+
+
+def is_invoiced(charges: PeriodCharges) -> bool:
+    """Whether there is an invoice for what a period comes to: always where it is not 0, else as was agreed."""
+    choice = BillingTerms.ZeroInvoices
+    if charges.charged.totals.total != 0:
+        return True
+    return charges.terms.zero_invoices == choice.ALWAYS or (
+        charges.terms.zero_invoices == choice.WITH_USAGE and bool(charges.lines)
+    )
+
+
+def close(
+    *,
+    organization: Organization,
+    period: BillingPeriod,
+    balance: Balance,
+    charges: PeriodCharges,
+    profile: BillingProfile,
+    po_number: str,
+    now: datetime,
+) -> Invoice | None:
+    """Close a period for good, with its invoice if it has one. Raises NoSeller."""
+    period.status, period.closed_at = BillingPeriod.Status.CLOSED, now
+    period.save(update_fields=["status", "closed_at"])
+    if is_invoiced(charges):
+        return finalize(
+            organization=organization,
+            period=period,
+            balance=balance,
+            charges=charges,
+            profile=profile,
+            po_number=po_number,
+            again=False,
+            now=now,
+        )
+    if charges.lines:
+        settling.leave_uninvoiced(
+            balance=balance,
+            claim=claim_of(charges.charged, uuid4()),
+            period_id=period.pk,
+            period_end=period.ends_at,
+            now=now,
+        )
+    return None
 
 
 def finalize(
@@ -142,28 +186,5 @@ def _exchange_rates(lines: Sequence[UsageLine]) -> list[dict[str, str]]:
 def _lines_of(invoice: Invoice, charges: PeriodCharges) -> list[InvoiceLine]:
     return [
         InvoiceLine(organization_id=invoice.organization_id, invoice=invoice, position=position, **row)
-        for position, row in enumerate(_line_rows(charges), start=1)
+        for position, row in enumerate(charges.rows(), start=1)
     ]
-
-
-def _line_rows(charges: PeriodCharges) -> Iterator[dict[str, Any]]:
-    """Usage first, then what was agreed."""
-    for line, amount in zip(charges.lines, charges.charged.usage_lines, strict=True):
-        yield {
-            "model": line.rate.model,
-            "token_class": line.token_class.value,
-            "applied_rate_id": line.applied_rate_id,
-            "service_month": line.service_month,
-            "quantity": line.quantity,
-            "unit_price": line.unit_price,
-            "exact_amount": line.amount,
-            "amount": amount,
-        }
-    for agreed in charges.charged.agreed:
-        yield {
-            "kind": agreed.kind,
-            "quantity": 1,
-            "unit_price": agreed.amount,
-            "exact_amount": agreed.amount,
-            "amount": agreed.rounded,
-        }

@@ -84,6 +84,16 @@ INVARIANTS = (
         """,
     ),
     by_sql(
+        "52",
+        "a period is closing while one draft of it waits for review, and only then",
+        """
+        SELECT period.organization_id, period.id, period.status, count(draft.id) AS drafts
+        FROM ledger_billingperiod AS period
+        LEFT JOIN billing_invoicedraft AS draft ON draft.period_id = period.id AND draft.status = 'waiting'
+        GROUP BY period.id HAVING count(draft.id) <> CASE period.status WHEN 'closing' THEN 1 ELSE 0 END
+        """,
+    ),
+    by_sql(
         "17",
         "invoice numbers have no gap",
         """

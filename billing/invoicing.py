@@ -4,29 +4,27 @@ Estimates come through the same `period_charges`, so on the same usage they are 
 """
 
 from datetime import datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Sum
 
 from accounts.audit_log import write_audit_entry
 from accounts.models import Organization, User
 from accounts.tenancy import tenant_scope
 from billing.buyers import billing_profile
-from billing.finalizing import claim_of, finalize
-from billing.models import BillingTerms, Invoice, Payment
-from billing.period_charges import PeriodCharges, amounts_by_kind, charges_of
+from billing.drafting import make_draft
+from billing.finalizing import close, finalize, is_invoiced
+from billing.models import Invoice, Payment
+from billing.period_charges import PeriodCharges, amounts_by_kind, lock_period, proven_charges
 from billing.settlement import return_payments
 from billing.tax_amendments import amend_for_void
 from billing.terms import in_force, terms_of
 from ledger import settling
 from ledger.models import Balance, BillingPeriod
 from ledger.retrying import with_retries
-from metering.models import UsageRollup
 from metering.proven_days import differs_in_period
 from pricing.conditions import LineKind
-from pricing.exact import ZERO
 
 
 class PeriodNotEnded(Exception):
@@ -49,10 +47,6 @@ class StillLive(Exception):
     """The period has an invoice that is not void."""
 
 
-class LinesDisagree(Exception):
-    """The lines do not add up to the rollups they were made of. Nothing was written; run `manage.py audit`."""
-
-
 class UsageDisagrees(Exception):
     """The rollups of the period are not the sums of its events. Nothing was written; run `manage.py rebuild_rollups`."""
 
@@ -66,20 +60,11 @@ def preview(*, organization_id: int, period_id: int) -> PeriodCharges:
         return _charges(organization, period, balance)
 
 
-def is_invoiced(charges: PeriodCharges) -> bool:
-    """Whether there is an invoice for what a period comes to: always where it is not 0, else as was agreed."""
-    choice = BillingTerms.ZeroInvoices
-    if charges.charged.totals.total != 0:
-        return True
-    return charges.terms.zero_invoices == choice.ALWAYS or (
-        charges.terms.zero_invoices == choice.WITH_USAGE and bool(charges.lines)
-    )
-
-
 def close_period(*, organization_id: int, period_id: int, now: datetime) -> Invoice | None:
     """Close the period and finalize its invoice. Again, or twice at once, it changes nothing and returns the live invoice.
 
-    A period that comes to nothing closes without an invoice unless one was agreed. Raises PeriodNotEnded, NoSeller, UsageDisagrees,
+    Where a review was agreed it makes a draft instead, and returns None until that is approved. A period that comes to nothing
+    closes without an invoice unless one was agreed. Raises PeriodNotEnded, NoSeller, UsageDisagrees,
     LinesDisagree; nothing is written then.
     """
     return with_retries(lambda: _close_period(organization_id, period_id, now))
@@ -87,20 +72,26 @@ def close_period(*, organization_id: int, period_id: int, now: datetime) -> Invo
 
 def _close_period(organization_id: int, period_id: int, now: datetime) -> Invoice | None:
     with tenant_scope([organization_id]):
-        organization, period = _lock_period(organization_id, period_id)
-        if period.status == BillingPeriod.Status.CLOSED:
-            return _live_invoice(period)
+        organization, period = lock_period(organization_id, period_id)
+        if period.status != BillingPeriod.Status.OPEN:
+            return live_invoice(period)
         if period.ends_at > now:
             raise PeriodNotEnded(f"the period ends at {period.ends_at.isoformat()}")
         _prove_usage(organization, period)
-        period.status, period.closed_at = BillingPeriod.Status.CLOSED, now
-        period.save(update_fields=["status", "closed_at"])
         balance = settling.lock_balance(organization_id)
-        charges = _charges(organization, period, balance)
-        if not is_invoiced(charges):
-            _leave_uninvoiced(period, balance, charges, now)
+        charges, profile = _charges(organization, period, balance), billing_profile(organization)
+        if charges.terms.reviewed and is_invoiced(charges):
+            make_draft(period=period, balance=balance, charges=charges, po_number=profile.po_number, now=now)
             return None
-        return _finalize(organization, period, balance, charges, again=False, now=now)
+        return close(
+            organization=organization,
+            period=period,
+            balance=balance,
+            charges=charges,
+            profile=profile,
+            po_number=profile.po_number,
+            now=now,
+        )
 
 
 def reissue_invoice(*, organization_id: int, period_id: int, now: datetime, actor: User | None) -> Invoice:
@@ -109,16 +100,25 @@ def reissue_invoice(*, organization_id: int, period_id: int, now: datetime, acto
     Once it is committed its PDF is asked for, which its mail waits for.
     """
     with tenant_scope([organization_id]):
-        organization, period = _lock_period(organization_id, period_id)
-        if _live_invoice(period) is not None or period.status != BillingPeriod.Status.CLOSED:
+        organization, period = lock_period(organization_id, period_id)
+        if live_invoice(period) is not None or period.status != BillingPeriod.Status.CLOSED:
             raise StillLive("void the period's invoice before issuing another")
         balance = settling.lock_balance(organization_id)
-        charges = _charges(organization, period, balance)
-        invoice = _finalize(organization, period, balance, charges, again=True, now=now)
+        charges, profile = _charges(organization, period, balance), billing_profile(organization)
+        invoice = finalize(
+            organization=organization,
+            period=period,
+            balance=balance,
+            charges=charges,
+            profile=profile,
+            po_number=profile.po_number,
+            again=True,
+            now=now,
+        )
         write_audit_entry(
             action="invoice.reissued", target=invoice.number, organization=organization, actor=actor, now=now
         )
-        transaction.on_commit(lambda: _ring(invoice), robust=True)
+        ring_after_commit(invoice)
         return invoice
 
 
@@ -161,13 +161,18 @@ def void_invoice(*, organization_id: int, invoice_id: UUID, reason: str, now: da
     return invoice
 
 
-def _ring(invoice: Invoice) -> None:
+def ring_after_commit(invoice: Invoice) -> None:
+    """Ask for what follows an invoice, its PDF above all, once the transaction is committed."""
     from billing import tasks  # which run the steps of this module
 
-    tasks.ring(tasks.render_document, organization_id=invoice.organization_id, invoice_id=str(invoice.pk))
+    organization_id, invoice_id = invoice.organization_id, str(invoice.pk)
+    transaction.on_commit(
+        lambda: tasks.ring_for_invoice(organization_id=organization_id, invoice_id=invoice_id), robust=True
+    )
 
 
-def _live_invoice(period: BillingPeriod) -> Invoice | None:
+def live_invoice(period: BillingPeriod) -> Invoice | None:
+    """The period's invoice that is not void. Needs the tenant scope."""
     invoices = Invoice.objects.for_organization(period.organization_id).filter(period=period)
     return invoices.exclude(status=Invoice.Status.VOID).first()
 
@@ -195,59 +200,10 @@ def _prove_usage(organization: Organization, period: BillingPeriod) -> None:
         )
 
 
-def _lock_period(organization_id: int, period_id: int) -> tuple[Organization, BillingPeriod]:
-    """The period's row, until the transaction ends, and whose it is."""
-    periods = BillingPeriod.objects.select_for_update(of=("self",)).select_related("organization")
-    period = periods.for_organization(organization_id).get(pk=period_id)
-    return period.organization, period
-
-
 def _charges(organization: Organization, period: BillingPeriod, balance: Balance) -> PeriodCharges:
-    charges = charges_of(
-        organization=organization,
-        period=period,
-        terms=in_force(terms_of(organization), period.starts_at),
-        tax_rate=balance.tax_rate,
-    )
-    rolled_up = (
-        UsageRollup.objects.for_organization(organization).filter(period_id=period.pk).aggregate(sum=Sum("amount"))
-    )
-    if charges.charged.usage != (rolled_up["sum"] or ZERO):
-        raise LinesDisagree(f"{organization.slug}, period {period.pk}")
-    return charges
-
-
-def _finalize(
-    organization: Organization,
-    period: BillingPeriod,
-    balance: Balance,
-    charges: PeriodCharges,
-    *,
-    again: bool,
-    now: datetime,
-) -> Invoice:
-    profile = billing_profile(organization)
-    return finalize(
-        organization=organization,
-        period=period,
-        balance=balance,
-        charges=charges,
-        profile=profile,
-        po_number=profile.po_number,
-        again=again,
-        now=now,
-    )
-
-
-def _leave_uninvoiced(period: BillingPeriod, balance: Balance, charges: PeriodCharges, now: datetime) -> None:
-    if charges.lines:
-        settling.leave_uninvoiced(
-            balance=balance,
-            claim=claim_of(charges.charged, uuid4()),
-            period_id=period.pk,
-            period_end=period.ends_at,
-            now=now,
-        )
+    """By the terms in force at the period's start."""
+    terms = in_force(terms_of(organization), period.starts_at)
+    return proven_charges(organization=organization, period=period, terms=terms, tax_rate=balance.tax_rate)
 
 
 def _claim(invoice: Invoice) -> settling.Claim:

@@ -25,6 +25,7 @@ from billing.deposit_models import PayerAlias as PayerAlias
 from billing.document_models import BouncingAddress as BouncingAddress
 from billing.document_models import Document as Document
 from billing.document_models import Quotation as Quotation
+from billing.draft_models import InvoiceDraft as InvoiceDraft
 from billing.dunning_models import DunningPolicy as DunningPolicy
 from billing.dunning_models import DunningStep as DunningStep
 from billing.dunning_models import Suspension as Suspension

@@ -2,9 +2,10 @@
 invoice all ask here or with `pricing.conditions`, so on the same usage they are the same won.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from django.db.models import Sum
 
@@ -13,8 +14,13 @@ from billing.models import BillingTerms, Invoice, InvoiceLine
 from billing.terms import conditions_of
 from billing.usage_lines import UsageLine, usage_lines
 from ledger.models import BillingPeriod
+from metering.models import UsageRollup
 from pricing.conditions import Charged, Conditions, LineKind, charged, formulas
 from pricing.exact import ZERO
+
+
+class LinesDisagree(Exception):
+    """The lines do not add up to the rollups they were made of. Nothing was written; run `manage.py audit`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +30,33 @@ class PeriodCharges:
     lines: Sequence[UsageLine]
     terms: BillingTerms
     charged: Charged
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The fields of the invoice's lines: usage first, then what was agreed."""
+        for line, amount in zip(self.lines, self.charged.usage_lines, strict=True):
+            yield {
+                "kind": LineKind.USAGE,
+                "model": line.rate.model,
+                "token_class": line.token_class.value,
+                "applied_rate_id": line.applied_rate_id,
+                "service_month": line.service_month,
+                "quantity": line.quantity,
+                "unit_price": line.unit_price,
+                "exact_amount": line.amount,
+                "amount": amount,
+            }
+        for agreed in self.charged.agreed:
+            yield {
+                "kind": agreed.kind,
+                "model": "",
+                "token_class": "",
+                "applied_rate_id": None,
+                "service_month": None,
+                "quantity": 1,
+                "unit_price": agreed.amount,
+                "exact_amount": agreed.amount,
+                "amount": agreed.rounded,
+            }
 
 
 def charges_of(
@@ -41,6 +74,24 @@ def charges_of(
             tax_rate=tax_rate,
         ),
     )
+
+
+def lock_period(organization_id: int, period_id: int) -> tuple[Organization, BillingPeriod]:
+    """The period's row, until the transaction ends, and whose it is. Needs the tenant scope."""
+    periods = BillingPeriod.objects.select_for_update(of=("self",)).select_related("organization")
+    period = periods.for_organization(organization_id).get(pk=period_id)
+    return period.organization, period
+
+
+def proven_charges(
+    *, organization: Organization, period: BillingPeriod, terms: BillingTerms, tax_rate: Decimal
+) -> PeriodCharges:
+    """`charges_of`, its usage compared with the rollups that it was made of. Raises LinesDisagree."""
+    charges = charges_of(organization=organization, period=period, terms=terms, tax_rate=tax_rate)
+    rollups = UsageRollup.objects.for_organization(organization).filter(period_id=period.pk)
+    if charges.charged.usage != (rollups.aggregate(sum=Sum("amount"))["sum"] or ZERO):
+        raise LinesDisagree(f"{organization.slug}, period {period.pk}")
+    return charges
 
 
 def amounts_by_kind(invoice: Invoice) -> dict[LineKind, Decimal]:

@@ -23,6 +23,7 @@ from billing import (
     noticing,
     outbox,
     payment_methods,
+    review,
     suspension,
     tax_invoice_run,
     unresolved,
@@ -71,9 +72,14 @@ def close_period(*, organization_id: int, period_id: int) -> None:
         logger.warning("a period stays open", extra={"period": period_id, "reason": str(error)})
         return
     if invoice is not None:
-        ring(render_document, organization_id=organization_id, invoice_id=str(invoice.pk))
-        ring(write_evidence, organization_id=organization_id, invoice_id=str(invoice.pk))
-        ring(charge_due_invoices, invoice_id=str(invoice.pk))
+        ring_for_invoice(organization_id=organization_id, invoice_id=str(invoice.pk))
+
+
+def ring_for_invoice(*, organization_id: int, invoice_id: str) -> None:
+    """What an invoice that was just issued asks for: its PDF, which its mail waits for, its evidence, and the card that pays it."""
+    ring(render_document, organization_id=organization_id, invoice_id=invoice_id)
+    ring(write_evidence, organization_id=organization_id, invoice_id=invoice_id)
+    ring(charge_due_invoices, invoice_id=invoice_id)
 
 
 @shared_task
@@ -98,6 +104,12 @@ def top_up_automatically() -> None:
 def forget_removed_cards() -> None:
     """Tell the processor again of cards that were removed."""
     payment_methods.forget_removed(now=timezone.now())
+
+
+@shared_task
+def watch_drafts() -> None:
+    """Alarm about drafts that nobody reviews."""
+    review.watch_drafts(now=timezone.now())
 
 
 @shared_task

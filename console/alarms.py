@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Alarm
-from billing.models import AuditRun, TaxInvoice
+from billing.models import AuditRun, InvoiceDraft, TaxInvoice
 from catalog.models import Upstream, UpstreamBill
 from console.own_words import in_words, words_filter
 from console.read_only import ReadOnlyAdmin, address_of, list_of, raw_column
@@ -73,6 +73,13 @@ KINDS: Mapping[str, Kind] = {
         ),
         place=lambda: list_of(AuditRun),
         place_label=_("Audits"),
+    ),
+    "draft_waits": Kind(
+        label=_("Invoice draft"),
+        headline=_("A draft of an invoice waits for its review."),
+        remedy=_("The customer is not invoiced until it is approved. Look at its lines, and issue it or make it anew."),
+        place=lambda: list_of(InvoiceDraft, "status__exact=waiting"),
+        place_label=_("Drafts to review"),
     ),
     "upstream_credit": Kind(
         label=_("Credit with an upstream"),

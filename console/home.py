@@ -13,7 +13,16 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organization
-from billing.models import AuditRun, BankDeposit, CreditNote, Invoice, OutboxMail, Payment, ProcessorEvent
+from billing.models import (
+    AuditRun,
+    BankDeposit,
+    CreditNote,
+    Invoice,
+    InvoiceDraft,
+    OutboxMail,
+    Payment,
+    ProcessorEvent,
+)
 from billing.outbox import GIVEN_UP
 from billing.settlement import outstanding_by_invoice
 from catalog.models import ExchangeRate
@@ -102,7 +111,15 @@ def holds_tile() -> Tile:
 
 def invoice_tiles(now: datetime) -> list[Tile]:
     open_ones = Invoice.objects.filter(status=Invoice.Status.OPEN)
+    drafts = InvoiceDraft.objects.filter(status=InvoiceDraft.Status.WAITING).count()
     return [
+        Tile(
+            label=_("Drafts to review"),
+            value=figure("tokens")(drafts),
+            note=gettext("wait to be issued") if drafts else gettext("nothing"),
+            url=list_of(InvoiceDraft, "status__exact=waiting"),
+            tone="warning" if drafts else "good",
+        ),
         _due(_("Open invoices"), open_ones, url=list_of(Invoice, "status=open"), tone=""),
         _due(_("Overdue invoices"), overdue(open_ones, now=now), url=list_of(Invoice, "overdue=yes"), tone="danger"),
     ]

@@ -86,7 +86,7 @@ class Reissue(InvoiceDeed):
     button = _("Issue the invoice")
 
     def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
-        totals = preview(organization_id=self.invoice.organization_id, period_id=self.invoice.period_id).totals
+        totals = preview(organization_id=self.invoice.organization_id, period_id=self.invoice.period_id).charged.totals
         currency = self.invoice.organization.billing_currency
         return [
             (_("organization"), self.invoice.organization),

@@ -10,10 +10,12 @@ from django.utils.translation import gettext as _
 from accounts.models import Alarm, ApiKey, AuditEntry, Organization, ServiceKey, Source, User
 from billing.models import (
     AuditRun,
+    BillingTerms,
     BouncingAddress,
     CreditNote,
     CreditNoteProposal,
     Invoice,
+    InvoiceDraft,
     OutboxMail,
     Payment,
     ProcessorEvent,
@@ -47,6 +49,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                 _list(_("People"), "group", User),
                 _list(_("API keys"), "key", ApiKey),
                 _list(_("Credits"), "redeem", CreditGrant),
+                _list(_("Commercial terms"), "handshake", BillingTerms),
             ],
         ),
         _group(
@@ -88,6 +91,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                 _list(_("Invoices"), "description", Invoice),
                 _list(_("Tax invoices"), "receipt", TaxInvoice),
                 _list(_("Credit notes"), "assignment_return", CreditNote),
+                _list(_("Invoice drafts"), "rate_review", InvoiceDraft),
                 _list(_("Credit note proposals"), "undo", CreditNoteProposal),
                 _list(_("Payments"), "payments", Payment),
                 _list(_("Refunds"), "currency_exchange", Refund),

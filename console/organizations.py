@@ -22,6 +22,7 @@ from console.money import CREDIT_LEFT
 from console.rate_limit_deed import rate_words
 from console.read_only import ReadOnlyAdmin, ReadOnlyInline, linked, list_of, state_column
 from console.site import site
+from console.terms import TermsInline
 from ledger.balances import available
 from ledger.credit_expiry import balance_at
 from ledger.credit_order import with_left
@@ -87,7 +88,15 @@ class Invoices(ReadOnlyInline):
 class Profile(ReadOnlyInline):
     model = BillingProfile
     verbose_name_plural = _("Billing profile")
-    fields = ("legal_name", "registration_number", "representative", "contact_name", "contact_email", "tax_treatment")
+    fields = (
+        "legal_name",
+        "registration_number",
+        "representative",
+        "contact_name",
+        "contact_email",
+        "po_number",
+        "tax_treatment",
+    )
 
 
 LISTS = {
@@ -143,7 +152,7 @@ class OrganizationAdmin(ReadOnlyAdmin):
     list_filter = ("status", "billing_currency")
     search_fields = ("name", "slug", "billing_profile__legal_name", "billing_profile__registration_number")
     ordering = ("name",)
-    inlines = (Profile, Members, Keys, Credits, Invoices)
+    inlines = (Profile, TermsInline, Members, Keys, Credits, Invoices)
     fieldsets = (
         (
             None,
@@ -182,6 +191,7 @@ class OrganizationAdmin(ReadOnlyAdmin):
             (_("Requests"), f"{reverse('admin:usage_events')}?organization={obj.slug}"),
             (_("Ledger"), reverse("admin:ledger_statement", args=[obj.pk])),
             (_("Give credit"), reverse("admin:give_credit", args=[obj.pk])),
+            (_("Agree commercial terms"), reverse("admin:set_terms", args=[obj.pk])),
             (_("Set limits a minute"), reverse("admin:set_rates", args=[obj.pk])),
         ]
         links += standing_deeds(obj, Policies(now=timezone.now()).of(obj.pk))

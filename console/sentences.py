@@ -60,6 +60,10 @@ SENTENCES: Sequence[tuple[re.Pattern[str], Promise]] = tuple(
         ),
         (r"Publish one before\.", _("Publish one before.")),
         (
+            r"The draft of (?P<month>\S+ \S+) has waited for review since (?P<moment>\S+ \S+) UTC\.",
+            _("The draft of %(month)s has waited for review since %(moment)s UTC."),
+        ),
+        (
             r"No exchange rate was published for more than (?P<days>\d+) weekdays \((?P<names>.+)\)\.",
             _("No exchange rate was published for more than %(days)s weekdays (%(names)s)."),
         ),

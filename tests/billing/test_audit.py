@@ -115,6 +115,7 @@ BREAKAGES = {
     "48": TAX_INVOICES.format(kind="card_slip", count=1),
     "49": "DROP INDEX one_original_per_invoice; " + TAX_INVOICES.format(kind="tax_invoice", count=2),
     "50": TAX_INVOICES.format(kind="tax_invoice", count=1),
+    "52": "UPDATE ledger_billingperiod SET status = 'closing' WHERE status = 'open'",
     "31": "UPDATE metering_usageevent SET occurred_at = occurred_at - interval '1 minute'",
 }
 

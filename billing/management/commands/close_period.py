@@ -13,7 +13,8 @@ from kombu.exceptions import OperationalError
 
 from billing import auditing, cycle, invoicing, sellers, tasks
 from billing.cycle import DuePeriod
-from billing.models import Invoice
+from billing.finalizing import is_invoiced
+from billing.models import Invoice, InvoiceDraft
 from billing.period_charges import PeriodCharges
 from ledger.models import BillingPeriod
 from pricing.totals import MINOR_UNITS
@@ -23,6 +24,7 @@ NO_WORKER = (
     "No worker answers. Start one with `celery -A config worker` (`make run` starts one); the jobs wait for it in the queue. "
     "Waiting on; Ctrl-C stops only the waiting."
 )
+DRAFT = "a draft, which an operator reviews"
 NO_INVOICE = "nothing to charge, no invoice"
 
 
@@ -112,16 +114,20 @@ class Command(BaseCommand):
     def _report(self, due: Sequence[DuePeriod]) -> None:
         invoices = Invoice.objects.using("system").filter(period_id__in=[period.period_id for period in due])
         of_period = {invoice.period_id: invoice for invoice in invoices.exclude(status=Invoice.Status.VOID)}
+        waiting = InvoiceDraft.objects.using("system").filter(status=InvoiceDraft.Status.WAITING)
+        drafts = set(
+            waiting.filter(period_id__in=[period.period_id for period in due]).values_list("period_id", flat=True)
+        )
         for period in due:
             invoice = of_period.get(period.period_id)
-            what = NO_INVOICE
+            what = DRAFT if period.period_id in drafts else NO_INVOICE
             if invoice is not None:
                 what = f"{invoice.number:<14} {_money(invoice.total, invoice.currency):>14} {invoice.currency}  {invoice.status}"
             self.stdout.write(f"{period.organization_slug:<30} {what}")
 
 
 def _preview_text(found: PeriodCharges, currency: str) -> str:
-    if not invoicing.is_invoiced(found):
+    if not is_invoiced(found):
         return NO_INVOICE
     totals = found.charged.totals
     named = (("supply", totals.subtotal), ("tax", totals.tax), ("total", totals.total))
@@ -131,12 +137,12 @@ def _preview_text(found: PeriodCharges, currency: str) -> str:
 
 def _closed(due: Sequence[DuePeriod]) -> int:
     rows = BillingPeriod.objects.using("system").filter(pk__in=[period.period_id for period in due])
-    return rows.filter(status=BillingPeriod.Status.CLOSED).count()
+    return rows.exclude(status=BillingPeriod.Status.OPEN).count()
 
 
 def _unfinished(due: Sequence[DuePeriod]) -> str:
     rows = BillingPeriod.objects.using("system").filter(pk__in=[period.period_id for period in due])
-    left = set(rows.exclude(status=BillingPeriod.Status.CLOSED).values_list("pk", flat=True))
+    left = set(rows.filter(status=BillingPeriod.Status.OPEN).values_list("pk", flat=True))
     names = ", ".join(period.organization_slug for period in due if period.period_id in left)
     return (
         f"Not closed yet: {names}. Is a worker running, and what does its log say? Nothing is lost and nothing doubled: run this "
