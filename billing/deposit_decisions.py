@@ -170,7 +170,7 @@ def _shares(organization_id: int, deposit: BankDeposit, first: UUID | None) -> l
     )
     if oldest_first:
         return share_out(deposit.amount, [(invoice.pk, owed[invoice.pk]) for invoice in oldest_first])
-    newest = invoices.exclude(status=Invoice.Status.DRAFT).order_by("-finalized_at", "-pk").first()
+    newest = invoices.order_by("-finalized_at", "-pk").first()
     if newest is None:
         raise NothingToPay
     return [Share(invoice_id=newest.pk, amount=deposit.amount)]

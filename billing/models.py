@@ -89,7 +89,6 @@ class Invoice(models.Model):
     """What an organization owes for a period. Statuses as Stripe's. A void one may be followed by another for the same period."""
 
     class Status(models.TextChoices):
-        DRAFT = "draft", _("Draft")
         OPEN = "open", _("Open")
         PAID = "paid", _("Paid")
         VOID = "void", _("Void")

@@ -8,7 +8,7 @@ from django.db import connections
 MOST_SHOWN = 20
 
 PERIODS = """
-SELECT period.id, period.organization_id, organization.slug, organization.name, period.status = 'closed' AS closed, period.ends_at,
+SELECT period.id, period.organization_id, organization.slug, organization.name, period.status, period.ends_at,
     period.ends_at + make_interval(hours => coalesce(profile.grace_hours, 0)) AS due_at
 FROM ledger_billingperiod AS period
 JOIN accounts_organization AS organization ON organization.id = period.organization_id
@@ -17,24 +17,23 @@ WHERE (period.starts_at AT TIME ZONE period.zone)::date = %(first)s
 """
 COUNTS = f"""
 WITH period AS ({PERIODS})
-SELECT count(*), count(*) FILTER (WHERE closed), count(*) FILTER (WHERE NOT closed AND due_at > %(now)s),
-    count(*) FILTER (WHERE NOT closed AND due_at <= %(now)s), min(due_at) FILTER (WHERE NOT closed AND due_at > %(now)s)
+SELECT count(*), count(*) FILTER (WHERE status = 'closed'), count(*) FILTER (WHERE status = 'open' AND due_at > %(now)s),
+    count(*) FILTER (WHERE status = 'open' AND due_at <= %(now)s), min(due_at) FILTER (WHERE status = 'open' AND due_at > %(now)s),
+    count(*) FILTER (WHERE status = 'closing')
 FROM period
 """
 DUE = f"""
 WITH period AS ({PERIODS})
-SELECT organization_id, name, due_at FROM period WHERE NOT closed AND due_at <= %(now)s ORDER BY due_at, slug LIMIT {MOST_SHOWN}
+SELECT organization_id, name, due_at FROM period WHERE status = 'open' AND due_at <= %(now)s ORDER BY due_at, slug LIMIT {MOST_SHOWN}
 """
 PAPERS = f"""
 WITH period AS ({PERIODS})
-SELECT count(*) FILTER (WHERE invoice.status = 'draft'), count(*) FILTER (WHERE finalized),
-    count(*) FILTER (WHERE finalized AND EXISTS (
+SELECT count(*), count(*) FILTER (WHERE EXISTS (
         SELECT FROM billing_document AS document WHERE document.invoice_id = invoice.id AND document.kind = 'invoice')),
     count(mail.status), count(*) FILTER (WHERE mail.status = 'sent'), count(*) FILTER (WHERE mail.status = 'failed'),
     count(*) FILTER (WHERE invoice.status = 'paid')
-FROM period JOIN (
-    SELECT *, status NOT IN ('draft', 'void') AS finalized FROM billing_invoice
-) AS invoice ON invoice.organization_id = period.organization_id AND invoice.period_id = period.id AND invoice.status <> 'void'
+FROM period JOIN billing_invoice AS invoice
+    ON invoice.organization_id = period.organization_id AND invoice.period_id = period.id AND invoice.status <> 'void'
 LEFT JOIN billing_outboxmail AS mail ON mail.organization_id = invoice.organization_id AND mail.invoice_id = invoice.id
     AND mail.key = 'invoice:' || invoice.id
 """
@@ -52,7 +51,7 @@ class Due:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonthProgress:
     """Counts of a month. Periods are closed, in their time of grace (the first until `next_due_at`), or due; `due` names the first
-    of these. Invoices are drafts that wait for a review, or final; void ones count nowhere."""
+    of these; of the others drafts wait for a review. Void invoices count nowhere."""
 
     periods: int
     closed: int
@@ -80,11 +79,11 @@ def month_progress(*, first: date, now: datetime) -> MonthProgress:
     asked = {"first": first, "now": now}
     with connections["system"].cursor() as cursor:
         cursor.execute(COUNTS, asked)
-        periods, closed, in_grace, due_count, next_due_at = cursor.fetchone()
+        periods, closed, in_grace, due_count, next_due_at, drafts = cursor.fetchone()
         cursor.execute(DUE, asked)
         due = [Due(*row) for row in cursor.fetchall()]
         cursor.execute(PAPERS, asked)
-        drafts, invoices, documents, mails, sent, failed, paid = cursor.fetchone()
+        invoices, documents, mails, sent, failed, paid = cursor.fetchone()
     return MonthProgress(
         periods=periods,
         closed=closed,

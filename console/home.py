@@ -116,7 +116,7 @@ def invoice_tiles(now: datetime) -> list[Tile]:
         Tile(
             label=_("Drafts to review"),
             value=figure("tokens")(drafts),
-            note=gettext("wait to be issued") if drafts else gettext("nothing"),
+            note=gettext("wait for your word") if drafts else gettext("nothing"),
             url=list_of(InvoiceDraft, "status__exact=waiting"),
             tone="warning" if drafts else "good",
         ),

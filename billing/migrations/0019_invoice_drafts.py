@@ -132,6 +132,14 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.AlterField(
+            model_name="invoice",
+            name="status",
+            field=models.CharField(
+                choices=[("open", "Open"), ("paid", "Paid"), ("void", "Void"), ("uncollectible", "Uncollectible")],
+                max_length=13,
+            ),
+        ),
         migrations.RunSQL(KEEP_DRAFTS, reverse_sql=FORGET_DRAFTS),
         isolate("billing_invoicedraft"),
     ]
