@@ -24,7 +24,8 @@ FROM period
 """
 DUE = f"""
 WITH period AS ({PERIODS})
-SELECT organization_id, name, due_at FROM period WHERE status = 'open' AND due_at <= %(now)s ORDER BY due_at, slug LIMIT {MOST_SHOWN}
+SELECT organization_id, name, due_at FROM period WHERE status = 'open' AND due_at <= %(now)s
+ORDER BY due_at, slug LIMIT {MOST_SHOWN}
 """
 PAPERS = f"""
 WITH period AS ({PERIODS})

@@ -36,7 +36,7 @@ DROP FUNCTION keep_draft();
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0012_po_number"),
-        ("billing", "0011_credit_notes_and_refunds"),
+        ("billing", "0018_credit_notes_on_paper"),
         ("ledger", "0009_hold_tags"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

@@ -28,6 +28,7 @@ from billing.models import (
     WriteOff,
 )
 from billing.sellers import set_seller
+from billing.terms import set_terms
 from catalog.models import CostTable, UpstreamBill
 from catalog.upstreams import add_route, add_upstream
 from console.own_words import in_words
@@ -54,6 +55,7 @@ def story(cast: Cast, now: datetime, request: pytest.FixtureRequest) -> Cast:
     period = BillingPeriod.objects.using("system").filter(organization=acme).earliest("starts_at")
     invoice = close_period(organization_id=acme.pk, period_id=period.pk, now=now)
     assert invoice is not None
+    draft_of_globex(cast, at=last_month, now=now)
     Document.objects.using("system").create(
         organization=acme, invoice=invoice, kind="invoice", path="x.pdf", sha256="0" * 64, size=1, rendered_at=now
     )
@@ -180,6 +182,24 @@ def correct(invoice: Invoice, *, now: datetime) -> None:
     WriteOff.objects.using("system").create(
         organization=invoice.organization, invoice=invoice, amount=1, reason="Insolvent", written_off_at=now
     )
+
+
+def draft_of_globex(cast: Cast, *, at: datetime, now: datetime) -> None:
+    globex = cast.globex.organization
+    set_terms(
+        organization=globex,
+        month=at.astimezone(stories.SEOUL).date(),
+        minimum_fee=stories.Decimal(50_000),
+        discount=stories.Decimal("0.1"),
+        zero_invoices="always",
+        reviewed=True,
+        reason="Contract 7",
+        actor=cast.operator,
+        now=now,
+    )
+    use(globex, at=at, now=at)
+    period = BillingPeriod.objects.using("system").get(organization=globex)
+    assert close_period(organization_id=globex.pk, period_id=period.pk, now=now) is None
 
 
 def question_a_hold(cast: Cast, *, now: datetime) -> None:
