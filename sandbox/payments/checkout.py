@@ -62,7 +62,7 @@ def create(desk: Desk, params: Params) -> Object:
         "success_url": http_url(params, "success_url"),
         "total_details": {"amount_discount": 0, "amount_shipping": 0, "amount_tax": 0} if lines else None,
         "ui_mode": "hosted_page",
-        "url": f"{desk.base_url}/checkout/{session_id}",
+        "url": _page(desk, session_id),
         "_lines": lines,
         "_intent": _intent_wish(params),
     }
@@ -120,7 +120,13 @@ def _lines(params: Params) -> list[Object]:
 
 
 def retrieve(desk: Desk, params: Params, session_id: str) -> Object:
-    return desk.books.get("checkout.session", session_id)
+    """With its page at the address of today: the books outlive a restart, the port may not."""
+    session = desk.books.get("checkout.session", session_id)
+    return session | {"url": _page(desk, session_id)} if session["url"] else session
+
+
+def _page(desk: Desk, session_id: str) -> str:
+    return f"{desk.base_url}/checkout/{session_id}"
 
 
 def line_items(desk: Desk, params: Params, session_id: str) -> Object:
