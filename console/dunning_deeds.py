@@ -142,7 +142,7 @@ def policy_rows(policy: Policy | None) -> list[Row]:
         (_("Reminder, days before the due date"), policy.days_before_due or "–"),
         (_("Overdue reminders, days after it"), ", ".join(str(day) for day in policy.overdue_days) or "–"),
         (_("Card charged again, days after it"), ", ".join(str(day) for day in policy.charge_days) or "–"),
-        (_("Suspension, days after it"), policy.suspend_after or _("never")),
+        (_("Suspension, days after it"), policy.suspend_after or _("not by itself")),
     ]
 
 
