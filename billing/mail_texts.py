@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
+from typing import cast
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -78,6 +79,8 @@ def compose(mail: OutboxMail, *, without_token: bool = False) -> Letter:
 
 def invitation_of(mail: OutboxMail) -> Invitation:
     """The invitation that a mail of that kind carries; its token is made anew from the row. Needs the tenant scope."""
+    if mail.about is not None:
+        return cast(Invitation, mail.about)
     invitations = Invitation.objects.for_organization(mail.organization_id).select_related("invited_by")
     return invitations.get(pk=mail.context["invitation"])
 
@@ -258,8 +261,7 @@ def _invitation(mail: OutboxMail) -> _Wording:
 
 
 def _notice(mail: OutboxMail) -> _Wording:
-    notices = Notice.objects.for_organization(mail.organization_id).select_related("organization")
-    words = words_of(notices.get(pk=mail.context["notice"]))
+    words = words_of(_notice_of(mail))
     return _Wording(
         subject=words.subject,
         lead=words.lead,
@@ -381,7 +383,16 @@ def _page(mail: OutboxMail, invoice: Invoice) -> str:
     return invoice_page(organization_slug=mail.organization.slug, invoice_id=invoice.pk)
 
 
+def _notice_of(mail: OutboxMail) -> Notice:
+    if mail.about is not None:
+        return cast(Notice, mail.about)
+    notices = Notice.objects.for_organization(mail.organization_id).select_related("organization")
+    return notices.get(pk=mail.context["notice"])
+
+
 def _note_of(mail: OutboxMail) -> CreditNote:
+    if mail.about is not None:
+        return cast(CreditNote, mail.about)
     return CreditNote.objects.for_organization(mail.organization_id).get(pk=mail.context["credit_note"])
 
 

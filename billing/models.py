@@ -1,6 +1,7 @@
 """From the closed period to the paid invoice. What is finalized, posted or received is never changed (triggers, migration 0002)."""
 
 import uuid
+from typing import Any
 
 from django.db import models
 from django.db.models import Q
@@ -277,6 +278,8 @@ class OutboxMail(models.Model):
     language = models.CharField(max_length=2)
     invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, null=True, related_name="mails")
     context = models.JSONField(default=dict)
+    about: Any = None
+    """Of a sample (`mail_samples`): the row that `context` would name, which is in no table then."""
     message_id = models.CharField(max_length=150, unique=True)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.WAITING)
     attempts = models.PositiveSmallIntegerField(default=0)

@@ -31,7 +31,7 @@ PAPERS = f"""
 WITH period AS ({PERIODS})
 SELECT count(*), count(*) FILTER (WHERE EXISTS (
         SELECT FROM billing_document AS document WHERE document.invoice_id = invoice.id AND document.kind = 'invoice')),
-    count(mail.status), count(*) FILTER (WHERE mail.status = 'sent'), count(*) FILTER (WHERE mail.status = 'failed'),
+    count(mail.status), count(*) FILTER (WHERE mail.status = 'sent'), count(*) FILTER (WHERE mail.status IN ('failed', 'bounced')),
     count(*) FILTER (WHERE invoice.status = 'paid')
 FROM period JOIN billing_invoice AS invoice
     ON invoice.organization_id = period.organization_id AND invoice.period_id = period.id AND invoice.status <> 'void'

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from billing import document_texts as texts
 from billing.models import Notice
-from billing.site_addresses import invoices_page, limits_page, webhooks_page
+from billing.site_addresses import invoices_page, keys_page, limits_page, webhooks_page
 from ledger.models import LimitWindow
 from pricing.totals import round_to_minor
 
@@ -88,6 +88,21 @@ def _credit_low(notice: Notice, data: Mapping[str, Any]) -> NoticeWords:
         url=limits_page(organization_slug=notice.organization.slug),
         action=_("View the spend limits"),
         after=[_("Amounts include VAT.")],
+    )
+
+
+def _key_created(notice: Notice, data: Mapping[str, Any]) -> NoticeWords:
+    return NoticeWords(
+        subject=_("An API key was made: %(name)s") % {"name": _key(data)},
+        lead=_("A new API key can call in the name of your organization, and spend its money."),
+        facts=[
+            (_("API key"), _key(data)),
+            (_("Made by"), _line(data["created_by"]) or "–"),
+            (_("Key made at"), _moment(notice, data["created_at"])),
+        ],
+        url=keys_page(organization_slug=notice.organization.slug),
+        action=_("View the API keys"),
+        after=[_("If nobody of you made it, revoke it, and change the passwords of those who may make keys.")],
     )
 
 
@@ -167,6 +182,7 @@ _WORDS: Mapping[Notice.Kind, Callable[[Notice, Mapping[str, Any]], NoticeWords]]
     Notice.Kind.LIMIT_THRESHOLD: _threshold,
     Notice.Kind.LIMIT_REFUSING: _limit_refuses,
     Notice.Kind.CREDIT_LOW: _credit_low,
+    Notice.Kind.KEY_CREATED: _key_created,
     Notice.Kind.KEY_STOPPED: _key_stopped,
     Notice.Kind.SUSPENDED: _suspended,
     Notice.Kind.RESTORED: _restored,

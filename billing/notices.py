@@ -14,12 +14,13 @@ from accounts.profiles import ROLES_THAT_ADMINISTER
 from accounts.tenancy import tenant_scope
 from billing import mails
 from billing.models import Notice, NoticeSetting, OutboxMail, WebhookDelivery, WebhookEndpoint
-from billing.site_addresses import credit_note_page, invoices_page, limits_page, webhooks_page
+from billing.site_addresses import credit_note_page, invoices_page, keys_page, limits_page, webhooks_page
 from pricing.plain_text import plain
 
 _PAGES = {
     Notice.Kind.WEBHOOK_DISABLED: webhooks_page,
     Notice.Kind.WEBHOOK_TEST: webhooks_page,
+    Notice.Kind.KEY_CREATED: keys_page,
     Notice.Kind.SUSPENDED: invoices_page,
     Notice.Kind.RESTORED: invoices_page,
 }

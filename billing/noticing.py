@@ -1,4 +1,4 @@
-"""Customers are told in time: limits of which a share is used or that refuse calls, credit that runs low, keys that were stopped.
+"""Customers are told in time: limits of which a share is used or that refuse calls, low credit, keys that were made or stopped.
 
 What is worth telling is found by looking at rows, by a sweep of beat (DESIGN §5.1). A notice is written once, by its unique key, in
 the transaction that queues its mails and webhooks; so two sweeps tell once, and what a sweep did not commit the next one finds.
@@ -27,6 +27,8 @@ SHARES = (100, 80, 50)
 """Percent of a limit, the highest first: of several passed at once only that is told."""
 STILL_TOLD = timedelta(hours=1)
 """So long after its window's end a crossing is told that no sweep saw in time."""
+NEW_KEY = timedelta(days=1)
+"""So long after it was made a key is told of that no sweep saw in time."""
 USED = """
 SELECT spend_limit.id, spend_limit.organization_id, spend_limit.api_key_id, spend_limit.member_id, spend_limit."window",
     spend_limit.hard, spend_limit.amount, spend_limit.held, spend_limit.spent * (1 + balance.tax_rate) AS spent, balance.currency,
@@ -66,7 +68,7 @@ class Found:
 def notice_all(*, now: datetime) -> list[Notice]:
     """Tell everything that is worth telling at `now` and was not told. Looks at all tenants."""
     notices = []
-    for found in (*_limits(now=now), *_low_credit(now=now), *_stopped_keys()):
+    for found in (*_limits(now=now), *_low_credit(now=now), *_new_keys(now=now), *_stopped_keys()):
         notice = _tell(found, now=now)
         notices += [notice] if notice else []
     return notices
@@ -155,6 +157,26 @@ def _low_credit(*, now: datetime) -> Iterator[Found]:
         }
         key = f"credit:{now.isoformat()}"
         yield Found(organization_id=row["organization_id"], kind=Kind.CREDIT_LOW, key=key, data=data)
+
+
+def _new_keys(*, now: datetime) -> Iterator[Found]:
+    """Keys that people made: whoever may spend the organization's money does not appear unseen."""
+    made = ApiKey.objects.using("system").filter(created_at__gt=now - NEW_KEY, created_at__lte=now, revoked_at=None)
+    keys = made.exclude(created_by=None).select_related("created_by").order_by("pk")
+    named = {f"key:{key.pk}": key for key in keys}
+    told = _told(named)
+    for name, key in named.items():
+        if (key.organization_id, name) in told:
+            continue
+        data = {
+            "api_key": {"id": str(key.pk), "name": key.name, "prefix": key.prefix},
+            "created_by": key.created_by.get_full_name() if key.created_by else "",
+            "created_at": moment_text(key.created_at),
+        }
+        concerned = key.created_by_id
+        yield Found(
+            organization_id=key.organization_id, kind=Kind.KEY_CREATED, key=name, data=data, concerned=concerned
+        )
 
 
 def _stopped_keys() -> Iterator[Found]:

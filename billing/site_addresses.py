@@ -30,6 +30,11 @@ def invoices_page(*, organization_slug: str) -> str:
     return f"{settings.SITE_URL}/o/{organization_slug}/invoices"
 
 
+def keys_page(*, organization_slug: str) -> str:
+    """Where API keys are seen, made and revoked."""
+    return f"{settings.SITE_URL}/o/{organization_slug}/keys"
+
+
 def limits_page(*, organization_slug: str) -> str:
     """Where limits are seen and changed, and stopped keys let go again."""
     return f"{settings.SITE_URL}/o/{organization_slug}/limits"

@@ -99,6 +99,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                 _page(_("Deposits"), "account_balance", "deposits"),
                 _page(_("Dunning"), "campaign", "dunning"),
                 _list(_("Mails"), "mail", OutboxMail),
+                _page(_("Mail samples"), "drafts", "mail_samples"),
                 _list(_("Refused addresses"), "unsubscribe", BouncingAddress),
                 _list(_("Processor events"), "webhook", ProcessorEvent),
                 _list(_("Billing periods"), "date_range", BillingPeriod),

@@ -11,9 +11,11 @@ from django.core import mail
 from django.utils import translation
 from pytest_django.fixtures import Settings
 
+from accounts.api_keys import revoke_api_key
 from accounts.models import Membership, Role, User
 from accounts.tenancy import tenant_scope
 from billing.delivery import deliver_waiting
+from billing.mail_texts import compose
 from billing.models import Notice, OutboxMail
 from billing.notice_texts import TOLD_TO_PROGRAMS, words_of
 from billing.notices import set_low_credit
@@ -114,7 +116,7 @@ def test_owners_admins_and_the_member_concerned_get_mail_in_their_language(cast:
     developer = stories.make_member(acme.organization, Role.DEVELOPER, now=NOON)
     stories.make_member(acme.organization, Role.VIEWER, now=NOON)
     User.objects.filter(pk=developer.pk).update(language="en", name="Lee")
-    key, _secret = stories.make_key(acme.organization, now=NOON, created_by=developer)
+    key, _secret = stories.make_key(acme.organization, now=NOON - timedelta(days=2), created_by=developer)
     limit(acme, "72.6", member=developer, hard=False)
     spend(acme, 1, api_key_id=key.pk)
     assert told() == [(Kind.LIMIT_THRESHOLD, 100)]
@@ -170,7 +172,7 @@ def test_who_never_had_or_spent_anything_is_not_told(cast: stories.Cast, setting
 
 def test_a_stopped_key_is_told_once_to_who_made_it_too(acme: stories.Company) -> None:
     developer = stories.make_member(acme.organization, Role.DEVELOPER, now=NOON)
-    key, _secret = stories.make_key(acme.organization, now=NOON, created_by=developer, name="Loop")
+    key, _secret = stories.make_key(acme.organization, now=NOON - timedelta(days=2), created_by=developer, name="Loop")
     stop_key(
         organization_id=acme.organization.pk,
         api_key_id=key.pk,
@@ -192,7 +194,7 @@ def test_a_stopped_key_is_told_once_to_who_made_it_too(acme: stories.Company) ->
 def test_who_left_gets_no_mail(acme: stories.Company) -> None:
     developer = stories.make_member(acme.organization, Role.DEVELOPER, now=NOON)
     limit(acme, "72.6", member=developer)
-    key, _secret = stories.make_key(acme.organization, now=NOON, created_by=developer)
+    key, _secret = stories.make_key(acme.organization, now=NOON - timedelta(days=2), created_by=developer)
     Membership.objects.using("system").filter(user=developer).delete()
     spend(acme, 1, api_key_id=key.pk)
     assert told() == [(Kind.LIMIT_THRESHOLD, 100)]
@@ -214,6 +216,8 @@ def test_every_notice_has_words_in_both_languages(acme: stories.Company, kind: K
         "hard": True,
         "currency": "KRW",
         "percent": 80,
+        "created_by": "Lee",
+        "created_at": "2026-11-22T15:00:00Z",
         "seconds": 600,
         "days": 3,
         "url": "https://hooks.acme.example/x",
@@ -226,3 +230,24 @@ def test_every_notice_has_words_in_both_languages(acme: stories.Company, kind: K
         text = f"{words.subject} {words.lead} {words.action}"
         assert bool(re.search("[가-힣]", text)) == (language == "ko")
         assert "%" not in text.replace("80%", "")
+
+
+def test_a_key_that_somebody_made_is_told_once(acme: stories.Company) -> None:
+    key, _secret = stories.make_key(acme.organization, now=NOON, name="Batch", created_by=acme.owner)
+    stories.make_key(acme.organization, now=NOON, name="Of a program")
+    [notice] = notice_all(now=NOON)
+    assert (notice.kind, notice_all(now=NOON)) == (Kind.KEY_CREATED, [])
+    assert notice.data["api_key"] == {"id": str(key.pk), "name": "Batch", "prefix": key.prefix}
+    with tenant_scope([acme.organization.pk]):
+        found = OutboxMail.objects.get(context__notice=str(notice.pk))
+        letter = compose(found)
+    assert found.recipient == acme.owner.email
+    assert "Batch" in letter.subject and "/o/acme/keys" in letter.text
+
+
+def test_a_key_that_was_revoked_at_once_or_is_old_is_not_told(acme: stories.Company) -> None:
+    key, _secret = stories.make_key(acme.organization, now=NOON, created_by=acme.owner)
+    assert notice_all(now=NOON + timedelta(days=1)) == []
+    with tenant_scope([acme.organization.pk]):
+        revoke_api_key(key=key, now=NOON, actor=acme.owner)
+    assert notice_all(now=NOON) == []

@@ -217,9 +217,7 @@ def settle_by_webhook(house: House, kind: str, *, times: int = 1, **changes: Any
     return row.outcome
 
 
-@pytest.mark.parametrize(
-    ("kind", "outcome"), [("refund.created", "succeeded"), ("charge.refunded", "succeeded")]
-)
+@pytest.mark.parametrize(("kind", "outcome"), [("refund.created", "succeeded"), ("charge.refunded", "succeeded")])
 def test_a_webhook_that_comes_twice_settles_a_lost_refund_once(paid: House, kind: str, outcome: str) -> None:
     paid.processor.order({"fault": "accept-then-drop", "where": REFUND_CALL})
     note_on(paid, {1: 1000}, money_back=REFUND)

@@ -151,3 +151,14 @@ def test_only_a_mail_that_waits_has_a_next_attempt(operator: Client, mail: Outbo
     assert next_attempt(mail) == "–"
     mail.status = OutboxMail.Status.WAITING
     assert next_attempt(mail) != "–"
+
+
+@pytest.mark.parametrize("language", ["ko", "en"])
+def test_samples_show_every_kind_and_run_nothing(operator: Client, language: str) -> None:
+    address = reverse("admin:mail_samples")
+    page_of = operator.get(address, {"name": "overdue", "language": language}).content.decode()
+    assert '<iframe class="mail-frame" sandbox=""' in page_of and "&lt;!doctype html&gt;" in page_of
+    said = operator.get(address, {"name": "overdue", "language": language, "form": "text"}).content.decode()
+    assert {"ko": "남은 금액: ₩1,308,023", "en": "Still to be paid: ₩1,308,023"}[language] in said
+    assert operator.get(address, {"name": "nothing"}).status_code == 404
+    assert not OutboxMail.objects.exists()
