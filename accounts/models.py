@@ -8,6 +8,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.business_models import BusinessStanding as BusinessStanding
 from accounts.tenancy import TenantQuerySet
 
 
@@ -189,7 +190,20 @@ class TaxTreatment(models.TextChoices):
 
 
 class BillingProfile(models.Model):
-    """The buyer's details that an invoice prints; snapshotted when it is finalized."""
+    """The buyer's details that an invoice prints; snapshotted when it is finalized.
+
+    `pays_by` decides which proof invoices get that are not charged to a card by themselves. `tax_evidence` says what proves a
+    treatment that is not the standard one, and where it is kept.
+    """
+
+    class PaysBy(models.TextChoices):
+        TRANSFER = "transfer", _("Bank transfer, with a tax invoice for businesses")
+        CARD = "card", _("Card; its slip is the proof")
+
+    class Prices(models.TextChoices):
+        SITE = "", _("As on the site")
+        EXCLUSIVE = "exclusive", _("VAT excluded")
+        INCLUSIVE = "inclusive", _("VAT included")
 
     organization = models.OneToOneField(
         Organization, on_delete=models.PROTECT, primary_key=True, related_name="billing_profile"
@@ -205,6 +219,13 @@ class BillingProfile(models.Model):
     po_number = models.CharField(_("PO number"), max_length=50, blank=True)
     """The buyer's own number of the order (발주번호); invoices repeat it."""
     tax_treatment = models.CharField(max_length=12, choices=TaxTreatment.choices, default=TaxTreatment.STANDARD)
+    tax_evidence = models.CharField(_("evidence"), max_length=300, blank=True)
+    pays_by = models.CharField(
+        _("how invoices are paid"), max_length=8, choices=PaysBy.choices, default=PaysBy.TRANSFER
+    )
+    prices = models.CharField(
+        _("prices are shown"), max_length=9, choices=Prices.choices, blank=True, default=Prices.SITE
+    )
     grace_hours = models.PositiveSmallIntegerField(_("hours after the month's end before it is invoiced"), default=24)
 
     objects = TenantQuerySet["BillingProfile"].as_manager()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from accounts.audit_log import write_audit_entry
+from accounts.business_standing import note_number
 from accounts.models import BillingProfile, Organization, Role, User
 from accounts.registration_numbers import normalize_registration_number
 from accounts.tenancy import tenant_scope
@@ -20,6 +21,8 @@ PROFILE_FIELDS = (
     "contact_name",
     "contact_email",
     "po_number",
+    "pays_by",
+    "prices",
 )
 PERSONAL = frozenset({"representative", "contact_name", "contact_email"})
 """Of these the audit log, which cannot forget, notes only that they changed."""
@@ -42,6 +45,8 @@ def update_profile(
             for name, value in changed.items():
                 setattr(profile, name, value)
             profile.save(update_fields=list(changed))
+            if changed.get("registration_number"):
+                note_number(organization_id=organization.pk, number=profile.registration_number)
             write_audit_entry(
                 action="billing_profile.changed",
                 target=organization.slug,

@@ -14,7 +14,7 @@ from django.db.models import Sum
 
 from accounts.alarms import raise_alarm
 from accounts.audit_log import write_audit_entry
-from accounts.models import TaxTreatment, User
+from accounts.models import BillingProfile, TaxTreatment, User
 from accounts.registration_numbers import InvalidRegistrationNumber, normalize_registration_number
 from accounts.tenancy import tenant_scope
 from billing.korean_calendar import day_in_seoul, issue_deadline
@@ -57,9 +57,10 @@ def proof_of(invoice: Invoice) -> str:
 
 
 def pays_by_card(invoice: Invoice) -> bool:
-    """Whether the rest will be taken from a stored card by itself."""
-    settings_of = CollectionSetting.objects.for_organization(invoice.organization_id)
-    return invoice.amount_due > ZERO and settings_of.filter(is_automatic=True).exists()
+    """Whether the rest will be taken from a stored card by itself, or the customer has chosen to pay by card."""
+    chosen = BillingProfile.objects.for_organization(invoice.organization_id).filter(pays_by=BillingProfile.PaysBy.CARD)
+    automatic = CollectionSetting.objects.for_organization(invoice.organization_id).filter(is_automatic=True)
+    return invoice.amount_due > ZERO and (automatic.exists() or chosen.exists())
 
 
 def card_credit(invoice: Invoice) -> Decimal:

@@ -8,6 +8,7 @@ from celery import Task, shared_task
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
+from accounts import business_standing
 from billing import (
     auditing,
     automatic,
@@ -181,6 +182,13 @@ def resolve_unknown_payments() -> None:
 def resolve_unknown_refunds() -> None:
     """Ask the processors about refunds that are still open."""
     unresolved_refunds.resolve_unknown_refunds(now=timezone.now())
+
+
+@shared_task
+def check_registration_numbers() -> None:
+    """Ask the tax office about registration numbers that were saved, or not asked about for long."""
+    business_standing.note_numbers_in_use()
+    business_standing.check_waiting(now=timezone.now())
 
 
 @shared_task

@@ -4,14 +4,15 @@ import logging
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
+from django.db.models.fields.json import KeyTextTransform
 
 from accounts.alarms import clear_alarm, raise_alarm
 from accounts.models import Alarm
 from billing import proofs
 from billing.korean_calendar import day_in_seoul
 from billing.models import Invoice, TaxInvoice
-from billing.tax_invoices import NoProvider, call, fail, issue, load, provider_of, record_answer
+from billing.tax_invoices import OF_BUYER, NoProvider, call, fail, issue, load, plan_again, provider_of, record_answer
 from billing.tax_providers.interface import ProviderRefused, ProviderUnreachable
 
 logger = logging.getLogger(__name__)
@@ -26,11 +27,23 @@ UNSENT_PAUSE: timedelta = timedelta(hours=1) * settings.SWEEP_PACE
 def run(*, now: datetime) -> int:
     """All of it, over all tenants. Returns how many were issued."""
     proofs.give_up_on_cards(now=now)
+    plan_for_corrected_buyers(now=now)
     found = ask_unanswered(now=now)
     issued = issue_due(now=now)
     learn_sent(now=now)
     watch_deadlines(now=now)
     return found + issued
+
+
+def plan_for_corrected_buyers(*, now: datetime) -> int:
+    """What failed because of the buyer's number is tried again once the customer has entered another one."""
+    failed = _rows().filter(status=Status.FAILED, reason="", failure__startswith=OF_BUYER)
+    told = failed.annotate(told=KeyTextTransform("registration_number", "buyer"))
+    other = told.exclude(told=F("organization__billing_profile__registration_number"))
+    rows = other.exclude(organization__billing_profile__registration_number="")[:MOST]
+    for row in rows:
+        plan_again(organization_id=row.organization_id, tax_invoice_id=row.pk, now=now, actor=None)
+    return len(rows)
 
 
 def issue_due(*, now: datetime) -> int:

@@ -10,6 +10,7 @@ from datetime import datetime
 from uuid import UUID
 
 from accounts.audit_log import write_audit_entry
+from accounts.business_standing import fresh_standing
 from accounts.models import User
 from accounts.tenancy import tenant_scope
 from billing.buyers import billing_profile, buyer_details
@@ -24,6 +25,8 @@ from billing.tax_sheets import buyer_of, purpose_of, sheet_of
 logger = logging.getLogger(__name__)
 Status = TaxInvoice.Status
 LONGEST_FAILURE = 300
+OF_BUYER = "buyer_"
+"""How failures begin that the buyer's registration number is the reason of."""
 
 
 class NoProvider(Exception):
@@ -39,12 +42,21 @@ def issue(*, organization_id: int, tax_invoice_id: UUID, now: datetime, actor: U
 
     Raises TaxInvoice.DoesNotExist, NoProvider.
     """
-    provider = provider_of(load(organization_id=organization_id, tax_invoice_id=tax_invoice_id))
+    planned = load(organization_id=organization_id, tax_invoice_id=tax_invoice_id)
+    provider = provider_of(planned)
+    if planned.status == Status.PLANNED and not planned.reason and (why := _stopped(planned, now=now)):
+        return fail(planned, why, now=now)
     with tenant_scope([organization_id]):
         _invoice, row = lock(organization_id=organization_id, tax_invoice_id=tax_invoice_id)
         if not _request(row, now=now):
             return row
     return call(provider, row, now=now, actor=actor)
+
+
+def _stopped(row: TaxInvoice, *, now: datetime) -> str:
+    """Why its buyer gets none: "buyer_closed", "buyer_suspended", "buyer_unregistered"; else nothing."""
+    standing = fresh_standing(organization_id=row.organization_id, number=row.buyer["registration_number"], now=now)
+    return f"{OF_BUYER}{standing.state}" if standing.is_stopped else ""
 
 
 def load(*, organization_id: int, tax_invoice_id: UUID) -> TaxInvoice:

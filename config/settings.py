@@ -175,6 +175,7 @@ CELERY_BEAT_SCHEDULE = {
     "top-up-automatically": sweep("billing.tasks.top_up_automatically", every=15),
     "forget-removed-cards": sweep("billing.tasks.forget_removed_cards", every=3600),
     "resolve-unknown-refunds": sweep("billing.tasks.resolve_unknown_refunds", every=15),
+    "check-registration-numbers": sweep("billing.tasks.check_registration_numbers", every=60),
     "run-tax-invoices": sweep("billing.tasks.run_tax_invoices", every=60),
     "dun": sweep("billing.tasks.dun", every=300),
     "restore-paid": sweep("billing.tasks.restore_paid", every=15),
@@ -369,6 +370,13 @@ TAX_INVOICE_FOR_UNPAID_CARD = env.bool("TAX_INVOICE_FOR_UNPAID_CARD", default=Tr
 """Whether an invoice that was to be paid by card, and is not paid on the last day, gets a tax invoice instead of a card slip."""
 CASH_RECEIPTS = env.bool("CASH_RECEIPTS", default=False)
 """Whether customers without a registration number get a cash receipt (현금영수증) for transfers."""
+NTS_SERVICE_KEY = env("NTS_SERVICE_KEY", default="")
+"""Key of the government's data portal for the tax office's status of businesses. Without one, numbers stay unchecked."""
+NTS_BASE_URL = env("NTS_BASE_URL", default="https://api.odcloud.kr")
+REGISTRATION_DAYS = env.int("REGISTRATION_DAYS", default=30)
+"""How often the tax office is asked about each registration number in use."""
+REGISTRATION_HOURS = env.int("REGISTRATION_HOURS", default=24)
+"""How old its answer may be when a tax invoice is issued; an older one is renewed first."""
 PUBLIC_HOLIDAYS = frozenset(env.list("PUBLIC_HOLIDAYS", default=[]))
 """Further public holidays, as 2029-02-12: beside those of billing/korean_calendar.py."""
 

@@ -13,6 +13,11 @@ from metering.waiting_reasons import REASONS, Patterns, said_by
 
 VOCABULARY: Mapping[str, Mapping[str, Promise | str]] = {
     "band": {"base": _("Base price")},
+    "failure": {
+        "buyer_closed": _("The buyer's business is closed, says the tax office."),
+        "buyer_suspended": _("The buyer's business is suspended, says the tax office."),
+        "buyer_unregistered": _("The tax office does not know the buyer's registration number."),
+    },
     "language": {"ko": _("Korean"), "en": _("English")},
     "last_error": {
         "The recipient is not an e-mail address.": _("The recipient is not an e-mail address."),

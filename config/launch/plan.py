@@ -115,6 +115,9 @@ def embedded_values(
             "POPBILL_SECRET_KEY": popbill_secret(secrets),
             "POPBILL_BASE_URL": local["TAX_PORT"],
             "POPBILL_AUTH_URL": local["TAX_PORT"],
+            "NTS_SERVICE_KEY": "sandbox",
+            "NTS_BASE_URL": local["TAX_PORT"],
+            "TAX_INVOICE_FOR_UNPAID_CARD": "0",
         }
     if needs.llm:
         values |= {"UPSTREAM_BASE_URL": f"{local['LLM_PORT']}/v1", "UPSTREAM_API_KEY": "sandbox"}

@@ -51,5 +51,6 @@ def popbill(tax_office: StandIn, settings: Settings) -> StandIn:
     tax_office.call("DELETE", "/sandbox/state")
     tax_office.call("DELETE", "/sandbox/faults")
     settings.POPBILL_LINK_ID, settings.POPBILL_SECRET_KEY = "TESTER", TAX_SECRET
-    settings.POPBILL_BASE_URL = settings.POPBILL_AUTH_URL = tax_office.url
+    settings.POPBILL_BASE_URL = settings.POPBILL_AUTH_URL = settings.NTS_BASE_URL = tax_office.url
+    settings.NTS_SERVICE_KEY = "key"
     return tax_office
