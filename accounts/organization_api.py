@@ -39,6 +39,17 @@ class BillingProfileFields(serializers.Serializer[Any]):
     contact_name = _text("contact_name")
     contact_email = serializers.EmailField(allow_blank=True, required=False)
     po_number = _text("po_number")
+    pays_by = serializers.ChoiceField(
+        choices=BillingProfile.PaysBy.choices,
+        required=False,
+        help_text="`transfer`: businesses get a tax invoice, after which cards are refused. `card`: the card slip is the proof.",
+    )
+    prices = serializers.ChoiceField(
+        choices=BillingProfile.Prices.choices,
+        required=False,
+        allow_blank=True,
+        help_text="How pages show prices; empty: as on the site.",
+    )
 
     def validate_registration_number(self, number: str) -> str:
         if number:

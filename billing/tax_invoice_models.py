@@ -141,5 +141,13 @@ class TaxInvoice(models.Model):
             ),
         ]
 
+    OF_BUYER = "buyer_"
+    """How a failure begins that the buyer's registration number is the reason of."""
+
+    @property
+    def buyer_is_the_reason(self) -> bool:
+        """Whether the customer must put right why it could not be issued."""
+        return self.status == self.Status.FAILED and self.failure.startswith(self.OF_BUYER)
+
     def __str__(self) -> str:
         return self.approval_number or self.mgt_key

@@ -12,7 +12,7 @@ from accounts.models import Alarm
 from billing import proofs
 from billing.korean_calendar import day_in_seoul
 from billing.models import Invoice, TaxInvoice
-from billing.tax_invoices import OF_BUYER, NoProvider, call, fail, issue, load, plan_again, provider_of, record_answer
+from billing.tax_invoices import NoProvider, call, fail, issue, load, plan_again, provider_of, record_answer
 from billing.tax_providers.interface import ProviderRefused, ProviderUnreachable
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def run(*, now: datetime) -> int:
 
 def plan_for_corrected_buyers(*, now: datetime) -> int:
     """What failed because of the buyer's number is tried again once the customer has entered another one."""
-    failed = _rows().filter(status=Status.FAILED, reason="", failure__startswith=OF_BUYER)
+    failed = _rows().filter(status=Status.FAILED, reason="", failure__startswith=TaxInvoice.OF_BUYER)
     told = failed.annotate(told=KeyTextTransform("registration_number", "buyer"))
     other = told.exclude(told=F("organization__billing_profile__registration_number"))
     rows = other.exclude(organization__billing_profile__registration_number="")[:MOST]

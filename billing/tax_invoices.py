@@ -25,8 +25,6 @@ from billing.tax_sheets import buyer_of, purpose_of, sheet_of
 logger = logging.getLogger(__name__)
 Status = TaxInvoice.Status
 LONGEST_FAILURE = 300
-OF_BUYER = "buyer_"
-"""How failures begin that the buyer's registration number is the reason of."""
 
 
 class NoProvider(Exception):
@@ -56,7 +54,7 @@ def issue(*, organization_id: int, tax_invoice_id: UUID, now: datetime, actor: U
 def _stopped(row: TaxInvoice, *, now: datetime) -> str:
     """Why its buyer gets none: "buyer_closed", "buyer_suspended", "buyer_unregistered"; else nothing."""
     standing = fresh_standing(organization_id=row.organization_id, number=row.buyer["registration_number"], now=now)
-    return f"{OF_BUYER}{standing.state}" if standing.is_stopped else ""
+    return f"{TaxInvoice.OF_BUYER}{standing.state}" if standing.is_stopped else ""
 
 
 def load(*, organization_id: int, tax_invoice_id: UUID) -> TaxInvoice:

@@ -12,12 +12,13 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from accounts.business_standing import standing_of
 from accounts.models import ApiKey, BillingProfile, Membership, Organization, User
 from accounts.rate_limits import rates_of
 from billing.dunning_policy import Policies
 from billing.models import Invoice
 from console.dunning import standing_deeds
-from console.figures import money, money_column
+from console.figures import figure, money, money_column, named
 from console.money import CREDIT_LEFT
 from console.rate_limit_deed import rate_words
 from console.read_only import ReadOnlyAdmin, ReadOnlyInline, linked, list_of, state_column
@@ -85,17 +86,39 @@ class Invoices(ReadOnlyInline):
     )
 
 
+def business(profile: BillingProfile) -> Any:
+    """What the tax office says of the registration number, and when it was asked."""
+    standing = standing_of(organization_id=profile.organization_id, number=profile.registration_number)
+    if standing is None or standing.checked_at is None:
+        return gettext("Not checked yet") if profile.registration_number else "–"
+    tone = "danger" if standing.is_stopped else "success"
+    day = figure("table_date")(standing.checked_at)
+    return format_html(
+        '<span class="state state-{}" title="{}">{}</span> {}',
+        tone,
+        standing.tax_type,
+        standing.get_state_display(),
+        day,
+    )
+
+
+STANDING = named("business", _("At the tax office"), business)
+
+
 class Profile(ReadOnlyInline):
     model = BillingProfile
     verbose_name_plural = _("Billing profile")
     fields = (
         "legal_name",
         "registration_number",
+        STANDING,
         "representative",
         "contact_name",
         "contact_email",
         "po_number",
+        "pays_by",
         "tax_treatment",
+        "tax_evidence",
     )
 
 

@@ -1,5 +1,7 @@
 """Settings, billing details: what invoices print of the buyer, who gets them, and in which language."""
 
+from typing import Any
+
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -10,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
+from accounts.business_standing import standing_of
 from accounts.models import BillingProfile, Organization
 from accounts.profiles import PROFILE_FIELDS, ROLES_THAT_EDIT_PROFILE, update_organization, update_profile
 from accounts.registration_numbers import validate_registration_number
@@ -37,12 +40,18 @@ class BillingDetailsForm(forms.ModelForm):
             "contact_name": gettext_lazy("Billing contact"),
             "contact_email": gettext_lazy("Billing email"),
             "po_number": gettext_lazy("PO number"),
+            "pays_by": gettext_lazy("How you pay invoices"),
+            "prices": gettext_lazy("Prices are shown to you"),
         }
         help_texts = {
             "legal_name": gettext_lazy("As on the certificate of business registration."),
             "registration_number": gettext_lazy("Ten digits: 000-00-00000. Empty for private persons."),
             "contact_email": gettext_lazy("Invoices, receipts and reminders go here."),
             "po_number": gettext_lazy("Your own number of the order, if your accounting needs it: invoices repeat it."),
+            "pays_by": gettext_lazy(
+                "What a card pays gets no tax invoice; so we must know before we issue one. An invoice whose tax invoice was "
+                "issued is paid by transfer."
+            ),
         }
         widgets = {
             "registration_number": forms.TextInput(
@@ -51,6 +60,10 @@ class BillingDetailsForm(forms.ModelForm):
             "legal_name": forms.TextInput(attrs={"autocomplete": "organization"}),
             "address": forms.TextInput(attrs={"autocomplete": "street-address"}),
         }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["pays_by"].required = False
 
     def clean_registration_number(self) -> str:
         number: str = self.cleaned_data["registration_number"]
@@ -71,7 +84,7 @@ def billing_details(request: HttpRequest) -> HttpResponse:
     posted = request.POST if request.method == "POST" else None
     form = BillingDetailsForm(posted, instance=profile, initial={"language": organization.language})
     if request.method == "POST" and form.is_valid():
-        now, fields = timezone.now(), {name: form.cleaned_data[name] for name in PROFILE_FIELDS}
+        now, fields = timezone.now(), {name: form.cleaned_data[name] for name in PROFILE_FIELDS if name in request.POST}
         update_profile(organization=organization, changes=fields, actor=request.user, now=now)
         update_organization(
             organization=organization, language=form.cleaned_data["language"], actor=request.user, now=now
@@ -86,5 +99,6 @@ def billing_details(request: HttpRequest) -> HttpResponse:
         "form": form,
         "may_change": may_change,
         "bouncing": bouncing_contact(organization),
+        "standing": standing_of(organization_id=organization.pk, number=profile.registration_number),
     }
     return render(request, "dashboard/billing_details.html", context, status=422 if form.errors else 200)
