@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 from accounts.audit_log import write_audit_entry
-from accounts.models import Organization, User
+from accounts.models import User
 from accounts.tenancy import tenant_scope
 from billing import correction_news, refunds
 from billing.creditable import Left, MoneyBack, Plan, amounts_of_proposal, left_of, plan_note
@@ -99,18 +99,6 @@ def accept_proposal(
         proposal.save(update_fields=["status"])
     call_first(going_back, now=now)
     return note
-
-
-def find_note(*, organization: Organization, note_id: UUID) -> CreditNote | None:
-    """The organization's credit note of that id, with its invoice. Needs the tenant scope."""
-    notes = CreditNote.objects.for_organization(organization).select_related("invoice__period", "organization")
-    return notes.filter(pk=note_id).first()
-
-
-def lines_of(note: CreditNote) -> list[CreditNoteLine]:
-    """What a note takes back of each line, in the order of the invoice. Needs the tenant scope."""
-    lines = CreditNoteLine.objects.for_organization(note.organization_id).filter(credit_note=note)
-    return list(lines.select_related("invoice_line").order_by("invoice_line__position"))
 
 
 def _lock(organization_id: int, invoice_id: UUID, expected_left: Decimal | None) -> tuple[Invoice, Left]:

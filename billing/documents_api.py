@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from accounts.api_views import OrganizationAPIView
 from accounts.models import Scope
 from billing import documents
-from billing.credit_notes import find_note
+from billing.credit_note_queries import find_note
 from billing.invoices_api import InvoiceView
 from billing.models import Document, Payment
 from billing.paper_kinds import Subject, file_name

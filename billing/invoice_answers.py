@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from rest_framework import serializers
 
+from billing.credit_note_answers import CreditNoteAnswer, RefundAnswer, note_json, refund_json
+from billing.credit_note_queries import notes_of, refunds_of
 from billing.invoice_queries import AgreedLine, PricedLine, is_overdue, notes_of_lines
 from billing.models import Invoice, InvoiceLine, SupplyProof
 from billing.proof_answers import TaxInvoiceAnswer, proof_shown, sheet_json, sheets_of
+from billing.settlement import outstanding
 from catalog.rate_answers import AppliedRateAnswer, rate_json
 from metering.usage_shapes import EventAnswer
 from pricing.plain_text import plain
@@ -46,6 +50,9 @@ class InvoiceAnswer(serializers.Serializer[Any]):
     total = serializers.CharField(help_text="합계금액.")
     credit_applied = serializers.CharField(help_text="Prepaid credit that was used for it.")
     amount_due = serializers.CharField(help_text="청구 금액: the total less the credit.")
+    amount_outstanding = serializers.CharField(
+        help_text="미납 금액: the amount due less payments and credit notes; 0 unless open."
+    )
     finalized_at = serializers.DateTimeField()
     paid_at = serializers.DateTimeField(allow_null=True)
     voided_at = serializers.DateTimeField(allow_null=True)
@@ -111,6 +118,8 @@ class InvoiceDetailAnswer(InvoiceAnswer):
     buyer = serializers.DictField(child=serializers.CharField(allow_blank=True))
     exchange_rates = ExchangeRateAnswer(many=True)
     documents = DocumentAnswer(many=True)
+    credit_notes = CreditNoteAnswer(many=True, help_text="What was taken back of it, the oldest first.")
+    refunds = RefundAnswer(many=True, help_text="What was sent back of it, the newest first.")
     tax_invoices = TaxInvoiceAnswer(many=True, help_text="The original and its amendments; empty for other proofs.")
     lines = InvoiceLineAnswer(many=True)
     applied_rates = serializers.DictField(child=AppliedRateAnswer(), help_text="By applied_rate_id.")
@@ -133,8 +142,8 @@ class LineEventPage(serializers.Serializer[Any]):
     next_cursor = serializers.CharField(allow_null=True)
 
 
-def invoice_json(invoice: Invoice, *, now: datetime) -> dict[str, Any]:
-    """An invoice, with its period, as InvoiceAnswer."""
+def invoice_json(invoice: Invoice, *, left: Decimal, now: datetime) -> dict[str, Any]:
+    """An invoice, with its period and what is `left` to be paid, as InvoiceAnswer."""
     zone, period = ZoneInfo(invoice.period.zone), invoice.period
     amounts = {
         "supply_value": invoice.subtotal,
@@ -142,6 +151,7 @@ def invoice_json(invoice: Invoice, *, now: datetime) -> dict[str, Any]:
         "total": invoice.total,
         "credit_applied": invoice.credit_applied,
         "amount_due": invoice.amount_due,
+        "amount_outstanding": left,
     }
     return {
         "id": str(invoice.pk),
@@ -174,7 +184,7 @@ def detail_json(
 ) -> dict[str, Any]:
     """An invoice with its lines as InvoiceDetailAnswer."""
     notes = notes_of_lines(lines, language=invoice.language, zone=ZoneInfo(invoice.period.zone))
-    return invoice_json(invoice, now=now) | {
+    return invoice_json(invoice, left=outstanding(invoice), now=now) | {
         "tax_treatment": invoice.tax_treatment,
         "tax_rate": plain(invoice.tax_rate),
         "exact_supply_value": plain(invoice.exact_subtotal),
@@ -185,6 +195,8 @@ def detail_json(
             {"kind": row.kind, "sha256": row.sha256, "size": row.size, "rendered_at": row.rendered_at}
             for row in invoice.documents.order_by("pk")
         ],
+        "credit_notes": [note_json(note) for note in notes_of(invoice)],
+        "refunds": [refund_json(refund) for refund in refunds_of(invoice)],
         "tax_invoices": [sheet_json(row) for row in sheets_of(invoice)],
         "lines": [
             *(_usage_json(line, note, invoice.currency) for line, note in zip(lines, notes, strict=True)),

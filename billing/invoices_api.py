@@ -22,6 +22,7 @@ from billing.invoice_answers import (
     invoice_json,
 )
 from billing.models import Invoice
+from billing.settlement import outstanding_by_invoice
 from metering.api import events_renderer
 from pricing.plain_text import plain
 
@@ -57,14 +58,15 @@ class InvoiceList(InvoiceView):
             organization=self.organization,
             limit=asked["limit"] + 1,
             status=asked.get("status"),
-            before=_position(asked["cursor"]) if "cursor" in asked else None,
+            before=position_of(asked["cursor"]) if "cursor" in asked else None,
         )
+        left = outstanding_by_invoice(invoices)
         return Response(
             page(
                 invoices,
                 limit=asked["limit"],
                 position=lambda invoice: (invoice.finalized_at.isoformat(), str(invoice.pk)),
-                render=lambda invoice: invoice_json(invoice, now=now),
+                render=lambda invoice: invoice_json(invoice, left=left[invoice.pk], now=now),
             )
         )
 
@@ -119,7 +121,8 @@ class InvoiceLineEvents(InvoiceView):
         )
 
 
-def _position(cursor: list[str | int]) -> tuple[datetime, UUID]:
+def position_of(cursor: list[str | int]) -> tuple[datetime, UUID]:
+    """The moment and the id that a list goes on from."""
     try:
         at, last = cursor
         moment = datetime.fromisoformat(str(at))

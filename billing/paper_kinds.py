@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from billing.credit_note_content import credit_note_content
-from billing.credit_notes import lines_of
+from billing.credit_note_queries import lines_of
 from billing.document_content import invoice_content
 from billing.document_parts import stated
 from billing.models import CreditNote, Document, Invoice, InvoiceLine, Payment, Quotation

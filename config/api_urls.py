@@ -15,6 +15,7 @@ from accounts.api_views import ApiView, PublicAPIView
 from billing import api as billing_api
 from billing import (
     balance_api,
+    credit_notes_api,
     documents_api,
     evidence_api,
     invoices_api,
@@ -89,6 +90,8 @@ version_1 = [
     path("estimates", billing_api.Estimates.as_view(), name="api-estimates"),
     path("estimates/what-if", what_if_api.WhatIf.as_view(), name="api-what-if"),
     path("estimates/current", billing_api.CurrentEstimate.as_view(), name="api-current-estimate"),
+    path("credit_notes", credit_notes_api.CreditNoteList.as_view(), name="api-credit-notes"),
+    path("credit_notes/<uuid:note_id>", credit_notes_api.CreditNoteDetail.as_view(), name="api-credit-note"),
     path("invoices", invoices_api.InvoiceList.as_view(), name="api-invoices"),
     path("invoices/<uuid:invoice_id>", invoices_api.InvoiceDetail.as_view(), name="api-invoice"),
     path("invoices/<uuid:invoice_id>/pdf", documents_api.InvoicePdf.as_view(), name="api-invoice-pdf"),
@@ -110,7 +113,7 @@ version_1 = [
     path("invoices/<uuid:invoice_id>/pay", payments_api.PayInvoice.as_view(), name="api-pay-invoice"),
     path("payment_methods", payment_methods_api.PaymentMethods.as_view(), name="api-payment-methods"),
     path("payments", payments_api.PaymentList.as_view(), name="api-payments"),
-    path("credit-notes/<uuid:note_id>/pdf", documents_api.CreditNotePdf.as_view(), name="api-credit-note-pdf"),
+    path("credit_notes/<uuid:note_id>/pdf", documents_api.CreditNotePdf.as_view(), name="api-credit-note-pdf"),
     path("payments/<uuid:payment_id>/receipt", documents_api.PaymentReceipt.as_view(), name="api-payment-receipt"),
     path("organization", organization_api.OrganizationDetail.as_view(), name="api-organization"),
     path("organization/tags", tags_api.OrganizationTags.as_view(), name="api-organization-tags"),

@@ -321,8 +321,10 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "EventKind": ["usage", "reversal"],
         "InvoiceKind": "billing.models.Invoice.Kind",
+        "InvoiceLineKind": "billing.models.InvoiceLine.Kind",
         "InvoiceStatus": "billing.models.Invoice.Status",
         "PaymentStatus": "billing.models.Payment.Status",
+        "RefundStatus": "billing.models.Refund.Status",
         "SupplyProofKind": "billing.models.SupplyProof.Kind",
         "TaxInvoiceStatus": "billing.models.TaxInvoice.Status",
     },

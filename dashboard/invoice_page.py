@@ -18,6 +18,7 @@ from django.views.decorators.http import require_safe
 from accounts.models import ApiKey, Organization
 from billing import evidence_files, invoice_queries
 from billing.automatic import announced
+from billing.credit_note_queries import notes_of, refunds_of
 from billing.document_content import service_days
 from billing.invoice_queries import PricedLine, Share
 from billing.models import Invoice, Payment
@@ -29,6 +30,7 @@ from billing.proofs import may_pay_by_card
 from billing.settlement import outstanding
 from dashboard.access import may, organization_page
 from dashboard.agreed_lines import AgreedRow
+from dashboard.credit_notes import refund_rows
 from dashboard.download_links import download_links
 from dashboard.formulas import FormulaLine, formula_lines
 from dashboard.invoice_payment import state_of_paying
@@ -37,7 +39,7 @@ from dashboard.requests import asked_cursor
 from dashboard.time_ranges import address
 from metering.token_labels import TOKEN_CLASSES
 from pricing.conditions import LineKind
-from pricing.exact import ZERO, exact_sum
+from pricing.exact import EXACT, ZERO, exact_sum
 from pricing.rating import RatedLine
 
 SHARES = 25
@@ -101,7 +103,8 @@ def invoice(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
     found, now = invoice_or_404(request.organization, invoice_id), timezone.now()
     first_day, last_day = service_days(found)
     payments = invoice_queries.payments_of(found)
-    left = outstanding(found)
+    left, notes = outstanding(found), notes_of(found)
+    noted = exact_sum(note.applied for note in notes)
     context = {
         "section": "invoices",
         "invoice": found,
@@ -125,7 +128,10 @@ def invoice(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
         "sheets": sheets_of(found),
         "card_was_possible": may_pay_by_card(found),
         "credit_given": max(-found.credit_applied, ZERO),
-        "settled": max(found.amount_due - left, ZERO),
+        "notes": notes,
+        "noted": noted,
+        "refunds": refund_rows(refunds_of(found)),
+        "settled": max(EXACT.subtract(EXACT.subtract(found.amount_due, left), noted), ZERO),
         "may_pay": may(request, ROLES_THAT_PAY),
         "announced": announced(found),
         "payments": [

@@ -20,7 +20,7 @@ from billing.bounces import bouncing_contact
 from billing.document_content import service_days
 from billing.estimates import PeriodEstimate, open_periods
 from billing.invoice_queries import is_overdue
-from billing.models import Invoice
+from billing.models import CreditNote, Invoice
 from billing.settlement import outstanding_by_invoice
 from billing.standing import standing_of
 from billing.usage_lines import UsageLine, notes_of_usage
@@ -108,6 +108,7 @@ def invoices(request: HttpRequest) -> HttpResponse:
         "standing": standing_of(balance, periods),
         "drafts": [draft_of(period, zone=ZoneInfo(organization.zone)) for period in reversed(periods)],
         "invoices": rows_of(page, now=now),
+        "has_credit_notes": CreditNote.objects.for_organization(organization).exists(),
         "credits": credit_standings(organization, now=now)[:SHOWN_CREDITS],
         **page_links(request, page),
     }

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from billing import documents
-from billing.credit_notes import find_note
+from billing.credit_note_queries import find_note
 from billing.models import Document, Payment
 from billing.paper_kinds import Subject, file_name
 from billing.typesetting import FontsMissing, TypesettingFailed

@@ -12,6 +12,7 @@ from django.db import DatabaseError
 from accounts.models import AuditEntry
 from accounts.tenancy import tenant_scope
 from billing import collection, credit_notes, creditable, invoicing
+from billing.credit_note_queries import find_note
 from billing.credit_notes import ChangedMeanwhile
 from billing.creditable import NotCreditable, TooMuch
 from billing.models import CreditNote, CreditNoteLine, Invoice, Notice, OutboxMail
@@ -186,7 +187,7 @@ def test_the_neighbour_can_neither_see_nor_make_it(house: House) -> None:
     note = note_on(house, {1: 1})
     globex = house.cast.globex.organization
     with tenant_scope([globex.pk]):
-        assert credit_notes.find_note(organization=globex, note_id=note.pk) is None
+        assert find_note(organization=globex, note_id=note.pk) is None
         assert CreditNote.objects.count() == 0
     with pytest.raises(Invoice.DoesNotExist):
         note_on(house, organization_id=globex.pk)
