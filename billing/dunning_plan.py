@@ -43,11 +43,10 @@ def due_steps(planned: Sequence[Planned], *, taken: Taken, today: date, due_on: 
     return Due(steps=steps, overtaken=[step for step in waiting if step not in steps])
 
 
-def next_step(planned: Sequence[Planned], *, taken: Taken) -> Planned | None:
-    """The first step that was not taken, of the days after the last one that was."""
-    done = [step.on for step in planned if (step.kind, step.number) in taken]
-    ahead = [step for step in planned if (step.kind, step.number) not in taken]
-    return next((step for step in ahead if not done or step.on >= max(done)), None)
+def next_step(planned: Sequence[Planned], *, taken: Taken, today: date, due_on: date) -> Planned | None:
+    """What is due and not taken yet, else the first step of a day to come."""
+    due = due_steps(planned, taken=taken, today=today, due_on=due_on).steps
+    return next((step for step in planned if step in due or step.on > today), None)
 
 
 def _steps(issued_on: date, due_on: date, policy: Policy, has_card: bool) -> Iterator[Planned]:

@@ -14,6 +14,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.views import View
 from unfold.widgets import (
@@ -76,6 +78,16 @@ class DayInput(forms.DateInput):
 
     def __init__(self) -> None:
         super().__init__(format="%Y-%m-%d")
+
+
+class FileChoice(forms.FileInput):
+    """The browser's own choice of a file. Unfold's script writes the file's name into the first text field that it finds near by,
+    whatever that is for; so it is given one of its own.
+    """
+
+    def render(self, *args: Any, **kwargs: Any) -> SafeString:
+        given = super().render(*args, **kwargs)
+        return format_html('<span><span>{}</span><input type="text" hidden disabled></span>', given)
 
 
 class Deed(View):

@@ -22,7 +22,7 @@ from billing.sellers import NoSeller, current_seller
 from billing.settlement import outstanding
 from billing.statement_import import Compared, FormDiffers, bare_account, compare_statement, import_statement
 from billing.transfer_matching import certain, match_waiting
-from console.deeds import Deed, DeedForm, Refused, Row, add_deed
+from console.deeds import Deed, DeedForm, FileChoice, Refused, Row, add_deed
 from console.deposits import REFUSALS, DepositRow, waiting_rows
 from console.figures import figure, money
 from console.standing import ReasonForm
@@ -50,7 +50,7 @@ class StatementForm(DeedForm):
         label=_("File"),
         required=False,
         help_text=_("CSV, as your bank exports it, in UTF-8 or CP949. Days that were imported before do no harm."),
-        widget=forms.FileInput(attrs={"accept": ".csv,.txt,.tsv"}),
+        widget=FileChoice(attrs={"accept": ".csv,.txt,.tsv"}),
     )
     account = forms.CharField(label=_("Account number"), max_length=40)
     currency = forms.ChoiceField(label=_("Currency"), choices=Currency.choices)
@@ -103,7 +103,7 @@ class ImportStatement(Deed):
             (_("File"), values["name"]),
             (_("Account number"), values["account"]),
             (_("Deposits"), figure("tokens")(len(statement.deposits))),
-            (_("New"), figure("tokens")(len(compared.new))),
+            (_("New deposits"), figure("tokens")(len(compared.new))),
             (_("Known already"), figure("tokens")(compared.known)),
             (_("Withdrawals, not taken"), figure("tokens")(statement.withdrawals)),
         ]

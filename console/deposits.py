@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from django import forms
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
@@ -18,6 +19,7 @@ from django.views.decorators.http import require_POST, require_safe
 from billing.deposit_decisions import AlreadyDecided, NoLongerFits, NothingToPay, match_deposit
 from billing.deposit_models import BankDeposit, DepositDecision, DepositPart
 from billing.transfer_matching import Evidence, Suggestion, debtors, suggestions
+from console.deeds import DeedForm
 from console.figures import money
 from console.site import site
 from console.usage import PER_PAGE, pages, query_with
@@ -60,6 +62,10 @@ class DepositRow:
     because: str = ""
 
 
+class SearchForm(DeedForm):
+    q = forms.CharField(label=_("Payer or amount"), required=False, max_length=100)
+
+
 @require_safe
 def deposits(request: HttpRequest) -> HttpResponse:
     """What waits, or with `?state=` what was matched or set aside; `?q=` looks for a payer or an amount."""
@@ -73,6 +79,7 @@ def deposits(request: HttpRequest) -> HttpResponse:
     context = {
         "state": state,
         "q": wanted,
+        "search": SearchForm({"q": wanted}),
         "tabs": [(value, label, query_with(request, state=value or None, page=None)) for value, label in TABS],
         "rows": waiting_rows(page.object_list) if state == WAITING else decided_rows(page.object_list),
         "deeds": [{"label": _("Import a bank statement"), "url": reverse("admin:import_statement")}],

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -32,6 +32,12 @@ class Line:
     days: int
     last: DunningStep | None
     coming: Planned | None
+    today: date
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the next step is taken as soon as it may be."""
+        return self.coming is not None and self.coming.on <= self.today
 
     @property
     def coming_label(self) -> Any:
@@ -97,7 +103,13 @@ def lines_of(organization: Organization, policy: Policy, *, now: datetime) -> li
             standing=standing,
             days=(today - standing.invoice.due_on).days,
             last=next((step for step in reversed(standing.taken) if not step.skipped), None),
-            coming=next_step(standing.planned, taken={(step.kind, step.number) for step in standing.taken}),
+            coming=next_step(
+                standing.planned,
+                taken={(step.kind, step.number) for step in standing.taken},
+                today=today,
+                due_on=standing.invoice.due_on,
+            ),
+            today=today,
         )
         for standing in standings(organization, policy, now=now)
         if standing.invoice.due_on < today

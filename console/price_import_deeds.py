@@ -16,7 +16,7 @@ from catalog.feed.importing import Imported, import_snapshot, preview_snapshot
 from catalog.feed.snapshot import Snapshot, SnapshotRefused
 from catalog.models import CostTable, QuarantinedPrice
 from catalog.publishing import LEAD
-from console.deeds import Deed, DeedForm, Refused, Row, add_deed
+from console.deeds import Deed, DeedForm, FileChoice, Refused, Row, add_deed
 from console.figures import figure
 from console.quarantine import COUNTS, told, told_prices
 from console.sentences import in_sentences
@@ -62,7 +62,7 @@ class FileForm(DeedForm):
             "OpenRouter's JSON, or CSV with the columns model, prompt, completion, input_cache_read …: USD each, "
             "or per million tokens where a column's name ends in _per_1m."
         ),
-        widget=forms.FileInput(attrs={"accept": ".json,.csv"}),
+        widget=FileChoice(attrs={"accept": ".json,.csv"}),
     )
     approve = forms.BooleanField(
         label=_("Put prices in force that would wait in quarantine"),

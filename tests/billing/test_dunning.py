@@ -399,12 +399,25 @@ class TestPlan:
         assert "charge" in {step.kind for step in self.planned(has_card=True)}
         assert "charge" not in {step.kind for step in self.planned()}
 
-    def test_the_next_step_is_the_first_after_the_last_that_was_taken(self) -> None:
+    @pytest.mark.parametrize(
+        ("days", "taken", "kind", "number"),
+        [
+            (-9, set(), "due_soon", 1),
+            (3, set(), "overdue", 1),
+            (3, {("overdue", 1)}, "overdue", 2),
+            (8, set(), "overdue", 2),
+        ],
+    )
+    def test_the_next_step_is_one_that_is_due_or_the_first_to_come(
+        self, days: int, taken: set[tuple[str, int]], kind: str, number: int
+    ) -> None:
+        coming = next_step(self.planned(), taken=taken, today=self.due + timedelta(days=days), due_on=self.due)
+        assert coming is not None and (coming.kind, coming.number) == (kind, number)
+
+    def test_after_the_last_step_nothing_comes(self) -> None:
         planned = self.planned()
-        assert next_step(planned, taken=set()) == planned[0]
-        following = next_step(planned, taken={("overdue", 1)})
-        assert following is not None and (following.kind, following.number) == ("overdue", 2)
-        assert next_step(planned, taken={(step.kind, step.number) for step in planned}) is None
+        taken = {(step.kind, step.number) for step in planned}
+        assert next_step(planned, taken=taken, today=self.due + timedelta(days=90), due_on=self.due) is None
 
     def test_on_the_due_date_one_is_still_reminded_of_it(self) -> None:
         for today, count in ((self.due, 1), (self.due + timedelta(days=1), 0)):
