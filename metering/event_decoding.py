@@ -76,7 +76,7 @@ def split_elements(body: bytes) -> Sequence[msgspec.Raw | bytes]:
     try:
         return _elements.decode(body)
     except UNREADABLE as fault:
-        refusal = MalformedBatch(f"the body must be a JSON array of events: {fault}")
+        refusal = f"the body must be a JSON array of events: {fault}"
     try:
         found = json.loads(text := body.decode())
     except json.JSONDecodeError as fault:
@@ -85,9 +85,9 @@ def split_elements(body: bytes) -> Sequence[msgspec.Raw | bytes]:
             f"the body's JSON {what}, at line {fault.lineno}, column {fault.colno}: {fault.msg}"
         ) from None
     except (ValueError, RecursionError):
-        raise refusal from None
+        raise MalformedBatch(refusal) from None
     if not isinstance(found, list):
-        raise refusal
+        raise MalformedBatch(refusal)
     return [json.dumps(element).encode() for element in found]
 
 

@@ -96,7 +96,7 @@ def _reports(
                     raise _out_of_time(event.occurred_at < oldest, event.id)
                 reports.append(resolve(event))
             except InvalidEvent as fault:
-                reports.append(fault)
+                reports.append(fault.without_origin())
         else:
             reports.append(event)
     return reports

@@ -6,7 +6,7 @@ because a mistyped name must not lose tokens.
 
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
-from typing import Annotated
+from typing import Annotated, Self
 
 import msgspec
 from msgspec import Meta
@@ -91,6 +91,10 @@ class InvalidEvent(ValueError):
     def __init__(self, reason: str, event_id: str | None = None) -> None:
         super().__init__(reason)
         self.id = event_id
+
+    def without_origin(self) -> Self:
+        """The same, kept as a verdict: the frames it was raised through would keep the whole batch until the collector comes."""
+        return self.with_traceback(None)
 
 
 def usage_of(event: PushedEvent) -> TokenUsage:

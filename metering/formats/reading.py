@@ -31,11 +31,11 @@ def read_json(body: bytes) -> Any:
     try:
         return _json.decode(body)
     except UNREADABLE as fault:
-        refusal = MalformedBatch(f"the body must be JSON: {fault}")
+        refusal = f"the body must be JSON: {fault}"
     try:
         return json.loads(body.decode(), parse_float=decimal_or_none, parse_int=_integer, parse_constant=_no_number)
     except (ValueError, RecursionError):
-        raise refusal from None
+        raise MalformedBatch(refusal) from None
 
 
 def _integer(digits: str) -> int | None:
@@ -75,7 +75,7 @@ def read_each(elements: Sequence[Any], read: Callable[[Mapping[str, Any]], Pushe
                 raise InvalidEvent("an event must be a JSON object")
             events.append(read(element))
         except InvalidEvent as fault:
-            events.append(fault)
+            events.append(fault.without_origin())
         except RecursionError:
             events.append(InvalidEvent("nested too deeply"))
     return events

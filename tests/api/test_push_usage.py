@@ -1,5 +1,6 @@
 """Another gateway pushes usage: each event gets its verdict, what is good is kept, and sending twice counts once."""
 
+import gc
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from accounts.models import Scope
 from accounts.tenancy import tenant_scope
 from metering import ingestion
 from metering.models import UsageEvent
-from metering.pushed_events import WHERE_FIELDS_ARE
+from metering.pushed_events import WHERE_FIELDS_ARE, InvalidEvent, MalformedBatch, PushedEvent
 from tests import stories
 
 PATH = "/api/v1/usage/events"
@@ -178,6 +179,34 @@ def test_a_body_that_is_no_array_says_where_it_goes_wrong(
 ) -> None:
     answer = as_gateway.post(PATH, body, content_type="application/json")
     assert answer.status_code == 400 and words in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (
+            PATH,
+            json.dumps([event(), event(organization="nobody"), event(id="old", occurred_at="2026-01-01T00:00:00Z")]),
+        ),
+        (PATH, "{}"),
+        (PATH, "[" * 100_000),
+        ("/api/v1/usage/litellm", '[{"model": 7}]'),
+        ("/api/v1/usage/litellm", "["),
+    ],
+    ids=["refused", "no array", "deep", "refused record", "no records"],
+)
+def test_nothing_of_a_body_waits_for_the_collector(
+    cast: stories.Cast, as_gateway: Client, path: str, body: str
+) -> None:
+    as_gateway.post(path, body, content_type="application/json")
+    gc.collect()
+    gc.disable()
+    try:
+        as_gateway.post(path, body, content_type="application/json")
+        kinds = (PushedEvent, InvalidEvent, MalformedBatch)
+        assert [found for found in gc.get_objects() if issubclass(type(found), kinds)] == []
+    finally:
+        gc.enable()
 
 
 def test_an_empty_batch(cast: stories.Cast, push: Callable[..., dict[str, Any]]) -> None:
