@@ -4,7 +4,7 @@ A match is not taken back: its payments are history, and receipts went out. A wr
 0026): the payment is refunded on paper at the one customer, and recorded by hand at the other's invoice.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -15,11 +15,11 @@ from django.db import IntegrityError, transaction
 from accounts.audit_log import write_audit_entry
 from accounts.models import Organization, User
 from accounts.tenancy import tenant_scope
-from billing.bank_transfers import record_transfer
+from billing.bank_transfers import record_prepayment, record_transfer
 from billing.deposit_models import BankDeposit, DepositDecision, DepositPart, PayerAlias
-from billing.models import Invoice
+from billing.models import Invoice, Payment
 from billing.payer_names import bare
-from billing.settlement import outstanding_by_invoice
+from billing.settlement import outstanding_by_invoice, recoverable
 from ledger.retrying import with_retries
 from pricing.exact import EXACT, ZERO
 from pricing.plain_text import plain
@@ -29,8 +29,8 @@ class AlreadyDecided(Exception):
     """Somebody else, or another process, decided what became of the deposit."""
 
 
-class NothingToPay(Exception):
-    """The organization has no invoice that the money could be for."""
+class OtherCurrency(Exception):
+    """The organization owes nothing in the deposit's currency and is billed in another one."""
 
 
 class NoLongerFits(Exception):
@@ -61,7 +61,10 @@ def share_out(amount: Decimal, owed: Iterable[tuple[UUID, Decimal]]) -> list[Sha
 
 
 def plan_of(*, deposit: BankDeposit, organization_id: int, first: UUID | None = None) -> list[Share]:
-    """How `match_deposit` would share the deposit out now. Raises NothingToPay, NoLongerFits."""
+    """How `match_deposit` would share the deposit out now. Raises OtherCurrency, NoLongerFits.
+
+    Nothing is shared out where all of it becomes prepaid credit.
+    """
     with tenant_scope([organization_id]):
         return _shares(organization_id, deposit, first)
 
@@ -79,8 +82,8 @@ def match_deposit(
 ) -> DepositDecision:
     """Let a deposit pay an organization's open invoices, `first` one if given, then the oldest; the rest becomes credit.
 
-    Without an open invoice all of it becomes credit, by way of the newest invoice. With `expected` it pays just so or nothing.
-    A payer whom an operator confirms is remembered. Raises AlreadyDecided, NothingToPay, NoLongerFits, Invoice.DoesNotExist.
+    `first` may have been written off, which is recovered then. Without an open invoice all of it is prepaid credit. With `expected`
+    it pays just so or nothing. A payer whom an operator confirms is remembered. Raises AlreadyDecided, OtherCurrency, NoLongerFits.
     """
 
     def write() -> DepositDecision:
@@ -91,17 +94,7 @@ def match_deposit(
             decision = _decide(
                 deposit=deposit, organization_id=organization_id, kind=kind, because=because, now=now, actor=actor
             )
-            for number, share in enumerate(shares, start=1):
-                payment = record_transfer(
-                    organization_id=organization_id,
-                    invoice_id=share.invoice_id,
-                    amount=share.amount,
-                    payer_name=deposit.payer,
-                    key=f"deposit-{deposit.pk}-{number}",
-                    received_at=deposit.at,
-                    actor=actor,
-                    now=now,
-                )
+            for payment in _payments(organization_id, deposit, shares, now=now, actor=actor):
                 DepositPart.objects.create(organization_id=organization_id, decision=decision, payment=payment)
             if kind == DepositDecision.Kind.CONFIRMED:
                 remember_payer(organization_id=organization_id, payer=deposit.payer, now=now, actor=actor)
@@ -162,18 +155,47 @@ def _shares(organization_id: int, deposit: BankDeposit, first: UUID | None) -> l
     invoices = Invoice.objects.for_organization(organization_id).filter(currency=deposit.currency)
     still_open = list(invoices.filter(status=Invoice.Status.OPEN).order_by("pk").select_for_update())
     if first is not None and all(invoice.pk != first for invoice in still_open):
-        raise NoLongerFits
+        written_off = invoices.filter(pk=first, status=Invoice.Status.UNCOLLECTIBLE).select_for_update().first()
+        if written_off is None:
+            raise NoLongerFits
+        still_open.append(written_off)
     owed = outstanding_by_invoice(still_open)
+    needs = {invoice.pk: owed[invoice.pk] or recoverable(invoice) for invoice in still_open}
     oldest_first = sorted(
-        (invoice for invoice in still_open if owed[invoice.pk] > ZERO),
+        (invoice for invoice in still_open if needs[invoice.pk] > ZERO),
         key=lambda invoice: (invoice.pk != first, invoice.due_on, invoice.sequence),
     )
-    if oldest_first:
-        return share_out(deposit.amount, [(invoice.pk, owed[invoice.pk]) for invoice in oldest_first])
-    newest = invoices.order_by("-finalized_at", "-pk").first()
-    if newest is None:
-        raise NothingToPay
-    return [Share(invoice_id=newest.pk, amount=deposit.amount)]
+    if not oldest_first and Organization.objects.get(pk=organization_id).billing_currency != deposit.currency:
+        raise OtherCurrency
+    return share_out(deposit.amount, [(invoice.pk, needs[invoice.pk]) for invoice in oldest_first])
+
+
+def _payments(
+    organization_id: int, deposit: BankDeposit, shares: Sequence[Share], *, now: datetime, actor: User | None
+) -> Iterator[Payment]:
+    """What a deposit becomes: a payment of each invoice that it is shared out to, or a prepayment."""
+    for number, share in enumerate(shares, start=1):
+        yield record_transfer(
+            organization_id=organization_id,
+            invoice_id=share.invoice_id,
+            amount=share.amount,
+            payer_name=deposit.payer,
+            key=f"deposit-{deposit.pk}-{number}",
+            received_at=deposit.at,
+            actor=actor,
+            now=now,
+        )
+    if not shares:
+        yield record_prepayment(
+            organization_id=organization_id,
+            amount=deposit.amount,
+            currency=deposit.currency,
+            payer_name=deposit.payer,
+            key=f"deposit-{deposit.pk}",
+            received_at=deposit.at,
+            actor=actor,
+            now=now,
+        )
 
 
 def _decide(

@@ -15,11 +15,11 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Currency, Organization
 from billing.bank_statement_table import LARGEST_FILE, Fault, StatementRefused
-from billing.deposit_decisions import AlreadyDecided, NoLongerFits, NothingToPay, match_deposit, plan_of, set_aside
+from billing.deposit_decisions import AlreadyDecided, NoLongerFits, OtherCurrency, match_deposit, plan_of, set_aside
 from billing.deposit_models import BankDeposit, DepositDecision
 from billing.models import Invoice
 from billing.sellers import NoSeller, current_seller
-from billing.settlement import outstanding
+from billing.settlement import outstanding, recoverable
 from billing.statement_import import Compared, FormDiffers, bare_account, compare_statement, import_statement
 from billing.transfer_matching import certain, match_waiting
 from console.deeds import Deed, DeedForm, FileChoice, Refused, Row, add_deed
@@ -29,6 +29,8 @@ from console.standing import ReasonForm
 from pricing.exact import EXACT, ZERO
 
 MOST_SHOWN = 100
+TAKING = (Invoice.Status.OPEN, Invoice.Status.UNCOLLECTIBLE)
+"""Invoices that money may still come in for; of any other one its organization's are paid."""
 FAULTS: dict[Fault, Promise] = {
     Fault.TOO_LARGE: _("The file is larger than 4 MB. Export fewer days."),
     Fault.NO_TEXT: _("The file is neither text in UTF-8 nor in CP949. Export it as CSV, not as an Excel file."),
@@ -197,15 +199,17 @@ class MatchByHand(DepositDeed):
         organization, first = self._target(values)
         try:
             shares = plan_of(deposit=self.deposit, organization_id=organization.pk, first=first)
-        except (NoLongerFits, NothingToPay) as refusal:
+        except (NoLongerFits, OtherCurrency) as refusal:
             raise Refused(str(REFUSALS[type(refusal)])) from None
         invoices = Invoice.objects.in_bulk([share.invoice_id for share in shares])
         currency = self.deposit.currency
         rows: list[Row] = [*self.facts(), (_("organization"), organization)]
+        if not shares:
+            rows.append((_("Becomes prepaid credit"), money(self.deposit.amount, currency)))
         for share in shares:
             invoice = invoices[share.invoice_id]
             rows.append((invoice.number, money(share.amount, currency)))
-            if (credit := EXACT.subtract(share.amount, outstanding(invoice))) > ZERO:
+            if (credit := EXACT.subtract(share.amount, outstanding(invoice) or recoverable(invoice))) > ZERO:
                 rows.append((_("Of it becomes prepaid credit"), money(credit, currency)))
         return rows
 
@@ -220,7 +224,7 @@ class MatchByHand(DepositDeed):
                 now=now,
                 actor=self.request.user,
             )
-        except (AlreadyDecided, NoLongerFits, NothingToPay) as refusal:
+        except (AlreadyDecided, NoLongerFits, OtherCurrency) as refusal:
             raise Refused(str(REFUSALS[type(refusal)])) from None
         return gettext("The deposit is matched: %(payer)s → %(organization)s") % {
             "payer": self.deposit.payer,
@@ -232,7 +236,7 @@ class MatchByHand(DepositDeed):
         target = values["target"].strip()
         invoice = Invoice.objects.filter(number=target).select_related("organization").first()
         if invoice is not None:
-            return invoice.organization, invoice.pk if invoice.status == Invoice.Status.OPEN else None
+            return invoice.organization, invoice.pk if invoice.status in TAKING else None
         organization = Organization.objects.filter(slug=target).first()
         if organization is None:
             raise Refused(gettext("There is no invoice and no organization of this name."))

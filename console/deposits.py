@@ -16,7 +16,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST, require_safe
 
-from billing.deposit_decisions import AlreadyDecided, NoLongerFits, NothingToPay, match_deposit
+from billing.deposit_decisions import AlreadyDecided, NoLongerFits, OtherCurrency, match_deposit
 from billing.deposit_models import BankDeposit, DepositDecision, DepositPart
 from billing.transfer_matching import Evidence, Suggestion, debtors, suggestions
 from console.deeds import DeedForm
@@ -168,7 +168,7 @@ def confirm(request: HttpRequest, pk: int, organization: int) -> HttpResponse:
             now=timezone.now(),
             actor=request.user,
         )
-    except (AlreadyDecided, NoLongerFits, NothingToPay) as refusal:
+    except (AlreadyDecided, NoLongerFits, OtherCurrency) as refusal:
         messages.error(request, REFUSALS[type(refusal)])
     else:
         messages.success(
@@ -182,7 +182,7 @@ def confirm(request: HttpRequest, pk: int, organization: int) -> HttpResponse:
 REFUSALS: dict[type[Exception], Promise] = {
     AlreadyDecided: _("What becomes of this deposit has been decided meanwhile."),
     NoLongerFits: _("What the customer owes has changed meanwhile. Please look again."),
-    NothingToPay: _("This customer was never invoiced, so there is nothing that the money could pay."),
+    OtherCurrency: _("This customer is billed in another currency and owes nothing in this one."),
 }
 
 

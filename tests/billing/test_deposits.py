@@ -11,10 +11,11 @@ from django.db import DatabaseError, connections
 from accounts.models import AuditEntry
 from accounts.tenancy import tenant_scope
 from billing import invoicing
-from billing.deposit_decisions import AlreadyDecided, NothingToPay, match_deposit, set_aside
+from billing.deposit_decisions import AlreadyDecided, OtherCurrency, match_deposit, set_aside
 from billing.models import BankDeposit, BankStatement, DepositDecision, DepositPart, Invoice, OutboxMail
 from billing.statement_import import FormDiffers, import_statement
 from billing.transfer_matching import Evidence, Suggestion, certain, debtors, match_waiting, suggestions, undecided
+from billing.write_offs import write_off_invoice
 from ledger.models import CreditGrant
 from tests.billing.collecting import at_once
 from tests.billing.depositing import (
@@ -189,22 +190,50 @@ def test_what_is_too_much_goes_to_the_next_invoice_and_then_becomes_credit(owing
     call_command("audit")
 
 
-def test_money_of_a_customer_who_owes_nothing_becomes_credit(owing: Debtors) -> None:
+def test_money_of_a_customer_who_owes_nothing_is_prepaid(owing: Debtors) -> None:
     take(statement(("2026-11-05 14:03", "에이크미", DUE), ("2026-11-07 14:03", "에이크미", 3000)))
     [deposit] = undecided()
     assert suggested(deposit) == []
     confirm(deposit, owing.cast.acme, owing)
-    with tenant_scope([owing.acme.organization_id]):
-        assert CreditGrant.objects.get(kind="paid").amount == 3000
+    initech = make_company("initech", now=NOW)
+    take(statement(("2026-11-08 14:03", "이니텍", 1000)))
+    confirm(undecided()[0], initech, owing)
+    for company, amount in ((owing.cast.acme, 3000), (initech, 1000)):
+        with tenant_scope([company.organization.pk]):
+            assert CreditGrant.objects.get(kind="paid").amount == amount
+            assert OutboxMail.objects.filter(kind="top_up").count() == 1
     call_command("audit")
 
 
-def test_who_was_never_invoiced_has_nothing_to_pay(owing: Debtors) -> None:
-    initech = make_company("initech", now=NOW)
+def test_who_is_billed_in_another_currency_has_nothing_to_pay(owing: Debtors) -> None:
+    initech = make_company("initech", now=NOW, currency="USD")
     take(statement(("2026-11-05 14:03", "이니텍", 1000)))
-    with pytest.raises(NothingToPay):
+    with pytest.raises(OtherCurrency):
         confirm(undecided()[0], initech, owing)
     assert len(undecided()) == 1
+
+
+def test_money_for_an_invoice_that_was_written_off_recovers_it(owing: Debtors) -> None:
+    write_off_invoice(
+        organization_id=owing.acme.organization_id,
+        invoice_id=owing.acme.pk,
+        reason="x",
+        now=NOW,
+        actor=owing.cast.operator,
+    )
+    assert take(statement(("2026-11-05 14:03", "에이크미", DUE))) == []
+    [deposit] = undecided()
+    match_deposit(
+        deposit=deposit,
+        organization_id=owing.acme.organization_id,
+        first=owing.acme.pk,
+        kind=CONFIRMED,
+        now=NOW,
+        actor=owing.cast.operator,
+    )
+    with tenant_scope([owing.acme.organization_id]):
+        assert Invoice.objects.get(pk=owing.acme.pk).status == "paid"
+    call_command("audit")
 
 
 def test_a_deposit_is_decided_once_whoever_decides(owing: Debtors) -> None:

@@ -97,7 +97,9 @@ def test_what_cannot_be_matched_says_why(operator: Client, cast: Cast, invoice: 
     upload(operator, statement(invoice, ("누구", 500)))
     address = reverse("admin:match_deposit", args=[BankDeposit.objects.get().pk])
     assert "no invoice and no organization" in refused(operator, address, {"target": "nobody"})
-    assert "never invoiced" in refused(operator, address, {"target": "globex"})
+    cast.globex.organization.billing_currency = "USD"
+    cast.globex.organization.save(using="system")
+    assert "another currency" in refused(operator, address, {"target": "globex"})
     assert operator.get(reverse("admin:match_deposit", args=[0])).status_code == 404
 
 
