@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
+from django.utils.translation import pgettext_lazy
 
 from accounts.models import Organization, User
 from accounts.tenancy import TenantQuerySet
@@ -65,12 +66,12 @@ class TaxInvoice(models.Model):
         ISSUED_TWICE = "06", _("06 Issued twice by mistake")
 
     class Purpose(models.TextChoices):
-        RECEIVED = "received", _("Received (영수)")
-        CLAIMED = "claimed", _("Claimed (청구)")
+        RECEIVED = "received", pgettext_lazy("tax invoice", "Received")
+        CLAIMED = "claimed", pgettext_lazy("tax invoice", "Claimed")
 
     class TaxType(models.TextChoices):
-        TAXABLE = "taxable", _("Taxable (과세)")
-        ZERO_RATED = "zero_rated", _("Zero-rated (영세)")
+        TAXABLE = "taxable", pgettext_lazy("tax invoice", "Taxable")
+        ZERO_RATED = "zero_rated", pgettext_lazy("tax invoice", "Zero-rated")
 
     WITH_PROVIDER = (Status.REQUESTED, Status.ISSUED, Status.SENT)
     """In these the tax office may know of it."""

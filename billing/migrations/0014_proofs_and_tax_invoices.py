@@ -146,13 +146,13 @@ class Migration(migrations.Migration):
                 (
                     "purpose",
                     models.CharField(
-                        choices=[("received", "Received (영수)"), ("claimed", "Claimed (청구)")], max_length=8
+                        choices=[("received", "Received"), ("claimed", "Claimed")], max_length=8
                     ),
                 ),
                 (
                     "tax_type",
                     models.CharField(
-                        choices=[("taxable", "Taxable (과세)"), ("zero_rated", "Zero-rated (영세)")], max_length=10
+                        choices=[("taxable", "Taxable"), ("zero_rated", "Zero-rated")], max_length=10
                     ),
                 ),
                 ("supply", models.DecimalField(decimal_places=2, max_digits=18)),
