@@ -1,4 +1,4 @@
-"""How a serving process looks for garbage: rarely, and not among what it loaded at its start.
+"""How the site and the gateway look for garbage: rarely, and not among what it loaded at its start.
 
 Python frees most objects by counting references; its collector looks only for cycles. Each 700 new objects set it off, and a batch
 of pushed usage makes thousands that all live until their commit: it found nothing and took a third of the site's processor time.
@@ -8,7 +8,8 @@ What is large must therefore be in no cycle: an exception that is kept by a fram
 import gc
 
 NEW_OBJECTS = 10_000
-"""A hundred requests leave as many in cycles of Django's. Then the youngest are looked at, older ones every tenth time."""
+"""A hundred requests of the site leave as many in cycles of Django's; calls of the gateway leave fewer. Then the youngest are looked
+at, older ones every tenth time."""
 
 
 def collect_rarely() -> None:

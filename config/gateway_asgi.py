@@ -1,6 +1,5 @@
 """The gateway's process: Starlette under ASGI (`granian --interface asgi config.gateway_asgi:app`)."""
 
-import gc
 import logging
 import os
 import resource
@@ -10,11 +9,10 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
+from config.garbage import collect_rarely  # noqa: E402
 from gateway.app import create_app  # noqa: E402  (Django must be set up before the gateway imports its models)
 
 MOST_FILES = 65_536
-COLLECT_AT = (10_000, 10, 10)
-"""A call leaves few cycles behind; Python would look for them every 700 objects."""
 
 
 def allow_many_connections() -> None:
@@ -25,15 +23,13 @@ def allow_many_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def spare_the_processor() -> None:
-    """What was made until now stays for good, so nobody need look for garbage in it. Log lines tell neither threads nor places."""
+def log_cheaply() -> None:
+    """Log lines tell neither threads nor places."""
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None  # type: ignore[attr-defined]  # as logging's HOWTO says
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECT_AT)
 
 
 allow_many_connections()
 app = create_app()
-spare_the_processor()
+log_cheaply()
+collect_rarely()
