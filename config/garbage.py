@@ -8,8 +8,8 @@ What is large must therefore be in no cycle: an exception that is kept by a fram
 import gc
 
 NEW_OBJECTS = 10_000
-"""A hundred requests of the site leave as many in cycles of Django's; calls of the gateway leave fewer. Then the youngest are looked
-at, older ones every tenth time."""
+"""A hundred requests of the site leave as many in cycles of Django's; calls of the gateway leave fewer. Then the youngest are
+looked at, older ones every tenth time."""
 
 
 def collect_rarely() -> None:
