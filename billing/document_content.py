@@ -81,8 +81,12 @@ def metadata(invoice: Invoice, title: str) -> dict[str, Any]:
 
 
 def parties(invoice: Invoice) -> list[dict[str, Any]]:
+    """Supplier and buyer, whose own number of the order stands with it."""
     language = invoice.language
-    return [parts.supplier(invoice.seller, language), parts.customer(invoice.buyer, language)]
+    buyer = parts.customer(invoice.buyer, language)
+    if invoice.po_number:
+        buyer["rows"] = [*buyer["rows"], [word("po_number", language), invoice.po_number]]
+    return [parts.supplier(invoice.seller, language), buyer]
 
 
 def columns(language: str) -> list[str]:
@@ -104,7 +108,6 @@ def _facts(invoice: Invoice) -> Rows:
         [word("written_on", language), texts.day(invoice.written_on, language)],
         [word("issued_on", language), texts.day(invoice.issued_on, language)],
         [word("due_on", language), texts.day(invoice.due_on, language) if invoice.amount_due > 0 else texts.EN_DASH],
-        *([[word("po_number", language), invoice.po_number]] if invoice.po_number else []),
     ]
 
 

@@ -22,10 +22,10 @@ from console.deeds import Deed, DeedForm, Refused, Row, add_deed
 from console.figures import figure, money, money_column, named, percent_column
 from console.invoices import line_name
 from console.money import CUSTOMER
+from console.months import month_text
 from console.read_only import ReadOnlyAdmin, address_of, state_column
 from console.site import site
 from console.standing import ReasonForm
-from console.terms import month_text
 from console.terms_in_words import terms_in_words
 
 TONES = {"waiting": "warning", "approved": "success"}

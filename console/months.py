@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from accounts.models import Organization
+from console.figures import figure
 from ledger.periods import month_bounds
 
 ZONE = ZoneInfo("Asia/Seoul")
@@ -43,6 +45,11 @@ def last_months(*, now: datetime) -> list[Month]:
     while len(months) < MONTHS_SHOWN:
         months.append(month_of(months[-1].start - timedelta(days=1)))
     return months
+
+
+def month_text(start: datetime, organization: Organization) -> str:
+    """The month that starts then where the organization is, in words."""
+    return figure("prose_month")(start.astimezone(ZoneInfo(organization.zone)).date())
 
 
 def day_bounds(day: date) -> tuple[datetime, datetime]:

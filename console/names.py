@@ -4,7 +4,8 @@ from django.db.models import Model
 from django.utils.text import capfirst
 
 from accounts.models import Source
-from billing.models import OutboxMail, Seller
+from billing.models import InvoiceDraft, OutboxMail, Seller
+from console.months import month_text
 from console.own_words import in_words
 
 
@@ -16,4 +17,6 @@ def name_of(row: Model) -> str:
         return row.legal_name
     if isinstance(row, OutboxMail):
         return f"{row.get_kind_display()} → {row.recipient}"
+    if isinstance(row, InvoiceDraft):
+        return f"{row.organization.name}, {month_text(row.period.starts_at, row.organization)}"
     return f"{capfirst(row._meta.verbose_name)} {row.pk}" if type(row).__str__ is Model.__str__ else str(row)

@@ -19,6 +19,7 @@ from console.deeds import Deed, DeedForm, Refused, Row, add_deed
 from console.figures import figure, money, named, percent_column
 from console.markups import fraction
 from console.money import CUSTOMER
+from console.months import month_text
 from console.read_only import ReadOnlyAdmin, ReadOnlyInline, list_of
 from console.site import site
 from ledger.models import BillingPeriod
@@ -124,7 +125,10 @@ class SetTerms(Deed):
         after = BillingTerms(**self._wanted(values))
         rows: list[Row] = [(_("organization"), self.organization), (_("In force from"), self._month(since))]
         changes = [
-            (_("minimum monthly fee"), *(money(terms.minimum_fee, self.currency) for terms in (before, after))),
+            (
+                _("minimum monthly fee"),
+                *(figure("money")(terms.minimum_fee, self.currency) for terms in (before, after)),
+            ),
             (_("discount on usage"), *(figure("percent")(terms.discount, 2) for terms in (before, after))),
             (_("invoices of 0"), *(terms.get_zero_invoices_display() for terms in (before, after))),
             (_("Review before an invoice is issued"), *(_yes_or_no(terms.reviewed) for terms in (before, after))),
@@ -197,11 +201,6 @@ class SetTerms(Deed):
 
     def _month(self, start: datetime) -> str:
         return month_text(start, self.organization)
-
-
-def month_text(start: datetime, organization: Organization) -> str:
-    """The month that starts then where the organization is."""
-    return figure("prose_month")(start.astimezone(ZoneInfo(organization.zone)).date())
 
 
 def _yes_or_no(is_so: bool) -> str:

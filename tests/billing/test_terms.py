@@ -5,15 +5,17 @@ from decimal import Decimal
 from uuid import uuid4
 
 import pytest
+import time_machine
 from django.core.management import call_command
 from django.db import DatabaseError, connections
+from django.test import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import AuditEntry
 from accounts.profiles import update_profile
 from accounts.tenancy import tenant_scope
-from billing import cycle, invoicing
+from billing import cycle, documents, invoicing
 from billing.credit_proposals import propose_credit_note
 from billing.estimates import open_periods
 from billing.models import BillingTerms, Invoice
@@ -24,6 +26,7 @@ from catalog.hypothetical_prices import Hypothesis
 from ledger.models import Account, Balance, BillingPeriod, LedgerEntry
 from pricing.tokens import TokenUsage
 from tests import stories
+from tests.billing.papers import pages, squeezed
 from tests.stories import SELLER, Company, use
 
 OPENED = datetime(2026, 9, 10, tzinfo=UTC)
@@ -318,3 +321,50 @@ def test_estimate_preview_and_simulation_are_the_invoice(
     ]
     assert sum(amount for _kind, _exact, amount in lines_of(invoice)) == invoice.subtotal
     assert simulate_period(**ids, hypothesis=Hypothesis()).after.total == invoice.total, "closed, too"
+
+
+@pytest.fixture
+def invoice_on_paper(cast: stories.Cast) -> Invoice:
+    """₩6,600 less 12.5 %, brought to ₩10,000, of order PO-7."""
+    acme = cast.acme
+    agree(acme, minimum=10_000, discount="0.125")
+    update_profile(organization=acme.organization, changes={"po_number": "PO-7"}, actor=acme.owner, now=OPENED)
+    use(acme.organization, at=OCTOBER, usage=MANY)
+    return closed(acme)
+
+
+def test_the_paper_says_what_was_agreed(invoice_on_paper: Invoice) -> None:
+    said = " ".join(pages(documents.open_document(invoice_on_paper, now=AFTER)))
+    for words in ("발주번호", "PO-7", "사용량 할인", "12.5%", "−₩825", "최소 요금", "₩10,000", "₩4,225"):
+        assert squeezed(words) in said
+
+
+def test_the_api_shows_lines_that_anybody_can_work_out(cast: stories.Cast, invoice_on_paper: Invoice) -> None:
+    address = f"/api/v1/invoices/{invoice_on_paper.pk}"
+    answer = Client().get(address, headers=cast.acme.headers).json()
+    assert answer["po_number"] == "PO-7"
+    assert [(line["kind"], line["applied_rate_id"] is None, line["formula"]) for line in answer["lines"][1:]] == [
+        ("discount", True, "-6600 × 0.125"),
+        ("minimum_fee", True, "10000 − 5775"),
+    ]
+    assert sum(int(line["amount"]) for line in answer["lines"]) == int(answer["supply_value"])
+    assert [answer["lines"][1][name] for name in ("model", "token_class", "quantity", "unit_price")] == [
+        None,
+        None,
+        1,
+        "-825",
+    ]
+    assert Client().get(f"{address}/lines/1/events", headers=cast.acme.headers).status_code == 200
+    assert Client().get(f"{address}/lines/2/events", headers=cast.acme.headers).status_code == 404
+
+
+def test_the_running_month_is_estimated_under_its_terms(cast: stories.Cast) -> None:
+    agree(cast.acme, minimum=10_000, discount="0.125")
+    with time_machine.travel(OCTOBER):
+        use(cast.acme.organization, at=OCTOBER, usage=MANY)
+        current = Client().get("/api/v1/estimates/current", headers=cast.acme.headers).json()["current"]
+    assert current["supply_value"] == "10000"
+    assert [(line["kind"], line["rounded"]) for line in current["agreed"]] == [
+        ("discount", "-825"),
+        ("minimum_fee", "4225"),
+    ]

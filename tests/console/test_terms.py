@@ -33,7 +33,7 @@ def test_terms_are_agreed_and_kept_with_a_reason(address: str, cast: Cast, opera
     review = carry_out(operator, address, values(now))
     said = {str(label): str(value) for label, value in review.context["review"]}
     assert said["discount on usage"] == "0% → 12.5%"
-    assert "₩50,000" in said["minimum monthly fee"]
+    assert said["minimum monthly fee"] == "₩0 → ₩50,000"
     assert said["Review before an invoice is issued"] == "No → Yes"
     terms = BillingTerms.objects.get()
     assert (terms.minimum_fee, terms.discount, terms.zero_invoices, terms.reviewed) == (
