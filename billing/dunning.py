@@ -9,7 +9,7 @@ locks, so a payment stops everything at once. Nobody is suspended before a remin
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -87,7 +87,7 @@ def standings(organization: Organization, policy: Policy, *, now: datetime, lock
     ):
         taken.setdefault(step.invoice_id, []).append(step)
     has_card = setting_of(organization).is_automatic
-    today = now.astimezone(ZoneInfo(organization.zone)).date()
+    today = _day_of(now, organization)
     found = []
     for invoice in sorted(invoices, key=lambda one: (one.due_on, one.sequence)):
         if owed[invoice.pk] <= ZERO:
@@ -99,6 +99,20 @@ def standings(organization: Organization, policy: Policy, *, now: datetime, lock
             Standing(invoice=invoice, owed=owed[invoice.pk], policy=policy, planned=planned, taken=steps, due=due)
         )
     return found
+
+
+def refused_from(standing: Standing, organization: Organization, *, reminded_at: datetime | None) -> date | None:
+    """On which day calls are refused at the earliest if the invoice stays unpaid; None if nobody is suspended over it any more.
+
+    `reminded_at` is when it was reminded of last; without that a reminder has yet to come.
+    """
+    waiting = (step.on for step in standing.planned if step.kind == Kind.SUSPENSION)
+    on = next(waiting, None)
+    if on is None or any(step.kind == Kind.SUSPENSION for step in standing.taken):
+        return None
+    if reminded_at is None or not standing.policy.overdue_days:
+        return on
+    return max(on, _day_of(reminded_at, organization) + timedelta(days=DAYS_TO_READ))
 
 
 def is_by_day(organization: Organization, *, now: datetime) -> bool:
@@ -200,12 +214,16 @@ def _could_be_read(standing: Standing, organization: Organization, *, now: datet
         return True
     if standing.last_reminder is None:
         return False
-    zone = ZoneInfo(organization.zone)
-    return now.astimezone(zone).date() >= standing.last_reminder.astimezone(zone).date() + timedelta(days=DAYS_TO_READ)
+    read_on = _day_of(standing.last_reminder, organization) + timedelta(days=DAYS_TO_READ)
+    return _day_of(now, organization) >= read_on
+
+
+def _day_of(moment: datetime, organization: Organization) -> date:
+    return moment.astimezone(ZoneInfo(organization.zone)).date()
 
 
 def _was_told_today(organization: Organization, *, now: datetime) -> bool:
-    today = datetime.combine(now.astimezone(ZoneInfo(organization.zone)).date(), time.min, ZoneInfo(organization.zone))
+    today = datetime.combine(_day_of(now, organization), time.min, ZoneInfo(organization.zone))
     steps = DunningStep.objects.for_organization(organization).filter(kind__in=TELLING, skipped=False)
     return steps.filter(taken_at__gte=today).exists()
 
@@ -234,8 +252,8 @@ def _mail(organization: Organization, standing: Standing, step: Planned, *, now:
     if not recipient:
         logger.warning("nobody is reminded: no address", extra={"invoice": invoice.number})
         return
-    suspension = next((one.on for one in standing.planned if one.kind == Kind.SUSPENSION), None)
-    is_running = organization.status == Organization.Status.ACTIVE
+    is_active = organization.status == Organization.Status.ACTIVE
+    on = refused_from(standing, organization, reminded_at=now) if is_active else None
     mails.enqueue(
         kind=MAILS[step.kind],
         key=f"dunning:{invoice.pk}:{step.kind}:{step.number}",
@@ -243,6 +261,6 @@ def _mail(organization: Organization, standing: Standing, step: Planned, *, now:
         recipient=recipient,
         language=invoice.language,
         invoice=invoice,
-        context={"suspension_on": suspension.isoformat() if suspension and is_running else ""},
+        context={"suspension_on": on.isoformat() if on else ""},
         now=now,
     )

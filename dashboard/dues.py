@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from zoneinfo import ZoneInfo
 
 from accounts.models import Organization
-from billing.dunning_plan import Kind, schedule
+from billing.dunning import refused_from, standings
 from billing.dunning_policy import Policies
 from billing.models import Invoice, Suspension
 from billing.suspension import overdue_invoices, running_suspension
@@ -28,19 +27,22 @@ def dues_of(organization: Organization | None, *, now: datetime) -> Dues:
     """Needs the organization's tenant scope; outside it nothing is said."""
     if organization is None:
         return Dues()
-    late = overdue_invoices(organization, now=now)
     suspension = running_suspension(organization) if organization.status == Organization.Status.SUSPENDED else None
+    late = overdue_invoices(organization, now=now)
     if not late:
         return Dues(suspension=suspension)
     oldest = late[0][0]
-    today = now.astimezone(ZoneInfo(organization.zone)).date()
-    policy = Policies(now=now).of(organization.pk)
-    planned = schedule(issued_on=oldest.issued_on, due_on=oldest.due_on, policy=policy, has_card=False)
-    refused_from = next((step.on for step in planned if step.kind == Kind.SUSPENSION and step.on > today), None)
     return Dues(
         suspension=suspension,
         oldest=oldest,
         count=len(late),
         left=exact_sum(owed for _invoice, owed in late),
-        refused_from=None if suspension else refused_from,
+        refused_from=None if suspension else _refused_from(organization, oldest, now=now),
     )
+
+
+def _refused_from(organization: Organization, invoice: Invoice, *, now: datetime) -> date | None:
+    policy = Policies(now=now).of(organization.pk)
+    found = standings(organization, policy, now=now)
+    standing = next((one for one in found if one.invoice == invoice), None)
+    return refused_from(standing, organization, reminded_at=standing.last_reminder) if standing else None

@@ -145,15 +145,11 @@ class Migration(migrations.Migration):
                 ("due_on", models.DateField()),
                 (
                     "purpose",
-                    models.CharField(
-                        choices=[("received", "Received"), ("claimed", "Claimed")], max_length=8
-                    ),
+                    models.CharField(choices=[("received", "Received"), ("claimed", "Claimed")], max_length=8),
                 ),
                 (
                     "tax_type",
-                    models.CharField(
-                        choices=[("taxable", "Taxable"), ("zero_rated", "Zero-rated")], max_length=10
-                    ),
+                    models.CharField(choices=[("taxable", "Taxable"), ("zero_rated", "Zero-rated")], max_length=10),
                 ),
                 ("supply", models.DecimalField(decimal_places=2, max_digits=18)),
                 ("tax", models.DecimalField(decimal_places=2, max_digits=18)),

@@ -139,6 +139,20 @@ def test_a_month_without_sweeps_is_caught_up_without_a_flood(owing: Debtors) -> 
     assert mails(owing.acme) == ["overdue"]
 
 
+def test_a_late_reminder_names_a_day_that_has_not_come(owing: Debtors) -> None:
+    sweep(day(35))
+    with tenant_scope([owing.acme.organization_id]):
+        assert OutboxMail.objects.get(kind="overdue").context == {"suspension_on": day(38).date().isoformat()}
+    suspension.suspend(organization_id=owing.globex.organization_id, reason="x", now=day(35, 11), actor=None)
+    sweep(day(38))
+    suspension.restore(organization_id=owing.globex.organization_id, reason="x", now=day(39), actor=None)
+    set_policy(organization=None, policy=Policy(overdue_days=(1, 7, 14, 40)), reason="", now=day(39), actor=None)
+    sweep(day(40))
+    with tenant_scope([owing.globex.organization_id]):
+        last = OutboxMail.objects.filter(kind="overdue").latest("created_at")
+    assert last.context == {"suspension_on": ""}
+
+
 def test_a_payment_between_two_steps_stops_everything(owing: Debtors) -> None:
     sweep(day(1))
     pay(owing.acme, now=day(2))
