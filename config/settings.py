@@ -335,6 +335,9 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 # -- the business -----------------------------------------------------------------------------------------------------
 TRIAL_CREDIT_KRW = Decimal(env("TRIAL_CREDIT_KRW", default="5000"))
 VAT_RATE = Decimal("0.10")
+PRICES_INCLUDE_VAT = env.bool("PRICES_INCLUDE_VAT", default=False)
+"""Whether prices on pages are with VAT in the first place (부가세 포함) or without (부가세 별도); each says which. Organizations
+may choose for themselves."""
 USAGE_MAX_AGE_DAYS = env.int("USAGE_MAX_AGE_DAYS", default=35)
 USAGE_MAX_AHEAD_SECONDS = env.int("USAGE_MAX_AHEAD_SECONDS", default=300)
 USAGE_CORRECTION_DAYS = env.int("USAGE_CORRECTION_DAYS", default=USAGE_MAX_AGE_DAYS)

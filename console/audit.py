@@ -75,6 +75,7 @@ ACTIONS = {
     "exchange_rate.published": _("Exchange rate published"),
     "invoice.voided": _("Invoice voided"),
     "invoice.reissued": _("Invoice issued anew"),
+    "tax_treatment.set": _("Tax treatment set"),
     "supply_proof.changed": _("Proof of a supply changed"),
     "tax_invoice.issued": _("Tax invoice issued"),
     "tax_invoice.issued_by_hand": _("Tax invoice issued by hand"),

@@ -216,6 +216,7 @@ class OrganizationAdmin(ReadOnlyAdmin):
             (_("Give credit"), reverse("admin:give_credit", args=[obj.pk])),
             (_("Agree commercial terms"), reverse("admin:set_terms", args=[obj.pk])),
             (_("Set limits a minute"), reverse("admin:set_rates", args=[obj.pk])),
+            (_("Set the tax treatment"), reverse("admin:set_tax_treatment", args=[obj.pk])),
         ]
         links += standing_deeds(obj, Policies(now=timezone.now()).of(obj.pk))
         return links

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -33,6 +34,7 @@ def home(request: HttpRequest) -> HttpResponse:
     example = priced.get(request.GET.get("model", "")) or priced.get(EXAMPLE) or next(iter(priced.values()), None)
     context = {
         "model_count": len(sold),
+        "inclusive": settings.PRICES_INCLUDE_VAT,
         "estimate": example and asked_estimate(request, example.model, at=now),
         "estimate_models": [(slug, listed.model.name) for slug, listed in priced.items()],
         "markup_percent": example and example.price and percent(example.price.rate.markup),

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -84,6 +85,7 @@ def model_list(request: HttpRequest) -> HttpResponse:
     context = {
         "section": "models",
         "query": query,
+        "inclusive": settings.PRICES_INCLUDE_VAT,
         "page": page,
         "rows": [(offer, modalities_of(offer.model)) for offer in page],
         "providers": provider_choices(),

@@ -40,6 +40,7 @@ def model_page(request: HttpRequest, page_slug: str) -> HttpResponse:
         "features": features_of(model),
         "other_parameters": other_parameters(model),
         "reader": reader,
+        "inclusive": reader.inclusive,
         "listed": estimate_of(
             model, input_tokens=LISTED_TOKENS, output_tokens=LISTED_TOKENS, buyer=public_buyer(), at=now
         ),

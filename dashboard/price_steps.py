@@ -1,7 +1,7 @@
 """The price history on a model's page: a table of every change, newest first, and two charts of the same, cost and price."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -20,7 +20,7 @@ from dashboard.rate_sources import source_name
 from dashboard.readers import Reader
 from dashboard.step_charts import Step
 from dashboard.templatetags.figures import table_time
-from pricing.exact import exact_product
+from pricing.exact import ONE, exact_product, exact_sum
 
 ROWS = 12
 MILLION = 1_000_000
@@ -60,12 +60,13 @@ class HistoryRow:
 
 def history_part(request: HttpRequest, model: ModelEntry, reader: Reader, *, now: datetime) -> dict[str, Any]:
     """What `site/price_history.html` shows: a page of rows, the steps of both charts, whose prices they are."""
+    factor = exact_sum((ONE, reader.buyer.tax_rate)) if reader.inclusive else ONE
     history = price_history(terms=reader.buyer.terms, model=model, now=now)
     tables = dict(CostTable.objects.values_list("pk", "name")) if history else {}
     page = page_of(request, history[::-1], size=ROWS)
     links = page_links(request, page)
     return {
-        "history": [_row(price, tables, is_first=price is history[0]) for price in page],
+        "history": [_row(price, tables, factor=factor, is_first=price is history[0]) for price in page],
         "history_page": page,
         "history_links": {name: f"{address}#history" for name, address in links.items() if address},
         "currency": reader.buyer.terms.currency,
@@ -73,7 +74,7 @@ def history_part(request: HttpRequest, model: ModelEntry, reader: Reader, *, now
         "chart_end": now,
         "chart_series": [_("Input"), _("Output")],
         "cost_steps": [_step(price, price.unit_costs) for price in history] if len(history) > 1 else [],
-        "price_steps": [_step(price, price.unit_prices(price.unit_costs)) for price in history]
+        "price_steps": [_step(price, price.unit_prices(price.unit_costs), factor) for price in history]
         if any(price.is_priced for price in history[:-1])
         else [],
     }
@@ -85,25 +86,31 @@ def tombstone_of(model: ModelEntry, *, at: datetime) -> datetime | None:
     return price.since if price and price.value is None else None
 
 
-def _row(price: DatedPrice, tables: Mapping[int, str], *, is_first: bool) -> HistoryRow:
-    lines = price_lines(price.unit_costs, price)
+def _row(price: DatedPrice, tables: Mapping[int, str], *, factor: Decimal, is_first: bool) -> HistoryRow:
+    lines = _with_tax(price_lines(price.unit_costs, price), factor)
     overrides = price.sheet.overrides if price.sheet else ()
+    conditions = [(condition_text(each), _with_tax(price_lines(each.unit_costs, price), factor)) for each in overrides]
     return HistoryRow(
         price=price,
         is_first=is_first,
         table=tables[price.cost_table_id],
         lines=[line for line in lines if line.token_class in MAIN_CLASSES],
         more=[line for line in lines if line.token_class not in MAIN_CLASSES],
-        conditions=[(condition_text(override), price_lines(override.unit_costs, price)) for override in overrides],
+        conditions=conditions,
     )
 
 
-def _step(price: DatedPrice, amounts: Mapping[Any, Decimal]) -> Step:
-    """Input and output, for 1M tokens."""
+def _with_tax(lines: Sequence[PriceLine], factor: Decimal) -> list[PriceLine]:
+    """Our prices as the reader sees them; the upstream's cost is without our tax either way."""
+    return [line if line.price is None else replace(line, price=exact_product(line.price, factor)) for line in lines]
+
+
+def _step(price: DatedPrice, amounts: Mapping[Any, Decimal], factor: Decimal = ONE) -> Step:
+    """Input and output, for 1M tokens, times `factor`."""
     values = [amounts.get(token_class) for token_class in MAIN_CLASSES]
     until = f" – {table_time(price.until)}" if price.until else " –"
     return Step(
         price.since,
-        [None if value is None else exact_product(value, MILLION) for value in values],
+        [None if value is None else exact_product(value, MILLION, factor) for value in values],
         f"{table_time(price.since)}{until}",
     )

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.utils.cache import patch_cache_control
 
-from accounts.models import Organization, User
+from accounts.models import BillingProfile, Organization, User
 from accounts.organizations import memberships_of
 from accounts.tenancy import tenant_scope
+from billing.buyers import billing_profile
 from billing.estimates import Buyer, buyer_of, public_buyer
 
 LIST_PRICES = "list"
@@ -28,6 +30,8 @@ class Reader:
     choices: Sequence[Organization]
     chosen: str
     """What the address said, if it was one of the choices."""
+    inclusive: bool
+    """Whether prices are shown with VAT in the first place."""
 
     @property
     def zone(self) -> tzinfo:
@@ -43,9 +47,27 @@ def reader_of(request: HttpRequest) -> Reader:
     chosen = asked if asked in by_slug or (asked == LIST_PRICES and choices) else ""
     organization = by_slug.get(chosen) if chosen else choices[0] if len(choices) == 1 else None
     if organization is None:
-        return Reader(buyer=public_buyer(), organization=None, choices=choices, chosen=chosen)
+        return Reader(
+            buyer=public_buyer(),
+            organization=None,
+            choices=choices,
+            chosen=chosen,
+            inclusive=settings.PRICES_INCLUDE_VAT,
+        )
     with tenant_scope([organization.pk]):
-        return Reader(buyer=buyer_of(organization), organization=organization, choices=choices, chosen=chosen)
+        return Reader(
+            buyer=buyer_of(organization),
+            organization=organization,
+            choices=choices,
+            chosen=chosen,
+            inclusive=_inclusive(billing_profile(organization).prices),
+        )
+
+
+def _inclusive(prices: str) -> bool:
+    if prices == BillingProfile.Prices.SITE:
+        return bool(settings.PRICES_INCLUDE_VAT)
+    return prices == BillingProfile.Prices.INCLUSIVE
 
 
 def keep_private(response: HttpResponse, reader: Reader) -> HttpResponse:

@@ -30,6 +30,7 @@ class Company:
     business_item: str
     people: tuple[Person, ...]
     keys: tuple[str, ...]
+    pays_by: str = "transfer"
 
     @property
     def owner(self) -> Person:
@@ -53,6 +54,7 @@ ACME = Company(
         Person(email="viewer@acme.example", name="박열람", role=Role.VIEWER),
     ),
     keys=("production", "coding-agents", "data-team", "staging", QUICKSTART),
+    pays_by="card",
 )
 GLOBEX = Company(
     slug="globex",

@@ -91,6 +91,7 @@ def _furnish(company: Company, organization: Organization, *, now: datetime) -> 
             "business_item": company.business_item,
             "contact_name": company.owner.name,
             "contact_email": company.owner.email,
+            "pays_by": company.pays_by,
         }
         update_profile(organization=organization, changes=details, actor=owner.user, now=now)
     known = Membership.objects.using("system").filter(organization=organization).values_list("user__email", flat=True)

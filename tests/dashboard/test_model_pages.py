@@ -9,7 +9,9 @@ import time_machine
 from django.db import connections
 from django.http import HttpResponse
 from django.test.utils import CaptureQueriesContext
+from pytest_django.fixtures import Settings
 
+from accounts.profiles import update_profile
 from catalog import price_book
 from catalog.markups import set_markup
 from catalog.models import CostPrice, CostTable, LanguageModel
@@ -92,7 +94,7 @@ def test_an_estimate_without_scripts(browse: Browse) -> None:
 
 def history_of(answer: HttpResponse) -> str:
     """The table of the price history."""
-    return text_of(answer).partition("Price, input Price, output ")[2]
+    return text_of(answer).partition("Price, input VAT excluded Price, output VAT excluded ")[2]
 
 
 def test_price_history_and_conditions(browse: Browse) -> None:
@@ -327,3 +329,25 @@ def test_a_router_off_the_list_says_so(browse: Browse) -> None:
     assert "This model is no longer sold" in page and "How to call it" not in page
     stories.make_model("later/model", now=stories.NOON, since=stories.NOON + timedelta(days=1))
     assert "This model is not on sale now" in text_of(browse().get("/models/later-model"))
+
+
+def test_prices_come_with_or_without_vat_as_the_site_or_the_organization_says(
+    browse: Browse, settings: Settings
+) -> None:
+    acme = stories.make_company("acme", now=stories.NOON)
+    owner, address = browse(acme.owner, language="en"), f"{PAGE}?for=acme"
+
+    def prices(shown: str) -> tuple[str, list[Decimal | None]]:
+        update_profile(organization=acme.organization, changes={"prices": shown}, actor=None, now=stories.NOON)
+        page = owner.get(address)
+        return text_of(page), [line.price for line in page.context["history"][0].lines]
+
+    text, without = prices("")
+    assert "Price, input VAT excluded" in text and "Supply value ₩66 VAT (10%) ₩6 You pay ₩72" in text
+    text, inclusive = prices("inclusive")
+    assert "Price, input VAT included" in text and "Total, VAT included ₩72 of which VAT (10%) ₩6" in text
+    assert inclusive == [price and price * Decimal("1.1") for price in without]
+    settings.PRICES_INCLUDE_VAT = True
+    assert prices("")[1] == inclusive
+    assert prices("exclusive")[1] == without
+    assert "Total, VAT included ₩72" in text_of(browse(language="en").get(PAGE))
