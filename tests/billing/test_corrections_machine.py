@@ -1,0 +1,109 @@
+"""Whatever accountants do to invoices, in any order, the books stay balanced and nobody gets back more than there was."""
+
+from contextlib import suppress
+from datetime import timedelta
+from decimal import Decimal
+from random import Random
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+
+from accounts.invariants import all_invariants
+from accounts.tenancy import tenant_scope
+from billing import invoicing
+from billing.creditable import NotCreditable, TooMuch
+from billing.models import CreditNote, Invoice
+from billing.refunds import InvalidRefund, record_refund, refundable_payments
+from billing.settlement import outstanding
+from billing.write_offs import write_off_invoice
+from ledger.models import Account
+from ledger.settling import CreditSpent
+from tests.billing.collecting import AFTER, House, meet_the_debtors, open_invoice
+from tests.billing.correcting import CREDIT, REFUND, TWO_LINES, note_on, on_account
+from tests.billing.test_bank_transfers import transfer
+
+STEPS = 25
+MONEY = {"1", "2", "3", "3b", "3c", "14", "16", "17", "21", "32", "40", "41", "42", "43"}
+REFUSALS = (
+    NotCreditable,
+    TooMuch,
+    InvalidRefund,
+    CreditSpent,
+    invoicing.Credited,
+    invoicing.NotOpen,
+    invoicing.StillLive,
+)
+"""What may be answered to somebody who asks for something that is not possible any more."""
+
+
+class Accountant:
+    """Does something at random to one of two customers' invoices; `now` goes on by an hour each time."""
+
+    def __init__(self, random: Random) -> None:
+        cast = meet_the_debtors()
+        self.random, self.now, self.number = random, AFTER, 0
+        companies = (cast.acme, cast.globex)
+        self.houses = [House(cast, open_invoice(company, usage=TWO_LINES), None) for company in companies]  # type: ignore[arg-type]
+
+    def act(self) -> str:
+        self.now += timedelta(hours=1)
+        self.number += 1
+        house = self.random.choice(self.houses)
+        deed = self.random.choices(
+            [self.pay, self.note_line, self.note_whole, self.refund, self.void, self.reissue, self.write_off],
+            weights=[6, 6, 1, 5, 2, 3, 1],
+        )[0]
+        with suppress(*REFUSALS):
+            deed(house)
+        return deed.__name__
+
+    def pay(self, house: House) -> None:
+        transfer(house, self.random.randint(1, 4000), key=f"in-{self.number}", received_at=self.now, now=self.now)
+
+    def note_line(self, house: House) -> None:
+        back = self.random.choice([CREDIT, REFUND])
+        amount = self.random.randint(1, 3000)
+        note_on(house, {self.random.choice([1, 2]): amount}, money_back=back, now=self.now)
+
+    def note_whole(self, house: House) -> None:
+        note_on(house, money_back=self.random.choice([CREDIT, REFUND]), now=self.now)
+
+    def refund(self, house: House) -> None:
+        with tenant_scope([house.organization_id]):
+            notes = list(CreditNote.objects.filter(to_refund__gt=0))
+            ways = [(note, payment) for note in notes for payment, _left in refundable_payments(note)]
+        if ways:
+            note, payment = self.random.choice(ways)
+            record_refund(
+                organization_id=house.organization_id, note_id=note.pk, payment_id=payment.pk,
+                amount=Decimal(self.random.randint(1, int(note.to_refund))), sent_on=self.now.date(),
+                reference=f"out-{self.number}", now=self.now, actor=None,
+            )  # fmt: skip
+
+    def void(self, house: House) -> None:
+        self.correct(invoicing.void_invoice, house, invoice_id=house.invoice.pk, reason="x")
+
+    def reissue(self, house: House) -> None:
+        house.invoice = self.correct(invoicing.reissue_invoice, house, period_id=house.invoice.period_id)
+
+    def write_off(self, house: House) -> None:
+        self.correct(write_off_invoice, house, invoice_id=house.invoice.pk, reason="x")
+
+    def correct(self, verb: Any, house: House, **what: Any) -> Any:
+        return verb(organization_id=house.organization_id, now=self.now, actor=None, **what)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_books_stay_balanced_whatever_is_corrected_in_whatever_order(db: None, seed: int) -> None:
+    accountant, done = Accountant(Random(seed)), []
+    watched = [invariant for invariant in all_invariants() if invariant.number in MONEY]
+    for _step in range(STEPS):
+        done.append(accountant.act())
+        broken = {invariant.number: found for invariant in watched if (found := invariant.find())}
+        assert not broken, (done, broken)
+        for house in accountant.houses:
+            with tenant_scope([house.organization_id]):
+                owed = sum((outstanding(invoice) for invoice in Invoice.objects.all()), Decimal(0))
+            assert house.balance().receivable == on_account(house, Account.RECEIVABLE) == owed, done
+    call_command("audit")
