@@ -18,8 +18,9 @@ from accounts.tenancy import tenant_scope
 from billing import refunds as refunding
 from billing import unresolved, unresolved_refunds, webhooks
 from billing.models import Invoice, Payment, ProcessorEvent, Refund
-from billing.processors.interface import RefundAnswer
+from billing.processors.interface import ProcessorRefused, RefundAnswer
 from billing.processors.interface import Status as ProcessorStatus
+from billing.processors.stripe_processor import StripeProcessor
 from billing.refunds import InvalidRefund, NothingToRefund, ReferenceInUse, record_refund
 from config.launch.places import CHECKOUT
 from ledger.models import Account
@@ -144,9 +145,6 @@ def test_two_who_refund_again_at_once_refund_once(paid: House) -> None:
 
 
 def test_a_processor_that_refuses_ends_the_refund(paid: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    from billing.processors.interface import ProcessorRefused
-    from billing.processors.stripe_processor import StripeProcessor
-
     def refuse(*_: object) -> RefundAnswer:
         raise ProcessorRefused("charge_disputed")
 
@@ -157,11 +155,23 @@ def test_a_processor_that_refuses_ends_the_refund(paid: House, monkeypatch: pyte
     call_command("audit")
 
 
-def test_a_refusal_after_a_lost_answer_tells_nothing(paid: House, settings: Settings) -> None:
+def test_a_refusal_after_a_lost_answer_tells_nothing(paid: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    paid.processor.order({"fault": "accept-then-drop", "where": REFUND_CALL})
+    note_on(paid, {1: 1000}, money_back=REFUND)
+
+    def refuse(*_: object) -> RefundAnswer:
+        raise ProcessorRefused("charge_already_refunded")
+
+    monkeypatch.setattr(StripeProcessor, "refund", refuse)
+    assert (sweep(), *stands(paid)) == (1, Status.SUCCEEDED, DUE - 1100, 0)
+    call_command("audit")
+
+
+def test_without_access_to_the_processor_it_stays_open(paid: House, settings: Settings) -> None:
     paid.processor.order({"fault": "accept-then-drop", "where": REFUND_CALL})
     note_on(paid, {1: 1000}, money_back=REFUND)
     settings.STRIPE_SECRET_KEY = "sk_live_not_served"
-    assert sweep() == 0
+    assert (sweep(), refund(paid).status) == (0, Status.UNKNOWN)
     settings.STRIPE_SECRET_KEY = "sk_test_collecting"
     assert (sweep(minutes=5), *stands(paid)) == (1, Status.SUCCEEDED, DUE - 1100, 0)
 
@@ -237,8 +247,6 @@ def test_a_webhook_that_is_late_changes_nothing(paid: House) -> None:
 
 
 def test_a_bank_that_sends_the_money_back_makes_it_due_again(paid: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    from billing.processors.stripe_processor import StripeProcessor
-
     note = note_on(paid, {1: 1000}, money_back=REFUND)
     failed = RefundAnswer(
         reference=refund(paid).reference, status=ProcessorStatus.FAILED, failure="lost_or_stolen_card"
@@ -252,8 +260,6 @@ def test_a_bank_that_sends_the_money_back_makes_it_due_again(paid: House, monkey
 
 
 def test_one_that_is_pending_is_asked_about_until_it_is_there(paid: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    from billing.processors.stripe_processor import StripeProcessor
-
     pending = RefundAnswer(reference="re_1", status=ProcessorStatus.PENDING)
     monkeypatch.setattr(StripeProcessor, "refund", lambda *_: pending)
     note_on(paid, {1: 1000}, money_back=REFUND)
