@@ -71,7 +71,9 @@ class PeriodAnswer(TotalsAnswer):
 
     start = serializers.DateTimeField()
     end = serializers.DateTimeField()
-    status = serializers.CharField()
+    status = serializers.CharField(
+        help_text="`open` takes charges; of one that is `closing` the invoice is being made."
+    )
     lines = PeriodLine(many=True)
     agreed = AgreedAnswer(many=True, help_text="A discount, a minimum fee: where terms were agreed.")
     applied_rates = serializers.DictField(child=AppliedRateAnswer(), help_text="By applied_rate_id.")

@@ -71,4 +71,4 @@ def preview(
         period = BillingPeriod.objects.for_organization(organization).get(pk=period_id)
         pages = differences(organization_id=organization.pk, period_id=period_id, model_id=model_id, progress=progress)
         outcome, _changes = gather(period, pages)
-    return Rerated(closed=period.status == BillingPeriod.Status.CLOSED, outcome=outcome)
+    return Rerated(closed=period.status != BillingPeriod.Status.OPEN, outcome=outcome)

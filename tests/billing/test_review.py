@@ -16,6 +16,8 @@ from accounts.tenancy import tenant_scope
 from billing import cycle, review
 from billing.estimates import open_periods
 from billing.models import Invoice, InvoiceDraft, InvoiceSeries, OutboxMail
+from billing.period_charges import lock_period
+from billing.terms import MonthClosed
 from ledger.balances import available
 from ledger.models import Balance, BillingPeriod
 from tests import stories
@@ -224,3 +226,27 @@ def test_terms_of_a_month_in_review_may_be_set_but_not_of_one_that_is_closed(
     approve(draft)
     with pytest.raises(Exception, match="closed"):
         agree(cast.acme, month=date(2026, 10, 1), discount="0.5", now=LATER)
+
+
+def test_terms_wait_for_a_close_that_is_under_way(cast: stories.Cast) -> None:
+    """Else a month could be closed by terms that were not those in force at its start any more."""
+    use(cast.acme.organization, at=OCTOBER, usage=MANY)
+    period, refusals = october(cast.acme), []
+
+    def agree_meanwhile() -> None:
+        try:
+            agree(cast.acme, discount="0.5")
+        except MonthClosed as error:
+            refusals.append(error)
+        finally:
+            connections.close_all()
+
+    worker = threading.Thread(target=agree_meanwhile)
+    with tenant_scope([period.organization_id]):
+        lock_period(period.organization_id, period.pk)
+        worker.start()
+        worker.join(timeout=1)
+        assert worker.is_alive(), "it waits for the lock"
+        invoice = close(cast.acme)
+    worker.join()
+    assert invoice is not None and len(refusals) == 1

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from accounts.models import AuditEntry
 from accounts.profiles import update_profile
 from accounts.tenancy import tenant_scope
-from billing import cycle, documents, invoicing
+from billing import cycle, documents, evidence_files, invoicing
 from billing.credit_proposals import propose_credit_note
 from billing.estimates import open_periods
 from billing.models import BillingTerms, Invoice
@@ -208,6 +208,9 @@ def test_a_month_without_usage(cast: stories.Cast, zero: str, is_invoiced: bool)
     if invoice is not None:
         assert (invoice.total, invoice.status, invoice.number) == (0, "paid", "INV-000001")
         assert lines_of(invoice) == []
+        said = " ".join(pages(documents.open_document(invoice, now=AFTER)))
+        assert squeezed("합계금액이 0이므로 납부하실 금액이 없습니다.") in said
+        evidence_files.write_evidence(organization_id=invoice.organization_id, invoice_id=invoice.pk, now=AFTER)
     call_command("audit")
 
 
