@@ -21,6 +21,8 @@ from gateway.request_log import log_refused
 from gateway.sold import describe, find_sold, may_use, models_on_sale
 from ledger.event_ids import new_id
 
+DEFECT = GatewayError("The gateway failed. Please try again.")
+
 
 class Generation:
     """An ASGI endpoint that has the upstream generate something, in the endpoint's own language."""
@@ -43,11 +45,18 @@ class Generation:
             await client.fail(error)
             log_refused(error, request_id=request_id, endpoint=self._dialect.path)
             return
+        except Exception:
+            await client.fail(DEFECT)
+            raise
         client.headers |= call.allowance.headers
         try:
             await asyncio.shield(gateway.spawn(_make(call, client, receive, gateway)))
         except asyncio.CancelledError:
             client.gone = True
+            raise
+        except Exception:
+            if not client.started:
+                await client.fail(DEFECT)
             raise
 
 
@@ -99,7 +108,7 @@ async def answer_http_error(request: Request, error: Exception) -> Response:
 
 async def answer_defect(request: Request, error: Exception) -> Response:
     """A defect of ours: logged by the server, shown as nothing but what it is."""
-    return await answer_error(request, GatewayError("The gateway failed. Please try again."))
+    return await answer_error(request, DEFECT)
 
 
 def new_request_id() -> str:

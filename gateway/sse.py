@@ -4,7 +4,8 @@ Reading keeps each event's own bytes, so that what is not changed is passed on e
 """
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 _END = re.compile(rb"\r?\n\r?\n")
 _LONGEST_END = 4
@@ -15,8 +16,7 @@ class EventTooLong(Exception):
     """The upstream sends a line without end. Reading it further would only fill memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """One event: its bytes with the blank line that ends it, and its data; None where it has none (a comment)."""
 
     raw: bytes
@@ -59,6 +59,8 @@ class EventReader:
 
 def data_of(raw: bytes) -> bytes | None:
     """The data of an event: its `data:` lines without the field's name, joined; other lines say nothing to us."""
+    if raw.startswith(b"data:") and raw.endswith(b"\n\n") and raw.find(b"\n") == len(raw) - 2 and b"\r" not in raw:
+        return raw[5:].strip()  # as nearly all are
     lines = [line[5:].strip() for line in raw.splitlines() if line.startswith(b"data:")]
     return b"\n".join(lines) if lines else None
 

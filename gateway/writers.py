@@ -19,6 +19,9 @@ from ledger.retrying import with_retries
 from metering import recording
 from metering.reports import Outcome, UsageReport
 
+SECONDS_TO_GATHER_NOTES = 0.02
+"""Nobody waits for a note, so many share a commit; for so long a process that is killed leaves a question without its name."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Release:
@@ -34,7 +37,9 @@ class Writers:
     def __init__(self) -> None:
         self.reserve: GroupCommit[HoldRequest, Refusal | None] = GroupCommit(holds.reserve, name="gateway-reserve")
         self.record: GroupCommit[UsageReport, Outcome] = GroupCommit(_record, name="gateway-record")
-        self.notes: GroupCommit[HoldNote, None] = GroupCommit(_note, name="gateway-notes")
+        self.notes: GroupCommit[HoldNote, None] = GroupCommit(
+            _note, name="gateway-notes", seconds_to_gather=SECONDS_TO_GATHER_NOTES
+        )
         self.releases: GroupCommit[Release, bool] = GroupCommit(_release, name="gateway-releases")
 
     def stop(self) -> None:

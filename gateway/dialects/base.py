@@ -1,7 +1,8 @@
 """What forwarding, streaming and settlement know of an endpoint's language; each endpoint fulfils it in a module of its own."""
 
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+import msgspec
 
 from gateway.asks import Ask
 from gateway.dialects.shown import Cost
@@ -10,8 +11,7 @@ from gateway.sse import Event
 from gateway.upstreams.openai_answers import Observed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """What one answer, or one event of a stream, was.
 
     `delivers`: it is part of the answer proper. `held`: something of it must wait for the commit. `ends`: nothing follows it.

@@ -26,7 +26,8 @@ class Observed:
         """Take the ids that an answer carries: the first of the generation, the last of the model."""
         if not self.generation_id:
             self.generation_id = _text(generation_id, ID_LENGTH)
-        self.model = _text(model, MODEL_LENGTH) or self.model
+        if model != self.model:
+            self.model = _text(model, MODEL_LENGTH) or self.model
 
     def finish(self, reason: Any) -> None:
         """Take why the answer ended; an error stays one."""
@@ -68,6 +69,8 @@ class ReportedError:
 
 def printable(text: str) -> str:
     """`text` without what no log and no column can hold: an upstream's ids are ASCII, whatever else it sends along."""
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(character for character in text if " " <= character <= "~")
 
 

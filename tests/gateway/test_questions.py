@@ -180,10 +180,10 @@ def test_one_that_cannot_be_answered_does_not_keep_the_others_waiting(
     first, second = broken_off(house), broken_off(house)
     answer = sweeping._answer
 
-    def fail_once(question: Any, generation: Any, *, now: datetime) -> bool:
+    def fail_once(question: Any, *details: Any, now: datetime) -> bool:
         if question.hold_id == first["id"]:
             raise RuntimeError("no")
-        return answer(question, generation, now=now)
+        return answer(question, *details, now=now)
 
     monkeypatch.setattr(sweeping, "_answer", fail_once)
     assert sweep() == 1
