@@ -5,17 +5,18 @@ answers once instead of eight times also has to ask for Python's lock once inste
 connection (PREPARE); PostgreSQL still plans it for its arguments. Row security stands behind all of it, as in `tenancy`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from django.db import connections, transaction
+from django.db import DataError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import Connection
-from psycopg.pq import TransactionStatus
+from psycopg.pq import Escaping, TransactionStatus
 
+from accounts.array_literals import array_of
 from accounts.row_security import SETTING
 
 
@@ -30,8 +31,6 @@ class Statement:
             + pieces[0]
             + "".join(f"${number}{piece}" for number, piece in enumerate(pieces[1:], start=1))
         )
-        places = ", ".join(["%s"] * (len(pieces) - 1))
-        self.execution = f"EXECUTE {self.name}" + (f"({places})" if places else "")
 
 
 Step = tuple[Statement, Sequence[object]]
@@ -60,9 +59,10 @@ class HotTransaction:
 
 @contextmanager
 def tenant_transaction(
-    organization_ids: Iterable[int], steps: Sequence[Step], *, using: str = "default"
+    organization_ids: Iterable[int], steps: Sequence[Step], *, using: str = "default", commits: bool = False
 ) -> Iterator[HotTransaction]:
-    """A tenant scope that begins with `steps`, in one round trip. It is committed at the end, if `finish` has not done so."""
+    """A tenant scope that begins with `steps`, in one round trip. It is committed at the end, if `finish` has not done so, or with
+    its first steps if there are no others (`commits`)."""
     organizations = ",".join(str(int(number)) for number in organization_ids)
     scope = f"SET LOCAL {SETTING} = '{{{organizations}}}'"
     connection = connections[using]
@@ -71,8 +71,15 @@ def tenant_transaction(
         is_outermost = raw.info.transaction_status is TransactionStatus.IDLE
         if is_outermost:
             raw.autocommit = True  # else psycopg sends a BEGIN of its own, and waits for the answer
-        rows = _run(connection, steps, first=f"BEGIN; {scope}; " if is_outermost else f"{scope}; ")
-        yield HotTransaction(connection, rows[-len(steps) :] if steps else [], is_outermost=is_outermost)
+        first = f"BEGIN; {scope}; " if is_outermost else f"{scope}; "
+        rows = _run(connection, steps, first=first, last="COMMIT" if commits and is_outermost else "")
+        yield HotTransaction(connection, rows, is_outermost=is_outermost)
+
+
+def in_tenant_scope(organization_ids: Iterable[int], steps: Sequence[Step], *, using: str = "default") -> list[Rows]:
+    """A whole transaction in one round trip."""
+    with tenant_transaction(organization_ids, steps, using=using, commits=True) as hot:
+        return hot.rows
 
 
 def run(steps: Sequence[Step], *, using: str = "default") -> list[Rows]:
@@ -83,14 +90,29 @@ def run(steps: Sequence[Step], *, using: str = "default") -> list[Rows]:
 def _run(connection: BaseDatabaseWrapper, steps: Sequence[Step], *, first: str = "", last: str = "") -> list[Rows]:
     with connection.cursor() as cursor:
         _prepare(connection, cursor, [statement for statement, _parameters in steps])
-        text = first + "; ".join(
-            [*(statement.execution for statement, _parameters in steps), *([last] if last else [])]
-        )
-        cursor.execute(text, [one for _statement, parameters in steps for one in parameters])
+        escape = Escaping(connection.connection.pgconn).escape_literal
+        executions = [
+            f"EXECUTE {statement.name}({', '.join([_literal(one, escape) for one in parameters])})"
+            for statement, parameters in steps
+        ]
+        cursor.execute(first + "; ".join([*executions, last] if last else executions))
         found: list[Rows] = [cursor.fetchall() if cursor.description else []]
         while cursor.nextset():
             found.append(cursor.fetchall() if cursor.description else [])
-    return found[: len(steps)] if not first else found
+    before = first.count(";")
+    return found[before : before + len(steps)]
+
+
+def _literal(value: object, escape: Callable[[bytes], bytes]) -> str:
+    """A parameter as SQL. A text may be an array's literal; lists become one."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool | int):
+        return str(value)
+    text = array_of(value) if isinstance(value, list | tuple) else str(value)
+    if "\x00" in text:
+        raise DataError("PostgreSQL's texts hold no NUL")
+    return bytes(escape(text.encode())).decode()
 
 
 def _prepare(connection: BaseDatabaseWrapper, cursor: Any, statements: Iterable[Statement]) -> None:

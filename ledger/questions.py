@@ -13,19 +13,19 @@ from uuid import UUID
 
 from django.db import connections
 
-from accounts.tenancy import tenant_scope
+from accounts.round_trips import Statement, in_tenant_scope
 from ledger.models import HoldStatus
 
-NOTE = """
+NOTE = Statement("""
 UPDATE ledger_hold AS hold SET generation_id = coalesce(nullif(t.generation_id, ''), hold.generation_id),
     upstream = t.upstream, model_id = t.model_id, status = CASE WHEN t.questioned THEN 4 ELSE hold.status END
 FROM (SELECT organization_id, id, u.generation_id, u.upstream, u.model_id, u.questioned
     FROM unnest(%s::bigint[], %s::uuid[], %s::text[], %s::text[], %s::int[], %s::boolean[])
         AS u (organization_id, id, generation_id, upstream, model_id, questioned)
     JOIN ledger_hold AS running USING (organization_id, id)
-    WHERE running.status IN (1, 4) FOR UPDATE OF running SKIP LOCKED) AS t
-WHERE hold.organization_id = t.organization_id AND hold.id = t.id
-"""
+    WHERE running.status IN (1, 4) AND running.id = ANY(%s::uuid[]) FOR UPDATE OF running SKIP LOCKED) AS t
+WHERE hold.organization_id = t.organization_id AND hold.id = t.id AND hold.id = ANY(%s::uuid[])
+""")
 TAKE = """
 WITH due AS (
     SELECT organization_id, id FROM ledger_hold WHERE status = 4 AND (ask_after IS NULL OR ask_after <= %(now)s)
@@ -83,18 +83,16 @@ def note(notes: Iterable[HoldNote]) -> None:
     if not latest:
         return
     rows = list(latest.values())
-    with tenant_scope(sorted({row.organization_id for row in rows})), connections["default"].cursor() as cursor:
-        cursor.execute(
-            NOTE,
-            [
-                [row.organization_id for row in rows],
-                [row.hold_id for row in rows],
-                [row.generation_id for row in rows],
-                [row.upstream for row in rows],
-                [row.model_id for row in rows],
-                [row.questioned for row in rows],
-            ],
-        )
+    ids = [row.hold_id for row in rows]
+    columns = [
+        [row.organization_id for row in rows],
+        ids,
+        [row.generation_id for row in rows],
+        [row.upstream for row in rows],
+        [row.model_id for row in rows],
+        [row.questioned for row in rows],
+    ]
+    in_tenant_scope(sorted({row.organization_id for row in rows}), [(NOTE, [*columns, ids, ids])])
 
 
 def _together(before: HoldNote, after: HoldNote) -> HoldNote:

@@ -3,7 +3,7 @@
 Arrays travel as PostgreSQL array literals, one text a column, which is far cheaper to build than binding element by element.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
@@ -13,6 +13,7 @@ import msgspec
 from django.db import connections
 from msgspec.structs import astuple
 
+from accounts.array_literals import ARRAY_OF, array, id_array, text_array
 from accounts.round_trips import Statement, Step
 from ledger.periods import OpenPeriod
 from metering import rollups
@@ -91,10 +92,10 @@ def claiming(claims: Sequence[Claim]) -> Step:
     """Write the unique rows of a batch, sorted by key; returns the event ids that are new. Waits for rivals to commit."""
     ordered = sorted(claims, key=lambda claim: (claim.report.organization_id, claim.key_digest))
     return CLAIM, [
-        _array([claim.report.organization_id for claim in ordered]),
-        _array([claim.key_digest for claim in ordered]),
-        _id_array([claim.event_id for claim in ordered]),
-        _array([claim.payload_digest for claim in ordered]),
+        array([claim.report.organization_id for claim in ordered]),
+        array([claim.key_digest for claim in ordered]),
+        id_array([claim.event_id for claim in ordered]),
+        array([claim.payload_digest for claim in ordered]),
     ]
 
 
@@ -104,8 +105,8 @@ def claimed_before(claims: Sequence[Claim]) -> dict[tuple[int, str], tuple[str, 
         cursor.execute(
             CLAIMED_BEFORE,
             [
-                _array([claim.report.organization_id for claim in claims]),
-                _array([claim.key_digest for claim in claims]),
+                array([claim.report.organization_id for claim in claims]),
+                array([claim.key_digest for claim in claims]),
             ],
         )
         return {
@@ -128,9 +129,9 @@ def adding(
     places = {key: str(period.id) for key, period in periods.items()}
     return ADD_EVENTS, [
         *columns_of(charges),
-        _array([places[charge.report.organization_id, hour] for charge, hour in zip(charges, hours, strict=True)]),
-        _array(map({hour: str(hour) for hour in set(hours)}.__getitem__, hours)),
-        _array([digest_of(charge.event_id) for charge in charges]),
+        array([places[charge.report.organization_id, hour] for charge, hour in zip(charges, hours, strict=True)]),
+        array(map({hour: str(hour) for hour in set(hours)}.__getitem__, hours)),
+        array([digest_of(charge.event_id) for charge in charges]),
         now,
     ]
 
@@ -159,7 +160,7 @@ def columns_of(charges: Sequence[Charge]) -> list[str]:
     table |= dict(zip(rollups.TAGS, zip(*table["rollup_tags"], strict=True), strict=True))
     kinds = dict(EVENT_COLUMNS) | dict.fromkeys(rollups.TAGS, "text")
     return [
-        "{}" if all(value is None for value in table[name]) else ARRAY_OF.get(kinds[name], _array)(table[name])
+        "{}" if all(value is None for value in table[name]) else ARRAY_OF.get(kinds[name], array)(table[name])
         for name in NAMES
     ]
 
@@ -170,15 +171,15 @@ def add_waiting(waiting: Sequence[Waiting], *, now: datetime) -> None:
         cursor.execute(
             ADD_WAITING,
             [
-                _array(item.report.organization_id for item in waiting),
-                _id_array(item.event_id for item in waiting),
-                _array(item.report.source_id for item in waiting),
-                _text_array(item.report.key for item in waiting),
-                _text_array(item.report.model for item in waiting),
-                _array(item.report.occurred_at for item in waiting),
-                _array(now for _item in waiting),
-                _text_array(item.reason for item in waiting),
-                _text_array(_json(item.report) for item in waiting),
+                array(item.report.organization_id for item in waiting),
+                id_array(item.event_id for item in waiting),
+                array(item.report.source_id for item in waiting),
+                text_array(item.report.key for item in waiting),
+                text_array(item.report.model for item in waiting),
+                array(item.report.occurred_at for item in waiting),
+                array(now for _item in waiting),
+                text_array(item.reason for item in waiting),
+                text_array(_json(item.report) for item in waiting),
             ],
         )
 
@@ -191,27 +192,3 @@ def digest_of(event_id: UUID) -> int:
 
 def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
-
-
-def _array(values: Iterable[object]) -> str:
-    """An array literal of values whose text needs no quoting: numbers, digests, moments, booleans, NULL."""
-    return "{" + ",".join(map(str, values)).replace("None", "NULL") + "}"
-
-
-def _text_array(values: Iterable[object]) -> str:
-    """An array literal of texts; most need quotes around them only."""
-    return "{" + ",".join(["NULL" if value is None else _quoted(str(value)) for value in values]) + "}"
-
-
-def _id_array(values: Iterable[UUID]) -> str:
-    return "{" + ",".join([f"{value.int:032x}" for value in values]) + "}"
-
-
-ARRAY_OF: Mapping[str, Callable[[Iterable[Any]], str]] = {"text": _text_array, "uuid": _id_array}
-"""How columns are written whose values are more than their `str`."""
-
-
-def _quoted(text: str) -> str:
-    if "\\" in text or '"' in text:
-        text = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{text}"'
