@@ -19,6 +19,9 @@ from ledger.retrying import with_retries
 from metering import recording
 from metering.reports import Outcome, UsageReport
 
+SECONDS_TO_GATHER, GATHERS_AFTER = 0.002, 4
+"""How long the hot path's writers wait for others to share a commit with, while so many calls shared the last one. Who calls alone
+never waits."""
 SECONDS_TO_GATHER_NOTES = 0.02
 """Nobody waits for a note, so many share a commit; for so long a process that is killed leaves a question without its name."""
 
@@ -35,8 +38,15 @@ class Writers:
     """The process's writers, started by their first use."""
 
     def __init__(self) -> None:
-        self.reserve: GroupCommit[HoldRequest, Refusal | None] = GroupCommit(holds.reserve, name="gateway-reserve")
-        self.record: GroupCommit[UsageReport, Outcome] = GroupCommit(_record, name="gateway-record")
+        self.reserve: GroupCommit[HoldRequest, Refusal | None] = GroupCommit(
+            holds.reserve,
+            name="gateway-reserve",
+            seconds_to_gather=SECONDS_TO_GATHER,
+            gathers_after=GATHERS_AFTER,
+        )
+        self.record: GroupCommit[UsageReport, Outcome] = GroupCommit(
+            _record, name="gateway-record", seconds_to_gather=SECONDS_TO_GATHER, gathers_after=GATHERS_AFTER
+        )
         self.notes: GroupCommit[HoldNote, None] = GroupCommit(
             _note, name="gateway-notes", seconds_to_gather=SECONDS_TO_GATHER_NOTES
         )

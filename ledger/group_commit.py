@@ -53,12 +53,16 @@ class GroupCommit(Generic[Item, Result]):
         name: str,
         max_items: int = 1000,
         seconds_to_gather: float = 0.0,
+        gathers_after: int = 0,
     ) -> None:
-        """`seconds_to_gather`: how long the first of a group waits for others, beside the commit that is running."""
+        """`seconds_to_gather`: how long the first of a group waits for others, if the group before had `gathers_after` items or
+        more: where many call at once, fewer and larger commits leave more of the processor to the calls."""
         self._write = write
         self._name = name
         self._max_items = max_items
         self._seconds_to_gather = seconds_to_gather
+        self._gathers_after = gathers_after
+        self._size_before = 0
         self._queue: SimpleQueue[_Submission[Item, Result] | None] = SimpleQueue()
         self._left_over: _Submission[Item, Result] | None = None
         self._lock = threading.Lock()
@@ -113,7 +117,7 @@ class GroupCommit(Generic[Item, Result]):
         self._left_over = None
         if first is None:
             return None
-        if self._seconds_to_gather:
+        if self._seconds_to_gather and self._size_before >= self._gathers_after:
             time.sleep(self._seconds_to_gather)
         waiting, size = [first], len(first.items)
         with suppress(Empty):
@@ -125,6 +129,7 @@ class GroupCommit(Generic[Item, Result]):
                 size += len(other.items)
             else:
                 self._queue.put(None)  # for the next look: what came before the end is written first
+        self._size_before = size
         return [submission for submission in waiting if submission.is_wanted()]
 
     def _commit(self, group: list[_Submission[Item, Result]]) -> None:

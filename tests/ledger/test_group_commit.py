@@ -1,7 +1,9 @@
 """Whoever waits shares the next commit; a poisoned submission fails alone."""
 
+import asyncio
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Future
 
 import pytest
 
@@ -81,3 +83,40 @@ def test_a_cancelled_submission_is_not_written() -> None:
     assert kept.result(10) == [3]
     writer.stop()
     assert written == [1, 3]
+
+
+def test_who_comes_alone_never_waits_and_many_are_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
+    commits: list[list[int]] = []
+    late: list[Future[list[int]]] = []
+
+    def write(items: Sequence[int]) -> list[int]:
+        commits.append(list(items))
+        return list(items)
+
+    def others_come(_seconds: float) -> None:
+        late.append(writer.submit([9]))
+
+    writer = GroupCommit(write, name="test", seconds_to_gather=1.0, gathers_after=3)
+    monkeypatch.setattr("ledger.group_commit.time.sleep", others_come)
+    for items in ([1], [2], [3, 4, 5], [6], [7]):
+        assert writer.submit(items).result(10) == items
+    assert commits == [[1], [2], [3, 4, 5], [6, 9], [7]]
+    writer.stop()
+    assert [future.result(0) for future in late] == [[9]]
+
+
+def test_an_event_loop_gets_its_results_and_its_errors() -> None:
+    def write(items: Sequence[int]) -> list[int]:
+        if 13 in items:
+            raise ValueError("poison")
+        return [item * 2 for item in items]
+
+    writer = GroupCommit(write, name="test")
+
+    async def ask() -> list[object]:
+        return await asyncio.gather(*(writer.ask([number]) for number in (12, 13, 14)), return_exceptions=True)
+
+    twelve, poisoned, fourteen = asyncio.run(ask())
+    assert (twelve, fourteen) == ([24], [28])
+    assert isinstance(poisoned, ValueError)
+    writer.stop()
