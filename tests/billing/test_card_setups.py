@@ -1,6 +1,7 @@
 """A card is left once, whoever tells of it: the page's return, the webhook, a sweep; and is removed for good."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -9,7 +10,8 @@ from pytest_django.fixtures import Settings
 from accounts.models import AuditEntry
 from accounts.tenancy import tenant_scope
 from billing import card_setups, collection, payment_methods, unresolved, webhooks
-from billing.models import Payment, PaymentMethod, ProcessorCustomer, ProcessorEvent
+from billing.models import CardSetup, Payment, PaymentMethod, ProcessorCustomer, ProcessorEvent
+from billing.processors.interface import Setup
 from billing.processors.selection import NoCardProcessor
 from tests.billing.collecting import DUE, House, at_once, deliver, moment, submit, type_card
 from tests.billing.keeping import leave_card, methods, pay_by_itself, setups, start
@@ -25,6 +27,14 @@ def default(house: House) -> int | None:
         return payment_methods.setting_of(house.invoice.organization).default_method_id
 
 
+def listed(house: House, path: str) -> list[dict[str, Any]]:
+    """What the processor has of something."""
+    found: list[dict[str, Any]] = house.processor.call("GET", path, headers={"Authorization": "Bearer sk_test_x"})[2][
+        "data"
+    ]
+    return found
+
+
 def actions() -> list[str]:
     entries = AuditEntry.objects.using("system").filter(action__startswith="payment_method.").order_by("pk")
     return list(entries.values_list("action", flat=True))
@@ -38,6 +48,7 @@ def test_a_card_is_left_and_becomes_the_one_to_pay_with(house: House) -> None:
     assert default(house) == method.pk, "a further card changes nothing by itself"
     assert second.customer_reference == method.customer_reference, "the processor's customer is used again"
     assert ProcessorCustomer.objects.using("system").count() == 1
+    assert len(listed(house, "/v1/customers")) == 1
 
 
 def test_a_card_that_wants_its_holder_is_left_after_that(house: House) -> None:
@@ -83,8 +94,7 @@ def test_a_webhook_that_comes_before_our_own_answer_finds_the_card(house: House)
     house.processor.order({"fault": "accept-then-drop", "where": "POST /v1/checkout"})
     setup = start(house)
     assert (setup.status, setup.action_url) == ("unknown", "")
-    answer = house.processor.call("GET", "/v1/checkout/sessions", headers={"Authorization": "Bearer sk_test_x"})
-    [session] = answer[2]["data"]
+    [session] = listed(house, "/v1/checkout/sessions")
     type_card(session["url"])
     deliver(house.events("checkout.session.completed")[0])
     work_off()
@@ -99,6 +109,22 @@ def test_everybody_at_once_keeps_one_card(house: House) -> None:
         times=5,
     )
     assert (set(done), len(methods(house)), actions()) == ({"succeeded"}, 1, ["payment_method.added"])
+
+
+def test_an_answer_that_was_overtaken_changes_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep asked before the card was left, and writes after the return has told of it."""
+    setup, ask = start(house), card_setups._ask
+
+    def slowly(setup: CardSetup, **asked: Any) -> Setup:
+        answer = ask(setup, **asked)
+        monkeypatch.setattr(card_setups, "_ask", ask)
+        type_card(setup.action_url)
+        card_setups.look_again(organization_id=house.organization_id, now=moment())
+        return answer
+
+    monkeypatch.setattr(card_setups, "_ask", slowly)
+    card_setups.sweep_setups(now=moment() + timedelta(minutes=1))
+    assert (setups(house), len(methods(house)), setup.status) == (["succeeded"], 1, "open")
 
 
 def test_a_page_that_is_open_is_shown_again_and_clicks_at_once_make_one(house: House) -> None:
@@ -123,9 +149,7 @@ def test_an_answer_that_is_lost_is_asked_for_again_under_its_key(house: House, f
     assert start(house).status == "unknown"
     again = start(house)
     assert (again.status, len(setups(house))) == ("open", 1)
-    headers = {"Authorization": "Bearer sk_test_x"}
-    for path in ("/v1/customers", "/v1/checkout/sessions"):
-        assert len(house.processor.call("GET", path, headers=headers)[2]["data"]) == 1
+    assert [len(listed(house, path)) for path in ("/v1/customers", "/v1/checkout/sessions")] == [1, 1]
 
 
 def test_a_500_that_sticks_to_its_key_ends_with_its_attempt(house: House) -> None:
