@@ -41,12 +41,12 @@ class PaymentMethod(models.Model):
     processor = models.CharField(max_length=20)
     customer_reference = models.CharField(max_length=255)
     reference = models.CharField(max_length=255)
-    label = models.CharField(max_length=50)
-    expires_on = models.DateField(null=True, blank=True)
-    added_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    label = models.CharField(_("card"), max_length=50)
+    expires_on = models.DateField(_("valid until"), null=True, blank=True)
+    added_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+", verbose_name=_("added by"))
     created_at = models.DateTimeField()
-    removed_at = models.DateTimeField(null=True, blank=True)
-    detached_at = models.DateTimeField(null=True, blank=True)
+    removed_at = models.DateTimeField(_("removed"), null=True, blank=True)
+    detached_at = models.DateTimeField(_("forgotten by the processor"), null=True, blank=True)
 
     objects = TenantQuerySet["PaymentMethod"].as_manager()
 
@@ -129,22 +129,27 @@ class AutomaticTopUp(models.Model):
     organization = models.OneToOneField(
         Organization, on_delete=models.PROTECT, primary_key=True, related_name="automatic_top_up"
     )
-    is_on = models.BooleanField(default=False)
+    is_on = models.BooleanField(_("on"), default=False)
     threshold = money_field()
     amount = money_field()
     monthly_cap = money_field()
-    stopped_at = models.DateTimeField(null=True, blank=True)
+    stopped_at = models.DateTimeField(_("stopped"), null=True, blank=True)
     failure = models.CharField(max_length=200, blank=True)
 
     objects = TenantQuerySet["AutomaticTopUp"].as_manager()
 
     class Meta:
+        verbose_name = _("automatic top-up")
+        verbose_name_plural = _("automatic top-ups")
         constraints = [
             models.CheckConstraint(
                 condition=Q(threshold__gt=0) & Q(amount__gt=0) & Q(monthly_cap__gte=models.F("amount")),
                 name="automatic_top_up_can_be_made",
             ),
         ]
+
+    def __str__(self) -> str:
+        return self.organization.name
 
     @property
     def runs(self) -> bool:

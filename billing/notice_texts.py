@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from billing import document_texts as texts
 from billing.models import Notice
-from billing.site_addresses import invoices_page, keys_page, limits_page, webhooks_page
+from billing.site_addresses import credit_page, invoices_page, keys_page, limits_page, webhooks_page
 from ledger.models import LimitWindow
 from pricing.totals import round_to_minor
 
@@ -85,8 +85,8 @@ def _credit_low(notice: Notice, data: Mapping[str, Any]) -> NoticeWords:
         ),
         main=(_("Left"), _money(data, "left")),
         facts=[(_("Told below"), _money(data, "threshold"))],
-        url=limits_page(organization_slug=notice.organization.slug),
-        action=_("View the spend limits"),
+        url=credit_page(organization_slug=notice.organization.slug),
+        action=_("Top up credit"),
         after=[_("Amounts include VAT.")],
     )
 

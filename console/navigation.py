@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from accounts.models import Alarm, ApiKey, AuditEntry, Organization, ServiceKey, Source, User
 from billing.models import (
     AuditRun,
+    AutomaticTopUp,
     BillingTerms,
     BouncingAddress,
     CreditNote,
@@ -18,6 +19,7 @@ from billing.models import (
     InvoiceDraft,
     OutboxMail,
     Payment,
+    PaymentMethod,
     ProcessorEvent,
     Refund,
     Seller,
@@ -94,6 +96,8 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                 _list(_("Invoice drafts"), "rate_review", InvoiceDraft),
                 _list(_("Credit note proposals"), "undo", CreditNoteProposal),
                 _list(_("Payments"), "payments", Payment),
+                _list(_("Cards on file"), "credit_card", PaymentMethod),
+                _list(_("Automatic top-ups"), "autorenew", AutomaticTopUp),
                 _list(_("Refunds"), "currency_exchange", Refund),
                 _list(_("Write-offs"), "money_off", WriteOff),
                 _page(_("Deposits"), "account_balance", "deposits"),

@@ -70,11 +70,11 @@ class Migration(migrations.Migration):
                         to="accounts.organization",
                     ),
                 ),
-                ("is_on", models.BooleanField(default=False)),
+                ("is_on", models.BooleanField(default=False, verbose_name="on")),
                 ("threshold", models.DecimalField(decimal_places=20, max_digits=38)),
                 ("amount", models.DecimalField(decimal_places=20, max_digits=38)),
                 ("monthly_cap", models.DecimalField(decimal_places=20, max_digits=38)),
-                ("stopped_at", models.DateTimeField(blank=True, null=True)),
+                ("stopped_at", models.DateTimeField(blank=True, null=True, verbose_name="stopped")),
                 ("failure", models.CharField(blank=True, max_length=200)),
             ],
         ),
@@ -132,22 +132,40 @@ class Migration(migrations.Migration):
             name="paymentmethod",
             options={"verbose_name": "payment method", "verbose_name_plural": "payment methods"},
         ),
+        migrations.AlterModelOptions(
+            name="automatictopup",
+            options={"verbose_name": "automatic top-up", "verbose_name_plural": "automatic top-ups"},
+        ),
+        migrations.AlterField(
+            model_name="paymentmethod",
+            name="label",
+            field=models.CharField(max_length=50, verbose_name="card"),
+        ),
+        migrations.AlterField(
+            model_name="paymentmethod",
+            name="removed_at",
+            field=models.DateTimeField(blank=True, null=True, verbose_name="removed"),
+        ),
         migrations.AddField(
             model_name="paymentmethod",
             name="added_by",
             field=models.ForeignKey(
-                null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+                verbose_name="added by",
             ),
         ),
         migrations.AddField(
             model_name="paymentmethod",
             name="detached_at",
-            field=models.DateTimeField(blank=True, null=True),
+            field=models.DateTimeField(blank=True, null=True, verbose_name="forgotten by the processor"),
         ),
         migrations.AddField(
             model_name="paymentmethod",
             name="expires_on",
-            field=models.DateField(blank=True, null=True),
+            field=models.DateField(blank=True, null=True, verbose_name="valid until"),
         ),
         migrations.AlterField(
             model_name="payment",

@@ -13,6 +13,7 @@ from accounts.alarms import clear_alarm, raise_alarm
 from billing.invoicing import close_period
 from billing.models import (
     AuditRun,
+    AutomaticTopUp,
     BouncingAddress,
     CreditNote,
     CreditNoteLine,
@@ -22,6 +23,7 @@ from billing.models import (
     InvoiceSeries,
     OutboxMail,
     Payment,
+    PaymentMethod,
     ProcessorEvent,
     Refund,
     TaxInvoice,
@@ -90,6 +92,17 @@ def story(cast: Cast, now: datetime, request: pytest.FixtureRequest) -> Cast:
         status="failed",
         idempotency_key=str(uuid4()),
         created_at=now,
+    )
+    PaymentMethod.objects.using("system").create(
+        organization=acme,
+        processor="stripe",
+        customer_reference="cus_1",
+        reference="pm_1",
+        label="Visa 4242",
+        created_at=now,
+    )
+    AutomaticTopUp.objects.using("system").create(
+        organization=acme, is_on=True, threshold=1, amount=2, monthly_cap=3, stopped_at=now, failure="expired_card"
     )
     CreditNoteProposal.objects.using("system").create(
         organization=acme,
