@@ -27,7 +27,7 @@ class InvoiceExport(Streams, InvoiceView):
         responses=FILE_RESPONSES,
     )
     def get(self, request: Request, invoice_id: UUID) -> StreamingHttpResponse:
-        """Every call that was charged in the invoice's period. Their amounts add up to its exact subtotal."""
+        """Every call that was charged in the invoice's period. Their amounts add up to its `exact_usage`."""
         return evidence.invoice_file(self.invoice(invoice_id), format_name=_format(request))
 
 

@@ -16,6 +16,7 @@ from billing.proof_answers import TaxInvoiceAnswer, proof_shown, sheet_json, she
 from billing.settlement import outstanding
 from catalog.rate_answers import AppliedRateAnswer, rate_json
 from metering.usage_shapes import EventAnswer
+from pricing.exact import exact_sum
 from pricing.plain_text import plain
 from pricing.totals import MINOR_UNITS
 
@@ -114,6 +115,7 @@ class InvoiceDetailAnswer(InvoiceAnswer):
     tax_treatment = serializers.CharField()
     tax_rate = serializers.CharField()
     exact_supply_value = serializers.CharField(help_text="Before rounding: the exact amounts of the lines added up.")
+    exact_usage = serializers.CharField(help_text="Those of the lines of usage, which are what its requests add up to.")
     seller = serializers.DictField(child=serializers.CharField(allow_blank=True))
     buyer = serializers.DictField(child=serializers.CharField(allow_blank=True))
     exchange_rates = ExchangeRateAnswer(many=True)
@@ -188,6 +190,7 @@ def detail_json(
         "tax_treatment": invoice.tax_treatment,
         "tax_rate": plain(invoice.tax_rate),
         "exact_supply_value": plain(invoice.exact_subtotal),
+        "exact_usage": plain(exact_sum(line.line.exact_amount for line in lines)),
         "seller": invoice.seller,
         "buyer": invoice.buyer,
         "exchange_rates": invoice.exchange_rates,

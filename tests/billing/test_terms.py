@@ -346,6 +346,7 @@ def test_the_api_shows_lines_that_anybody_can_work_out(cast: stories.Cast, invoi
     address = f"/api/v1/invoices/{invoice_on_paper.pk}"
     answer = Client().get(address, headers=cast.acme.headers).json()
     assert answer["po_number"] == "PO-7"
+    assert (answer["exact_usage"], answer["exact_supply_value"]) == ("6600", "10000")
     assert [(line["kind"], line["applied_rate_id"] is None, line["formula"]) for line in answer["lines"][1:]] == [
         ("discount", True, "-6600 × 0.125"),
         ("minimum_fee", True, "10000 − 5775"),

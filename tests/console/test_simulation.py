@@ -12,6 +12,7 @@ from django.test import Client
 
 from billing import rerating
 from billing.models import CreditNoteProposal, Invoice
+from billing.terms import set_terms
 from catalog import price_book
 from catalog.markups import set_markup
 from catalog.publishing import LEAD
@@ -48,6 +49,22 @@ def test_customer_by_customer_with_progress_and_sums(operator: Client, month: st
     assert "Acme" in first and "₩36,300" in first and "₩41,250" in first and "1 of 2 customers replayed" in first
     assert "Globex" in last and "₩72,600" in last and "₩82,500" in last and "₩9,900" in last
     assert UsageEvent.objects.count() == 2
+
+
+def test_what_was_agreed_is_replayed_too(operator: Client, cast: Cast, month: str, now: datetime) -> None:
+    set_terms(
+        organization=cast.acme.organization,
+        month=now.astimezone(ZONE).date(),
+        minimum_fee=Decimal(10_000_000),
+        discount=Decimal("0.1"),
+        zero_invoices="with_usage",
+        reviewed=False,
+        reason="Contract 7",
+        actor=None,
+        now=now,
+    )
+    _page, part = watch(operator, {"month": month, "organization": "acme", "percent": "25"})
+    assert "Minimum fee" in part and "Discount" in part and "−₩3,300" in part and "−₩3,750" in part
 
 
 def test_a_price_and_a_rate_for_one_customer(operator: Client, month: str) -> None:
