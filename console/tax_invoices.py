@@ -1,5 +1,6 @@
 """Tax invoices: which were issued, which must be until when, and what became of those that failed."""
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
@@ -12,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.korean_calendar import day_in_seoul
 from billing.models import TaxInvoice
-from console.figures import money_column, named
+from console.figures import figure, money_column, named
 from console.money import CUSTOMER
 from console.read_only import ReadOnlyAdmin, linked, raw_column, state_column
 from console.site import site
@@ -46,6 +47,13 @@ class Unissued(admin.SimpleListFilter):
         return rows.filter(due_on__lt=day_in_seoul(timezone.now())) if self.value() == "late" else rows
 
 
+DEADLINE = named("deadline", _("To be issued by"), lambda row: figure("table_date")(row.due_on), order="due_on")
+
+
+def moment(at: datetime | None) -> str:
+    return figure("table_time")(at) if at else "–"
+
+
 def kind(row: TaxInvoice) -> Any:
     return row.get_reason_display() if row.reason else _("Original")
 
@@ -66,7 +74,7 @@ class TaxInvoiceAdmin(ReadOnlyAdmin):
         CUSTOMER,
         named("kind_words", _("Kind"), kind, order="reason"),
         state_column(_("Status"), TONES),
-        "due_on",
+        DEADLINE,
         money_column("total", _("Total"), currency="invoice.currency"),
         named("approval", _("Approval number"), approval, order="approval_number"),
         "failure",
@@ -92,10 +100,10 @@ class TaxInvoiceAdmin(ReadOnlyAdmin):
                     "mgt_key",
                     "write_date",
                     "issue_from",
-                    "due_on",
+                    DEADLINE,
                     "requested_at",
                     "issued_at",
-                    "sent_at",
+                    named("taken_over", _("Sent to the tax office"), lambda row: moment(row.sent_at)),
                 )
             },
         ),
@@ -114,7 +122,7 @@ class TaxInvoiceAdmin(ReadOnlyAdmin):
             },
         ),
         (
-            _("As printed"),
+            _("Parties and items"),
             {
                 "classes": ("collapse",),
                 "fields": (
