@@ -39,10 +39,11 @@ class NoLongerFits(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """What an invoice gets of a deposit; the last one's may be more than it needs, which becomes credit."""
+    """What an invoice gets of a deposit, and how much of that it does not need, so that it becomes credit."""
 
     invoice_id: UUID
     amount: Decimal
+    credit: Decimal = ZERO
 
 
 def share_out(amount: Decimal, owed: Iterable[tuple[UUID, Decimal]]) -> list[Share]:
@@ -56,7 +57,8 @@ def share_out(amount: Decimal, owed: Iterable[tuple[UUID, Decimal]]) -> list[Sha
         shares.append(Share(invoice_id=invoice_id, amount=part))
         left = EXACT.subtract(left, part)
     if shares and left > ZERO:
-        shares[-1] = Share(invoice_id=shares[-1].invoice_id, amount=EXACT.add(shares[-1].amount, left))
+        last = shares[-1]
+        shares[-1] = Share(invoice_id=last.invoice_id, amount=EXACT.add(last.amount, left), credit=left)
     return shares
 
 

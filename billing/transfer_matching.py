@@ -93,8 +93,7 @@ class Suggestion:
     @property
     def credit(self) -> Decimal:
         """What no invoice would need."""
-        needed = {owed.invoice_id: owed.amount for owed in self.debtor.invoices}
-        return exact_sum(max(EXACT.subtract(share.amount, needed[share.invoice_id]), ZERO) for share in self.shares)
+        return exact_sum(share.credit for share in self.shares)
 
 
 def undecided(currency: str | None = None) -> list[BankDeposit]:

@@ -19,14 +19,12 @@ from billing.deposit_decisions import AlreadyDecided, NoLongerFits, OtherCurrenc
 from billing.deposit_models import BankDeposit, DepositDecision
 from billing.models import Invoice
 from billing.sellers import NoSeller, current_seller
-from billing.settlement import outstanding, recoverable
 from billing.statement_import import Compared, FormDiffers, bare_account, compare_statement, import_statement
 from billing.transfer_matching import certain, match_waiting
 from console.deeds import Deed, DeedForm, FileChoice, Refused, Row, add_deed
 from console.deposits import REFUSALS, DepositRow, waiting_rows
 from console.figures import figure, money
 from console.standing import ReasonForm
-from pricing.exact import EXACT, ZERO
 
 MOST_SHOWN = 100
 TAKING = (Invoice.Status.OPEN, Invoice.Status.UNCOLLECTIBLE)
@@ -209,8 +207,8 @@ class MatchByHand(DepositDeed):
         for share in shares:
             invoice = invoices[share.invoice_id]
             rows.append((invoice.number, money(share.amount, currency)))
-            if (credit := EXACT.subtract(share.amount, outstanding(invoice) or recoverable(invoice))) > ZERO:
-                rows.append((_("Of it becomes prepaid credit"), money(credit, currency)))
+            if share.credit:
+                rows.append((_("Of it becomes prepaid credit"), money(share.credit, currency)))
         return rows
 
     def do(self, values: dict[str, Any], *, now: datetime) -> str:

@@ -260,10 +260,11 @@ def test_what_concerns_nobody_is_set_aside_and_stays_so(owing: Debtors) -> None:
 
 def test_a_match_that_does_not_fit_any_more_is_not_made(owing: Debtors, monkeypatch: pytest.MonkeyPatch) -> None:
     stale = debtors("KRW")
-    take(statement(("2026-11-05 14:03", "에이크미", DUE)))
+    take(statement(("2026-11-05 14:03", "에이크미", 2000)))
+    confirm(undecided()[0], owing.cast.acme, owing)
     monkeypatch.setattr("billing.transfer_matching.debtors", lambda currency, only=None: stale)
     assert take(statement(("2026-11-06 14:03", "에이크미", DUE))) == []
-    assert owing.paid(owing.cast.acme) == [DUE]
+    assert owing.paid(owing.cast.acme) == [2000]
 
 
 def test_void_invoices_wait_for_no_money(owing: Debtors) -> None:
