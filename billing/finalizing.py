@@ -3,7 +3,6 @@
 Part of the transaction of whoever closes a period, issues an invoice anew or approves a draft; period and balance are locked.
 """
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
@@ -12,12 +11,12 @@ from accounts.models import BillingProfile, Organization
 from billing import mails
 from billing.automatic import announcement
 from billing.buyers import buyer_details
+from billing.exchange_snapshots import exchange_snapshot
 from billing.models import BillingTerms, Invoice, InvoiceLine, InvoiceSeries, OutboxMail
 from billing.numbering import take_number
 from billing.period_charges import PeriodCharges
 from billing.proofs import choose_proof
 from billing.sellers import current_seller, snapshot
-from billing.usage_lines import UsageLine
 from ledger import settling
 from ledger.credits import grant_credit
 from ledger.models import Account, Balance, BillingPeriod, CreditGrant
@@ -123,7 +122,7 @@ def finalize(
         due_on=issued_on + timedelta(days=seller.payment_days),
         seller=snapshot(seller),
         buyer=buyer_details(organization, profile),
-        exchange_rates=_exchange_rates(charges.lines),
+        exchange_rates=exchange_snapshot(line.rate.exchange for line in charges.lines),
         finalized_at=now,
     )
     InvoiceLine.objects.bulk_create(_lines_of(invoice, charges))
@@ -167,20 +166,6 @@ def _give_as_credit(invoice: Invoice, now: datetime) -> None:
         now=now,
         source=Account.RECEIVABLE,
     )
-
-
-def _exchange_rates(lines: Sequence[UsageLine]) -> list[dict[str, str]]:
-    rates = {line.rate.exchange for line in lines if line.rate.exchange}
-    return [
-        {
-            "base": "USD",
-            "quote": "KRW",
-            "rate": format(rate.rate, "f"),
-            "source": rate.source,
-            "published_on": rate.published_on.isoformat(),
-        }
-        for rate in sorted(rates, key=lambda rate: rate.published_on)
-    ]
 
 
 def _lines_of(invoice: Invoice, charges: PeriodCharges) -> list[InvoiceLine]:

@@ -9,6 +9,7 @@ from billing import document_texts as texts
 from billing.document_content import columns
 from billing.document_texts import word
 from billing.models import Quotation
+from pricing.conditions import LineKind
 
 
 def quotation_content(quotation: Quotation) -> dict[str, Any]:
@@ -58,11 +59,18 @@ def quotation_content(quotation: Quotation) -> dict[str, Any]:
 
 
 def _groups(quotation: Quotation) -> list[dict[str, Any]]:
-    """Each model that was asked for under its own heading, with the volume that it was asked for."""
+    """Each model that was asked for under its own heading, with the volume that it was asked for; at last what was agreed."""
     language, currency = quotation.language, quotation.currency
+    used = [line for line in quotation.lines if line["kind"] == LineKind.USAGE]
+    agreed = [
+        [word(line["kind"], language), "", "", "", texts.money(Decimal(line["amount"]), currency)]
+        for line in quotation.lines
+        if line["kind"] != LineKind.USAGE
+    ]
+    last = [{"title": word("agreed", language), "note": "", "lines": agreed}] if agreed else []
     return [
         {
-            "title": name,
+            "title": model,
             "note": volume,
             "lines": [
                 [
@@ -75,7 +83,7 @@ def _groups(quotation: Quotation) -> list[dict[str, Any]]:
                 for line in lines
             ],
         }
-        for (_item, name, volume), lines in groupby(
-            quotation.lines, key=lambda line: (line["item"], line["model"], line["volume"])
+        for (_item, model, volume), lines in groupby(
+            used, key=lambda line: (line["item"], line["model"], line["volume"])
         )
-    ]
+    ] + last

@@ -21,6 +21,7 @@ from billing import (
     invoices_api,
     payment_methods_api,
     payments_api,
+    quotations_api,
     webhook_endpoints_api,
     what_if_api,
 )
@@ -115,6 +116,9 @@ version_1 = [
     path("payments", payments_api.PaymentList.as_view(), name="api-payments"),
     path("credit_notes/<uuid:note_id>/pdf", documents_api.CreditNotePdf.as_view(), name="api-credit-note-pdf"),
     path("payments/<uuid:payment_id>/receipt", documents_api.PaymentReceipt.as_view(), name="api-payment-receipt"),
+    path("quotations", quotations_api.Quotations.as_view(), name="api-quotations"),
+    path("quotations/<int:quotation_id>", quotations_api.QuotationDetail.as_view(), name="api-quotation"),
+    path("quotations/<int:quotation_id>/pdf", quotations_api.QuotationPdf.as_view(), name="api-quotation-pdf"),
     path("organization", organization_api.OrganizationDetail.as_view(), name="api-organization"),
     path("organization/tags", tags_api.OrganizationTags.as_view(), name="api-organization-tags"),
     path("api-keys", accounts_api.ApiKeyList.as_view(), name="api-keys"),

@@ -213,6 +213,7 @@ class OrganizationAdmin(ReadOnlyAdmin):
         links = [
             (_("Requests"), f"{reverse('admin:usage_events')}?organization={obj.slug}"),
             (_("Ledger"), reverse("admin:ledger_statement", args=[obj.pk])),
+            (_("Make a quotation"), reverse("admin:quote", args=[obj.pk])),
             (_("Give credit"), reverse("admin:give_credit", args=[obj.pk])),
             (_("Agree commercial terms"), reverse("admin:set_terms", args=[obj.pk])),
             (_("Set limits a minute"), reverse("admin:set_rates", args=[obj.pk])),

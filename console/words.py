@@ -21,6 +21,8 @@ FIELDS: Mapping[str, Promise] = {
     "chunk_seconds": _("seconds between chunks"),
     "checked_at": _("Last asked at"),
     "bounced_at": _("Refused at"),
+    "subject": _("Subject"),
+    "valid_until": _("Valid until"),
     "cleared_at": _("Resolved at"),
     "closed_at": _("Closed at"),
     "connect_seconds": _("seconds to connect"),

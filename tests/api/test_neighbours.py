@@ -27,7 +27,10 @@ from billing.credit_notes import issue_credit_note
 from billing.creditable import MoneyBack
 from billing.invoicing import close_period
 from billing.models import Invoice
+from billing.quotations import Item, make_quotation
 from billing.sellers import set_seller
+from billing.what_if import Volume
+from catalog.models import LanguageModel
 from config.launch.ports import free_port
 from ledger.models import BillingPeriod
 from metering.limiting import set_limit
@@ -103,6 +106,7 @@ class Sweep:
             "invoice_id": str(invoice.pk),
             "payment_id": str(self._payment(invoice)),
             "note_id": str(self._note(invoice)),
+            "quotation_id": str(self._quotation()),
             "position": "1",
             "limit_id": str(self._limit(hard=True)),
             "spend_limit_id": str(self._limit(hard=False)),
@@ -118,6 +122,7 @@ class Sweep:
             "acme-4713",
             "acme-4714",
             "acme-4716",
+            "acme-4717",
             cast.acme.owner.email,
             invoice.number,
             "billing@acme.example",
@@ -188,6 +193,18 @@ class Sweep:
             reason="acme-4716",
             now=stories.NOON,
             actor=None,
+        ).pk
+
+    def _quotation(self) -> int:
+        """Of a million tokens."""
+        model = LanguageModel.objects.get(slug=stories.DEVSTRAL)
+        return make_quotation(
+            organization=self.cast.acme.organization,
+            items=[Item(model=model, volume=Volume(input_tokens=1_000_000))],
+            valid_until=stories.NOON.date(),
+            subject="acme-4717",
+            actor=None,
+            now=stories.NOON,
         ).pk
 
     def path(self, name: str, pattern: str, **own: str) -> str:

@@ -12,7 +12,8 @@ from pytest_django.fixtures import Settings
 from accounts.models import Organization
 from billing import document_files
 from billing.invoice_queries import is_overdue
-from billing.models import Document, Invoice, Payment
+from billing.models import Document, Invoice, Payment, Quotation
+from billing.sellers import set_seller
 from catalog.models import CostPrice, ExchangeRate, LanguageModel, MarkupRule
 from console.months import ZONE
 from console.read_only import address_of
@@ -346,3 +347,20 @@ def test_an_invoice_is_overdue_here_by_the_customers_rule(
             assert f">{words}<" in "".join(operator.get(address).content.decode().split()), address
         listed = operator.get(reverse("admin:billing_invoice_changelist"), {"overdue": "yes"})
         assert listed.context["cl"].result_count == (words == "연체")
+
+
+def test_a_quotation_is_made_for_a_customer(operator: Client, cast: Cast, now: datetime) -> None:
+    set_seller(now=now - timedelta(days=9), **stories.SELLER)
+    address = reverse("admin:quote", args=[cast.acme.organization.pk])
+    day = (now + timedelta(days=30)).date().isoformat()
+    for volumes in ("nobody/knows-it 1 1", f"{stories.DEVSTRAL} many"):
+        refused(operator, address, {"volumes": volumes, "valid_until": day})
+    carry_out(
+        operator,
+        address,
+        {"volumes": f"{stories.DEVSTRAL} 100,000,000 50000000 1000\n", "valid_until": day, "subject": "Trial"},
+    )
+    quotation = Quotation.objects.get()
+    assert (quotation.total, quotation.created_by, quotation.subject) == (10_890, cast.operator, "Trial")
+    pdf = operator.get(reverse("admin:quotation_pdf", args=[quotation.pk]))
+    assert pdf.content.startswith(b"%PDF-")

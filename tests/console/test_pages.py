@@ -29,8 +29,10 @@ from billing.models import (
     TaxInvoice,
     WriteOff,
 )
+from billing.quotations import Item, make_quotation
 from billing.sellers import set_seller
 from billing.terms import set_terms
+from billing.what_if import Volume
 from catalog.models import CostTable, UpstreamBill
 from catalog.upstreams import add_route, add_upstream
 from console.own_words import in_words
@@ -60,6 +62,15 @@ def story(cast: Cast, now: datetime, request: pytest.FixtureRequest) -> Cast:
     draft_of_globex(cast, at=last_month, now=now)
     Document.objects.using("system").create(
         organization=acme, invoice=invoice, kind="invoice", path="x.pdf", sha256="0" * 64, size=1, rendered_at=now
+    )
+    make_quotation(
+        organization=acme,
+        items=[
+            Item(model=stories.LanguageModel.objects.get(slug=stories.DEVSTRAL), volume=Volume(input_tokens=1_000_000))
+        ],
+        valid_until=now.date() + timedelta(days=9),
+        actor=cast.operator,
+        now=now,
     )
     BouncingAddress.objects.using("system").create(
         organization=acme, address="gone@acme.example", reason="550 No such mailbox", bounced_at=now
