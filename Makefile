@@ -5,7 +5,7 @@ PYTHON ?= $(firstword $(foreach name,$(NAMES),$(shell command -v $(name) 2>/dev/
 LAUNCH := $(PYTHON) config/launch/bootstrap.py
 VENV := .venv/bin
 
-.PHONY: help run test lint format lock reset bench-record bench-pricing bench-gateway bench-ingest bench-growth bench-close bench-data
+.PHONY: help run test lint format lock reset bench-record bench-pricing bench-gateway bench-ingest bench-growth bench-close bench-documents bench-data
 
 help:
 	@echo "make run           the whole system on this machine, with demo data; Ctrl-C stops it"
@@ -20,6 +20,7 @@ help:
 	@echo "make bench-ingest  measure pushed usage, from HTTP to commit"
 	@echo "make bench-growth  measure pushed usage and the overview with up to ten million events stored"
 	@echo "make bench-close   measure the month's close of ten thousand organizations"
+	@echo "make bench-documents  measure PDFs a second"
 	@echo "make bench-data    build the ten million events that some benchmarks read, once"
 
 run:
@@ -58,6 +59,9 @@ bench-growth:
 
 bench-close:
 	@$(LAUNCH) bench-close $(ARGS)
+
+bench-documents:
+	@$(LAUNCH) bench-documents $(ARGS)
 
 bench-data:
 	@$(LAUNCH) bench-data $(ARGS)

@@ -147,7 +147,33 @@ def close_big() -> tuple[int, float]:
     return invoice.lines.using("system").count(), taken
 
 
-STEPS = {step.__name__: step for step in (found, fill, fill_big, prove, purge, ready, ring, close_big)}
+def close_all() -> int:
+    """Close what is due, without a worker. How many invoices there are."""
+    from billing import cycle
+    from billing.models import Invoice
+
+    now = datetime.now(UTC)
+    for period in cycle.due_periods(now=now):
+        cycle.close(organization_id=period.organization_id, period_id=period.period_id, now=now)
+    return Invoice.objects.using("system").count()
+
+
+def render(worker: int, workers: int) -> tuple[int, float, float]:
+    """Render each so-manieth invoice as the job does: rows, Typst, file on disk, row. PDFs, seconds, seconds of processor."""
+    from billing import documents
+
+    keys = documents.missing(now=datetime.now(UTC), grace=timedelta(0))[worker::workers]
+    documents.render_all(keys[:1], now=datetime.now(UTC))  # fonts and template are read once a process
+    began, processor = time.monotonic(), time.process_time()
+    done = documents.render_all(keys[1:], now=datetime.now(UTC))
+    if done.failures:
+        raise SystemExit(done.failures[0])
+    return done.rendered, time.monotonic() - began, time.process_time() - processor
+
+
+STEPS = {
+    step.__name__: step for step in (found, fill, fill_big, prove, purge, ready, ring, close_big, close_all, render)
+}
 
 if __name__ == "__main__":
     main()

@@ -110,13 +110,13 @@ def _by_day(invoice: Invoice, usage: "QuerySet[UsageRollup]") -> list[Row]:
 
 
 def _names_of_keys(keys: Mapping[int, ApiKey], language: str) -> Callable[[int], str]:
-    """Keys of the same name are told apart by their numbers."""
+    """Keys of the same name are told apart by their numbers; so is one that is none of the organization's (any more)."""
     known = Counter(key.name for key in keys.values())
 
     def name(number: int) -> str:
         if not number:
             return word("no_key", language)
-        own = keys[number].name
+        own = keys[number].name if number in keys else word("api_key", language)
         return own if known[own] == 1 else word("numbered_key", language, key=own, number=str(number))
 
     return name

@@ -110,6 +110,11 @@ def bench_close(arguments: list[str]) -> int:
     return _python("-m", "bench.close", *arguments)
 
 
+def bench_documents(arguments: list[str]) -> int:
+    """Measure the PDFs."""
+    return _python("-m", "bench.documents", *arguments)
+
+
 def bench_data(arguments: list[str]) -> int:
     installation.install(development=True)
     return _python("-m", "bench.data", *arguments)
@@ -140,5 +145,6 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "bench-ingest": bench_ingest,
     "bench-growth": bench_growth,
     "bench-close": bench_close,
+    "bench-documents": bench_documents,
     "bench-data": bench_data,
 }
