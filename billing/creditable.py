@@ -25,7 +25,14 @@ class NotCreditable(Exception):
 
 
 class TooMuch(ValueError):
-    """More would be taken back than is left, of a line or of the whole, or something else than whole minor units above zero."""
+    """More would be taken back than is left, of a line or of the whole, or something else than whole minor units above zero.
+
+    `position` is the line's, if it is about one.
+    """
+
+    def __init__(self, message: str, *, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +138,7 @@ def _lines(invoice: Invoice, left: Left, amounts: Mapping[int, Decimal] | None) 
     for position, amount in amounts.items():
         row = by_position.get(position)
         if row is None or amount != round_to_minor(amount, invoice.currency) or not _fits(amount, row):
-            raise TooMuch(f"line {position}: {amount}")
+            raise TooMuch(f"line {position}: {amount}", position=position)
         if amount:
             found[row.line.pk] = amount
     return found

@@ -18,7 +18,7 @@ from billing.credit_notes import (
     issue_credit_note,
     preview_note,
 )
-from billing.creditable import Left, MoneyBack, NotCreditable, Plan, TooMuch, amounts_of_proposal, left_of
+from billing.creditable import Left, LineLeft, MoneyBack, NotCreditable, Plan, TooMuch, amounts_of_proposal, left_of
 from billing.invoicing import PaymentInProgress
 from billing.models import CreditNote, CreditNoteProposal, Invoice, InvoiceLine
 from console.deeds import Deed, DeedForm, Obstacle, Refused, Row, add_deed
@@ -35,6 +35,8 @@ BACK = (
     (MoneyBack.REFUND, _("Is sent back: to the card at once, to a bank account by hand")),
 )
 AMOUNT = "amount_"
+MOST_LINES = 40
+"""More than these are counted on the page that says what will happen."""
 
 
 class NoteForm(DeedForm):
@@ -62,16 +64,25 @@ class LinesForm(WholeForm):
     def __init__(self, *args: Any, left: Left, currency: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["reason_code"].initial = "02"
-        for row in left.lines:
-            if row.left:
-                self.fields[f"{AMOUNT}{row.line.position}"] = forms.DecimalField(
-                    label=f"{row.line.position}. {line_label(row.line)}",
-                    help_text=gettext("At most %(amount)s before VAT") % {"amount": money(row.left, currency)},
-                    required=False,
-                    max_digits=16,
-                    decimal_places=2,
-                    widget=forms.NumberInput(attrs=dict(self.fields["reason"].widget.attrs)),
-                )
+        self.rows, self.currency = [row for row in left.lines if row.left], currency
+        for row in self.rows:
+            self.fields[f"{AMOUNT}{row.line.position}"] = forms.DecimalField(
+                label=line_label(row.line),
+                required=False,
+                max_digits=16,
+                decimal_places=2,
+                widget=forms.NumberInput(attrs=dict(self.fields["reason"].widget.attrs)),
+            )
+
+    @property
+    def general(self) -> list[Any]:
+        """The fields of the note itself."""
+        return [field for field in self if not field.name.startswith(AMOUNT)]
+
+    @property
+    def by_line(self) -> list[tuple[LineLeft, str, Any]]:
+        """Each line, what is left of it, and the field for how much is taken back."""
+        return [(row, money(row.left, self.currency), self[f"{AMOUNT}{row.line.position}"]) for row in self.rows]
 
 
 def line_label(line: InvoiceLine) -> str:
@@ -147,6 +158,7 @@ class CreditWhole(InvoiceDeed):
 
 
 class CreditLines(CreditWhole):
+    form_template = "console/parts/credit_lines.html"
     title = _("Credit lines of the invoice")
     lead = _(
         "A credit note takes back what you enter, before VAT, line by line. Lines that you leave empty stay as they are."
@@ -222,6 +234,10 @@ CHANGED = _("Somebody made a credit note on this invoice in the meantime. Please
 
 def refusal(error: Exception) -> str:
     """Why no note can be made, for the operator."""
+    if isinstance(error, TooMuch) and error.position is not None:
+        return gettext("Line %(number)s: enter a whole amount above zero, and no more than is left.") % {
+            "number": error.position
+        }
     if isinstance(error, TooMuch):
         return gettext("Enter whole amounts above zero, and for no line more than is left of it.")
     if isinstance(error, PaymentInProgress):
@@ -242,8 +258,11 @@ def rows_of(invoice: Invoice, left: Left, plan: Plan) -> list[Row]:
         (_("Is sent back"), plan.to_refund),
         (_("Becomes credit again"), plan.credit_returned),
     )
+    lines: list[Row] = [(names[line_id], money(amount, invoice.currency)) for line_id, amount in plan.lines.items()]
+    if len(lines) > MOST_LINES:
+        lines = [(_("Lines"), gettext("%(count)s lines") % {"count": len(lines)})]
     return [
-        *((names[line_id], money(amount, invoice.currency)) for line_id, amount in plan.lines.items()),
+        *lines,
         (_("Supply value"), money(plan.subtotal, invoice.currency)),
         (_("VAT"), money(plan.tax, invoice.currency)),
         (_("Total"), money(plan.total, invoice.currency)),

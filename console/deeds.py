@@ -99,6 +99,8 @@ class Deed(View):
     """What this is, in a sentence or two."""
     button: Any
     danger = False
+    form_template = ""
+    """What is shown in place of the plain list of fields, where there are too many of them for that."""
     review_template = ""
     """What is shown below the facts of the review, with `preview`."""
 
