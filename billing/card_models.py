@@ -43,7 +43,9 @@ class PaymentMethod(models.Model):
     reference = models.CharField(max_length=255)
     label = models.CharField(_("card"), max_length=50)
     expires_on = models.DateField(_("valid until"), null=True, blank=True)
-    added_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+", verbose_name=_("added by"))
+    added_by = models.ForeignKey(
+        User, on_delete=models.PROTECT, null=True, related_name="+", verbose_name=_("added by")
+    )
     created_at = models.DateTimeField()
     removed_at = models.DateTimeField(_("removed"), null=True, blank=True)
     detached_at = models.DateTimeField(_("forgotten by the processor"), null=True, blank=True)

@@ -8,6 +8,7 @@ import logging
 from datetime import date, datetime
 from decimal import Decimal
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 from django.db.models import Sum
 
@@ -126,7 +127,8 @@ def record_refund(
                 raise ReferenceInUse(reference)
             return known
         most = min(left_to_refund(note), left_of_payment(payment))
-        if not ZERO < amount <= most or amount != round_to_minor(amount, note.currency) or sent_on > now.date():
+        today = now.astimezone(ZoneInfo(note.organization.zone)).date()
+        if not ZERO < amount <= most or amount != round_to_minor(amount, note.currency) or sent_on > today:
             raise InvalidRefund(f"{amount} of {most}, on {sent_on}")
         refund = Refund.objects.create(
             organization_id=organization_id,

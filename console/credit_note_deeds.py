@@ -265,7 +265,7 @@ def rows_of(invoice: Invoice, left: Left, plan: Plan) -> list[Row]:
         *lines,
         (_("Supply value"), money(plan.subtotal, invoice.currency)),
         (_("VAT"), money(plan.tax, invoice.currency)),
-        (_("Total"), money(plan.total, invoice.currency)),
+        (_("Credited"), money(plan.total, invoice.currency)),
         *((label, money(amount, invoice.currency)) for label, amount in ways if amount),
     ]
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -297,6 +297,15 @@ def test_a_transfer_is_sent_back_by_hand(house: House) -> None:
     assert (on_account(house, Account.REFUNDABLE), on_account(house, Account.BANK)) == (0, DUE - 1100)
     assert sorted(house.mails()) == ["credit_note", "receipt", "refund", "refund"]
     call_command("audit")
+
+
+def test_today_is_the_day_in_seoul(house: House) -> None:
+    transfer(house)
+    note = note_on(house, {1: 1000}, money_back=REFUND)
+    late = datetime(2026, 11, 22, 21, tzinfo=UTC)
+    with pytest.raises(InvalidRefund):
+        by_hand(house, note.pk, sent_on=date(2026, 11, 24), now=late)
+    assert by_hand(house, note.pk, sent_on=date(2026, 11, 23), now=late).sent_on == date(2026, 11, 23)
 
 
 def test_what_cannot_be_recorded(house: House) -> None:
