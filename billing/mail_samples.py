@@ -77,6 +77,8 @@ def sample(name: str, *, language: str, now: datetime) -> Sample:
     except ValueError:
         raise KeyError(name) from None
     invoice = None if kind in (Kind.TOP_UP, Kind.TOP_UP_FAILED, Kind.INVITATION) else _invoice(language, now)
+    if invoice is not None and kind == Kind.RECEIPT:
+        invoice.status = Invoice.Status.PAID
     about: Invitation | CreditNote | None = None
     if kind == Kind.INVITATION:
         about = _invitation(language, now)

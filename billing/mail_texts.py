@@ -139,6 +139,7 @@ def _receipt(mail: OutboxMail) -> _Wording:
         facts=facts,
         url=_page(mail, invoice),
         action=_("View the invoice"),
+        after=[_("The PDF is attached.")],
     )
 
 
@@ -178,7 +179,10 @@ def _top_up(mail: OutboxMail) -> _Wording:
         facts=[*_whose(mail), (_("Paid on"), paid_on), (_("Payment method"), one_line(way))],
         url=credit_page(organization_slug=mail.organization.slug),
         action=_("View the credit"),
-        after=[_("The amount includes VAT. The usage that it pays for is invoiced after the month, with its VAT.")],
+        after=[
+            _("The PDF is attached."),
+            _("The amount includes VAT. The usage that it pays for is invoiced after the month, with its VAT."),
+        ],
     )
 
 
@@ -294,6 +298,7 @@ def _credit_note(mail: OutboxMail) -> _Wording:
         ],
         url=credit_note_page(organization_slug=mail.organization.slug, note_id=note.pk),
         action=_("View the credit note"),
+        after=[_("The PDF is attached.")],
     )
 
 

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -85,6 +86,24 @@ def again(mail: OutboxMail) -> bool:
     return outbox.send_again(
         organization_id=mail.organization_id, mail_id=mail.pk, reason="The address works now", now=LATER, actor=None
     )
+
+
+def test_a_receipt_arrives_with_its_pdf(invoice: Invoice, mailbox: StandIn) -> None:
+    payment = record_transfer(
+        organization_id=invoice.organization_id,
+        invoice_id=invoice.pk,
+        amount=Decimal(2260),
+        payer_name="Acme",
+        key="line-1",
+        received_at=AFTER,
+        actor=None,
+        now=AFTER,
+    )
+    deliver(OutboxMail.objects.using("system").get(kind=OutboxMail.Kind.RECEIPT))
+    [letter] = received(mailbox)
+    assert [one["filename"] for one in letter["attachments"]] == [f"R-{payment.pk.hex[:12].upper()}.pdf"]
+    assert mailbox.get(f"/api/messages/{letter['id']}/attachments/0") == documents.open_document(payment, now=LATER)
+    assert "PDF 파일을 첨부하였습니다." in letter["text"]
 
 
 def tell(invoice: Invoice, kind: OutboxMail.Kind, **context: str) -> OutboxMail:

@@ -58,7 +58,7 @@ def test_a_receipt_says_what_came_in(db: None) -> None:
 def test_a_receipt_for_a_part_says_what_is_left(db: None) -> None:
     invoice = paper(lines=20, status=Invoice.Status.OPEN)
     said = letter(OutboxMail.Kind.RECEIPT, invoice=invoice, amount="1000", processor="bank_transfer")
-    assert f"남은 금액: ₩{invoice.amount_due:,.0f}" in said.text
+    assert f"미납 금액: ₩{invoice.amount_due:,.0f}" in said.text
 
 
 @pytest.mark.parametrize(

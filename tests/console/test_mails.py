@@ -159,6 +159,6 @@ def test_samples_show_every_kind_and_run_nothing(operator: Client, language: str
     page_of = operator.get(address, {"name": "overdue", "language": language}).content.decode()
     assert '<iframe class="mail-frame" sandbox=""' in page_of and "&lt;!doctype html&gt;" in page_of
     said = operator.get(address, {"name": "overdue", "language": language, "form": "text"}).content.decode()
-    assert {"ko": "남은 금액: ₩1,308,023", "en": "Still to be paid: ₩1,308,023"}[language] in said
+    assert {"ko": "미납 금액: ₩1,308,023", "en": "Still to be paid: ₩1,308,023"}[language] in said
     assert operator.get(address, {"name": "nothing"}).status_code == 404
     assert not OutboxMail.objects.exists()

@@ -12,7 +12,7 @@ from accounts.models import Role
 from accounts.tenancy import tenant_scope
 from billing import invoicing
 from billing.bank_transfers import record_transfer
-from billing.models import Invoice, Payment
+from billing.models import BouncingAddress, Invoice, Payment
 from billing.processors.interface import Answer, ProcessorUnreachable, Status
 from billing.sellers import set_seller
 from ledger.credits import grant_credit
@@ -355,3 +355,38 @@ def test_each_credit_shows_what_is_left_of_it_and_until_when(
     with time_machine.travel(stories.NOON + timedelta(hours=1), tick=False):
         page = text_of(browse(cast.acme.owner, language="en").get("/o/acme/invoices"))
     assert "expired on 2026-11-22" in page and "₩0 of ₩900" in page
+
+
+def test_an_address_that_comes_back_is_said_where_it_can_be_corrected(
+    invoice: Invoice, cast: stories.Cast, browse: Browse
+) -> None:
+    client, pages = browse(cast.acme.owner), ("/o/acme/invoices", "/o/acme/settings/billing")
+    for page in pages:
+        assert "comes back" not in text_of(client.get(page))
+    BouncingAddress.objects.using("system").create(
+        organization=cast.acme.organization, address=cast.acme.owner.email, reason="550", bounced_at=AFTER
+    )
+    for page in pages:
+        assert f"Mail to {cast.acme.owner.email} comes back" in text_of(client.get(page))
+    BouncingAddress.objects.using("system").update(cleared_at=AFTER)
+    assert "comes back" not in text_of(client.get(pages[0]))
+
+
+def test_statements_and_receipts_are_downloads(invoice: Invoice, cast: stories.Cast, browse: Browse) -> None:
+    client = browse(cast.acme.owner)
+    payment = record_transfer(
+        organization_id=invoice.organization_id,
+        invoice_id=invoice.pk,
+        amount=Decimal(1000),
+        payer_name="Acme",
+        key="part",
+        received_at=AFTER,
+        actor=None,
+        now=AFTER,
+    )
+    address = f"/o/acme/payments/{payment.pk}/receipt"
+    assert address in client.get(path(invoice)).content.decode()
+    assert client.get(address).content.startswith(b"%PDF-")
+    statement = client.get(path(invoice, "/statement"))
+    assert statement["Content-Disposition"] == 'attachment; filename="INV-000001-statement.pdf"'
+    assert "The evidence file is being written" in text_of(client.get(path(invoice, "/evidence"), follow=True))
