@@ -32,7 +32,7 @@ def refused(
         return _limit_reached(refusal, call, caller=caller, now=now)
     asking = f"ask {settings.SELLER['email']}" if settings.SELLER["email"] else "ask us"
     return QuotaExceeded(
-        f"Your remaining credit does not cover {call} {asking} for more. Your balance: {_pages(caller)}."
+        f"Your remaining credit does not cover {call} top up your credit at {_pages(caller)}credit; without a card, {asking}."
     )
 
 

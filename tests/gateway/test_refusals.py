@@ -125,7 +125,7 @@ def test_credit_used_up(house: House) -> None:
     poor = stories.make_company("poor", now=timezone.now(), trial_credit=Decimal(0))
     status, error = refused(house, {"model": stories.DEVSTRAL, "messages": HELLO}, secret=poor.secret)
     assert (status, error["type"], error["code"]) == (402, "insufficient_quota", "insufficient_quota")
-    assert "/o/poor/" in error["message"]
+    assert " top up your credit at http://127.0.0.1:8000/o/poor/credit; without a card, ask " in error["message"]
 
 
 def test_credit_that_does_not_cover_the_worst_case(house: House) -> None:

@@ -308,11 +308,14 @@ def test_a_restart_keeps_books_and_keys(tmp_path: Path):
         customer, method = customer_with(client, "pm_card_visa")
         intent = charge(client, customer, method, key="k7")
         before = ledger(first)
+        page = {"mode": "setup", "currency": "krw", "customer": customer, "success_url": "https://shop.example"}
+        session = client.v1.checkout.sessions.create(page)
         first.process.kill()
         first.process.wait()
     with stand_in("payments", "--directory", str(tmp_path), *SPEED) as second:
         client = client_of(second)
         assert charge(client, customer, method, key="k7").id == intent.id
         assert ledger(second) == before
+        assert client.v1.checkout.sessions.retrieve(session.id).url == f"{second.url}/checkout/{session.id}"
         assert second.get("/readyz") == {"status": "ok"}
         assert second.stop() == 0
