@@ -101,18 +101,21 @@ def standings(organization: Organization, policy: Policy, *, now: datetime, lock
     return found
 
 
-def refused_from(standing: Standing, organization: Organization, *, reminded_at: datetime | None) -> date | None:
+def refused_from(
+    standing: Standing, organization: Organization, *, reminded_at: datetime | None, now: datetime
+) -> date | None:
     """On which day calls are refused at the earliest if the invoice stays unpaid; None if nobody is suspended over it any more.
 
-    `reminded_at` is when it was reminded of last; without that a reminder has yet to come.
+    `reminded_at` is when it was reminded of last; without that a reminder has yet to come. Never a day that is over.
     """
     waiting = (step.on for step in standing.planned if step.kind == Kind.SUSPENSION)
     on = next(waiting, None)
     if on is None or any(step.kind == Kind.SUSPENSION for step in standing.taken):
         return None
-    if reminded_at is None or not standing.policy.overdue_days:
-        return on
-    return max(on, _day_of(reminded_at, organization) + timedelta(days=DAYS_TO_READ))
+    earliest = max(on, _day_of(now, organization))
+    if not standing.policy.overdue_days:
+        return earliest
+    return max(earliest, _day_of(reminded_at or now, organization) + timedelta(days=DAYS_TO_READ))
 
 
 def is_by_day(organization: Organization, *, now: datetime) -> bool:
@@ -253,7 +256,7 @@ def _mail(organization: Organization, standing: Standing, step: Planned, *, now:
         logger.warning("nobody is reminded: no address", extra={"invoice": invoice.number})
         return
     is_active = organization.status == Organization.Status.ACTIVE
-    on = refused_from(standing, organization, reminded_at=now) if is_active else None
+    on = refused_from(standing, organization, reminded_at=now, now=now) if is_active else None
     mails.enqueue(
         kind=MAILS[step.kind],
         key=f"dunning:{invoice.pk}:{step.kind}:{step.number}",

@@ -45,4 +45,6 @@ def _refused_from(organization: Organization, invoice: Invoice, *, now: datetime
     policy = Policies(now=now).of(organization.pk)
     found = standings(organization, policy, now=now)
     standing = next((one for one in found if one.invoice == invoice), None)
-    return refused_from(standing, organization, reminded_at=standing.last_reminder) if standing else None
+    if standing is None:
+        return None
+    return refused_from(standing, organization, reminded_at=standing.last_reminder, now=now)

@@ -88,3 +88,12 @@ def test_whom_we_suspended_is_told_to_ask_us(cast: stories.Cast, browse: Browse)
     suspension.suspend(organization_id=cast.acme.organization.pk, reason="Abuse", now=NOON, actor=None)
     shown = text_of(browse(cast.acme.owner).get("/o/acme/", follow=True))
     assert "Please contact us" in shown and "Abuse" not in shown
+
+
+def test_no_day_is_named_that_is_over(
+    cast: stories.Cast, invoice: Invoice, browse: Browse, clock: time_machine.Traveller
+) -> None:
+    """Nobody was reminded in all that time, so the three days to read a reminder are still to come."""
+    clock.move_to(NOON + timedelta(days=14 + 45))
+    shown = text_of(browse(cast.acme.owner).get("/o/acme/", follow=True))
+    assert "From January 23, 2027 on" in shown
