@@ -59,10 +59,11 @@ def plan_original(invoice: Invoice, *, by_card: Decimal = ZERO, now: datetime) -
 def _write_amounts(row: TaxInvoice, invoice: Invoice, by_card: Decimal) -> None:
     """All of the invoice but what card slips prove, and what credit notes took back before this was planned."""
     notes = CreditNote.objects.for_organization(invoice.organization_id).filter(invoice=invoice)
-    taken_back: Decimal = notes.aggregate(sum=Sum("total"))["sum"] or ZERO
-    row.supply, row.tax = invoice.subtotal, invoice.tax
-    if by_card or taken_back:
-        rest = exact_sum((invoice.total, by_card.copy_negate(), taken_back.copy_negate()))
+    back = notes.aggregate(supply=Sum("subtotal"), tax=Sum("tax"))
+    row.supply = exact_sum((invoice.subtotal, -(back["supply"] or ZERO)))
+    row.tax = exact_sum((invoice.tax, -(back["tax"] or ZERO)))
+    if by_card:
+        rest = exact_sum((row.supply, row.tax, by_card.copy_negate()))
         row.supply, row.tax = split_inclusive(rest, tax_rate=invoice.tax_rate, currency=invoice.currency)
     row.total = exact_sum((row.supply, row.tax))
     row.items = items_of(written_on=invoice.written_on, supplied_on=invoice.written_on, supply=row.supply, tax=row.tax)
