@@ -1,7 +1,7 @@
 """What becomes of a deposit is decided once: it pays invoices of one organization, or it is set aside. One transaction each.
 
-A match is not taken back: its payments are history, and receipts went out. A wrong one is made good by rows of its own (decision
-0026): the payment is refunded on paper at the one customer, and recorded by hand at the other's invoice.
+A match is final: its payments are history, receipts went out, and a paid invoice does not open again (decision 0026). What is not
+certain therefore waits for an operator.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

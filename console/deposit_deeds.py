@@ -190,7 +190,7 @@ class TargetForm(DeedForm):
 class MatchByHand(DepositDeed):
     form_class = TargetForm
     title = _("Match the deposit by hand")
-    lead = _("The payer's name is remembered for the organization. A match cannot be taken back, only refunded.")
+    lead = _("The payer's name is remembered for the organization. A match cannot be taken back: look twice.")
     button = _("Match it")
 
     def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
