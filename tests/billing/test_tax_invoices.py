@@ -1,25 +1,29 @@
 """세금계산서: which proof an invoice gets, that exactly one tax invoice is issued, and never for what a card paid."""
 
 import threading
+import time
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.core.management import call_command
 from django.db import DatabaseError, connections
+from django.test import Client
 from pytest_django.fixtures import Settings
 
 from accounts.models import Alarm, AuditEntry
 from accounts.profiles import update_profile
 from accounts.tenancy import tenant_scope
-from billing import proofs, tax_invoices
+from billing import collection, proofs, tax_invoices
+from billing.attempts import new_attempt
 from billing.credit_notes import issue_credit_note
 from billing.creditable import MoneyBack
 from billing.invoicing import reissue_invoice, void_invoice
 from billing.korean_calendar import issue_deadline
-from billing.models import CollectionSetting, PaymentMethod, SupplyProof, TaxInvoice
+from billing.models import CollectionSetting, Payment, PaymentMethod, SupplyProof, TaxInvoice
 from billing.tax_amendments import correct_entries, take_back_second
-from tests.billing.collecting import AFTER, meet_the_debtors, open_invoice
+from tests.billing.collecting import AFTER, meet_the_debtors, moment, open_invoice
 from tests.billing.tax_papers import ACME_NUMBER, DETAILS, LATER, Desk, business_desk, on
 from tests.sandbox.processes import StandIn
 
@@ -361,3 +365,55 @@ def void(desk: Desk, now: datetime | None = None) -> None:
     void_invoice(
         organization_id=desk.organization_id, invoice_id=desk.invoice.pk, reason="mistake", now=now, actor=None
     )
+
+
+def test_a_card_payment_that_begins_this_very_moment_keeps_the_tax_invoice_waiting(
+    desk: Desk, stripe_settings: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both sides decide under the invoice's lock: the one that comes second sees what the first has written."""
+    began = threading.Event()
+
+    def make_slowly(**fields: Any) -> Payment:
+        began.set()
+        time.sleep(0.5)
+        return new_attempt(**fields)
+
+    monkeypatch.setattr(collection, "new_attempt", make_slowly)
+
+    def pay() -> None:
+        try:
+            collection.start_payment(
+                organization_id=desk.organization_id,
+                invoice_id=desk.invoice.pk,
+                now=moment(),
+                user=desk.cast.acme.owner,
+            )
+        finally:
+            connections.close_all()
+
+    paying = threading.Thread(target=pay)
+    paying.start()
+    assert began.wait(5)
+    assert desk.run() == 0
+    paying.join()
+    assert desk.sheets() == [] and desk.original().status == Status.PLANNED
+
+
+def test_a_card_payment_is_refused_while_a_tax_invoice_is_being_asked_for(
+    desk: Desk, stripe_settings: StandIn, client: Client
+) -> None:
+    desk.provider.order({"fault": "drop", "where": "POST /Taxinvoice"})
+    desk.run()
+    owner, page = desk.cast.acme.owner, f"/o/acme/invoices/{desk.invoice.pk}"
+    with pytest.raises(proofs.CardRefused):
+        collection.start_payment(
+            organization_id=desk.organization_id, invoice_id=desk.invoice.pk, now=moment(), user=owner
+        )
+    client.force_login(owner)
+    client.cookies["invoicedream_language"] = "en"
+    answer = client.post(f"{page}/pay", follow=True)
+    assert "Please transfer the amount to our bank account." in answer.content.decode()
+    told = client.get(f"/api/v1/invoices/{desk.invoice.pk}", headers={"X-Organization": "acme"}).json()
+    assert (told["proof"], told["tax_invoices"][0]["status"]) == ("tax_invoice", "requested")
+    refused = client.post(f"/api/v1/invoices/{desk.invoice.pk}/pay", headers={"X-Organization": "acme"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "paid_by_transfer")
