@@ -195,10 +195,12 @@ class MonthEnd:
 
     def each_pdf_is_what_was_noted(self) -> None:
         documents = Document.objects.using("system").select_related("invoice")
-        assert {document.invoice_id for document in documents} == set(self._invoices())
         for document in documents:
             content = document_files.absolute(document.path).read_bytes()
             assert (hashlib.sha256(content).hexdigest(), len(content)) == (document.sha256, document.size)
+        pdfs = {document.invoice_id: document for document in documents if document.kind == Document.Kind.INVOICE}
+        assert set(pdfs) == set(self._invoices())
+        for document in pdfs.values():
             assert document.path.endswith(f"/{document.invoice.number}.pdf")
 
     def each_invoice_is_paid_once(self) -> None:
@@ -236,10 +238,13 @@ class MonthEnd:
             assert message["to"] == [row.recipient] == [row.invoice.buyer["contact_email"]]
             assert row.invoice.number in message["subject"]
             assert copies[row.message_id] <= row.attempts, "nobody sends without a claim"
-            if row.kind == Kind.INVOICE:
-                pdf = self.works.mailbox.get(f"/api/messages/{message['id']}/attachments/0")
-                noted = Document.objects.using("system").get(invoice=row.invoice)
-                assert hashlib.sha256(pdf).hexdigest() == noted.sha256
+            of = (
+                {"kind": Document.Kind.INVOICE, "invoice": row.invoice}
+                if row.kind == Kind.INVOICE
+                else {"kind": Document.Kind.RECEIPT, "payment_id": row.context["payment"]}
+            )
+            pdf = self.works.mailbox.get(f"/api/messages/{message['id']}/attachments/0")
+            assert hashlib.sha256(pdf).hexdigest() == Document.objects.using("system").get(**of).sha256
 
     def _arrived(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
