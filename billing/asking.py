@@ -1,4 +1,4 @@
-"""When a processor is asked again about what is open, attempts to pay and refunds alike: with growing pauses, one at a time."""
+"""When a processor is asked again about what is open, attempts to pay, card setups and refunds alike: with growing pauses."""
 
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -13,7 +13,7 @@ FIRST_PAUSE: timedelta = timedelta(seconds=30) * settings.SWEEP_PACE
 LONGEST_PAUSE = timedelta(hours=1)
 MOST, MOST_IN_VAIN = 500, 5
 """How many are asked about in one sweep, and how often in vain before it takes the processor for dead."""
-Open = TypeVar("Open", Payment, Refund)
+Open = TypeVar("Open", Payment, CardSetup, Refund)
 
 
 def waiting(model: type[Open], *, now: datetime) -> list[Open]:

@@ -18,6 +18,7 @@ from django.db.models import Exists, OuterRef
 from accounts.models import Organization
 from accounts.tenancy import tenant_scope
 from billing import collection
+from billing.asking import MOST_IN_VAIN
 from billing.models import CollectionSetting, Invoice, Payment, PaymentMethod, TaxInvoice
 from billing.payment_methods import setting_of
 from billing.processors.selection import NoCardProcessor
@@ -66,11 +67,14 @@ def due_charges(*, now: datetime, invoice_id: UUID | None = None) -> Iterator[Du
 
 
 def charge_due(*, now: datetime, invoice_id: UUID | None = None) -> int:
-    """Charge all of them; how many were charged, whatever came of it."""
-    charged = 0
+    """Charge all of them; how many were charged, whatever came of it. Stops while the processor does not answer."""
+    charged = in_vain = 0
     for due in list(due_charges(now=now, invoice_id=invoice_id)):
+        if in_vain >= MOST_IN_VAIN:
+            break
         payment = charge(organization_id=due.organization_id, invoice_id=due.invoice_id, earlier=0, now=now)
         charged += payment is not None
+        in_vain += payment is not None and payment.status == Payment.Status.UNKNOWN
     return charged
 
 

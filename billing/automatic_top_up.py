@@ -19,6 +19,7 @@ from django.db.models import Sum
 from accounts.audit_log import write_audit_entry
 from accounts.models import Organization, User
 from accounts.tenancy import tenant_scope
+from billing.asking import MOST_IN_VAIN
 from billing.attempts import lock_method, new_attempt
 from billing.models import AutomaticTopUp, CollectionSetting, Payment, PaymentMethod
 from billing.payment_methods import NoMethod, lock_setting
@@ -130,10 +131,14 @@ def set_automatic_top_up(
 
 
 def top_up_all(*, now: datetime) -> int:
-    """Buy credit for everybody who has too little; how many top-ups were made, whatever came of them."""
-    made = 0
+    """Buy credit for everybody who has too little; how many top-ups were made. Stops while the processor does not answer."""
+    made = in_vain = 0
     for organization_id in low_organizations():
-        made += top_up(organization_id=organization_id, now=now) is not None
+        if in_vain >= MOST_IN_VAIN:
+            break
+        payment = top_up(organization_id=organization_id, now=now)
+        made += payment is not None
+        in_vain += payment is not None and payment.status == Payment.Status.UNKNOWN
     return made
 
 

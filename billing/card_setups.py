@@ -8,13 +8,10 @@ import logging
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import F
-from django.db.models.functions import Coalesce
-
 from accounts.audit_log import write_audit_entry
 from accounts.models import Organization, User
 from accounts.tenancy import tenant_scope
-from billing.asking import MOST, is_due
+from billing.asking import waiting
 from billing.attempts import PAGE_LIFE
 from billing.buyers import billing_profile, buyer_details
 from billing.models import CardSetup, CollectionSetting, PaymentMethod, ProcessorCustomer
@@ -76,9 +73,7 @@ def look_again(*, organization_id: int, now: datetime) -> CardSetup | None:
 
 def sweep_setups(*, now: datetime) -> int:
     """Ask about every open setup whose time has come, with growing pauses, until its page is over. Returns how many were asked."""
-    asked = Coalesce(F("checked_at"), F("created_at"))
-    waiting = CardSetup.objects.using("system").filter(status__in=CardSetup.OPEN_STATUSES)
-    due = [setup for setup in waiting.order_by(asked)[:MOST] if is_due(setup, now=now)]
+    due = waiting(CardSetup, now=now)
     for setup in due:
         finish_setup(organization_id=setup.organization_id, setup_id=setup.pk, now=now)
     return len(due)

@@ -117,5 +117,22 @@ def test_after_a_bad_day_the_processors_ledger_is_ours(houses: list[House]) -> N
     call_command("audit")
 
 
+def test_sweeps_do_not_wait_for_a_dead_processor_again_and_again(
+    houses: list[House], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for house in houses:
+        leave_a_card(house)
+        switch_all_on(house)
+    for module, sweep in (
+        (automatic, lambda: automatic.charge_due(now=moment())),
+        (automatic_top_up, lambda: automatic_top_up.top_up_all(now=moment())),
+    ):
+        monkeypatch.setattr(module, "MOST_IN_VAIN", 1)
+        houses[0].processor.order({"fault": "drop", "where": "POST /v1/payment_intents"})
+        assert sweep() == 1, "the second is charged by the next sweep"
+        assert sweep() == 1
+    assert [len(house.payments()) for house in houses] == [2, 2]
+
+
 def succeeded(houses: list[House]) -> list[Payment]:
     return [payment for house in houses for payment in house.payments() if payment.status == Payment.Status.SUCCEEDED]
