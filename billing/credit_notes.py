@@ -13,10 +13,11 @@ from accounts.audit_log import write_audit_entry
 from accounts.models import User
 from accounts.tenancy import tenant_scope
 from billing import correction_news, refunds
-from billing.creditable import Left, MoneyBack, Plan, amounts_of_proposal, left_of, plan_note
+from billing.creditable import Left, MoneyBack, Plan, left_of, plan_note
 from billing.invoicing import PaymentInProgress
 from billing.models import CreditNote, CreditNoteLine, CreditNoteProposal, Invoice, Payment, Refund
 from billing.numbering import credit_note_series, take_number
+from billing.proposed_amounts import amounts_of_proposal
 from billing.settlement import outstanding, pay_off
 from billing.tax_amendments import amend_for_credit_note
 from billing.unresolved_refunds import call_first

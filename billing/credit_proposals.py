@@ -90,7 +90,8 @@ def propose_credit_note(
 ) -> tuple[Outcome, CreditNoteProposal | None]:
     """Look at every charge of a closed period, and store what its live invoice would have been instead; None if nothing differs.
 
-    Running again keeps the open proposal while it is still right, else supersedes it. The whole invoice is looked at, always.
+    Running again keeps the open proposal while it is right, else supersedes it, and proposes nothing that was accepted already.
+    The whole invoice is looked at, always: what notes of earlier proposals gave back is taken off when a note is made.
     """
     with tenant_scope([organization.pk]):
         period = BillingPeriod.objects.for_organization(organization).get(pk=period_id)
@@ -133,7 +134,8 @@ def _store(
     if standing is not None:
         standing.status = CreditNoteProposal.Status.SUPERSEDED
         standing.save(update_fields=["status"])
-    if not lines:
+    made = proposals.filter(status=CreditNoteProposal.Status.ACCEPTED).order_by("created_at").last()
+    if not lines or (made is not None and made.lines == lines):
         return None
     change = exact_sum(Decimal(line["difference"]) for line in lines)
     totals = _totals(invoice, change)

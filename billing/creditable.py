@@ -7,10 +7,10 @@ from enum import StrEnum
 
 from django.db.models import Sum
 
-from billing.models import CreditNoteLine, CreditNoteProposal, Invoice, InvoiceLine, Payment
+from billing.models import CreditNoteLine, Invoice, InvoiceLine, Payment
 from billing.settlement import kept_of, outstanding
-from pricing.exact import EXACT, ONE, ZERO, exact_sum
-from pricing.totals import MINOR_UNITS, allocate, round_to_minor, vat
+from pricing.exact import EXACT, ZERO, exact_sum
+from pricing.totals import round_to_minor, vat
 
 
 class MoneyBack(StrEnum):
@@ -155,46 +155,3 @@ def _tax(invoice: Invoice, left: Left, subtotal: Decimal) -> Decimal:
     if subtotal == left.subtotal:
         return left.tax
     return min(vat(subtotal, tax_rate=invoice.tax_rate, currency=invoice.currency), left.tax)
-
-
-def amounts_of_proposal(proposal: CreditNoteProposal, left: Left) -> dict[int, Decimal]:
-    """What a proposal takes back, by line position. Raises TooMuch for one that would take more instead of giving back.
-
-    Its rounded difference is shared out in proportion to the exact ones. A line whose share is a unit above what is left of it,
-    by rounding, hands that on.
-    """
-    change = EXACT.minus(proposal.subtotal_change)
-    if change <= ZERO:
-        raise TooMuch(f"{proposal.subtotal_change} would be charged, not given back")
-    differences = _differences(proposal, left)
-    positions = list(differences)
-    shares = allocate(change, [differences[position] for position in positions], proposal.currency)
-    return _within(dict(zip(positions, shares, strict=True)), left, unit=ONE.scaleb(-MINOR_UNITS[proposal.currency]))
-
-
-def _differences(proposal: CreditNoteProposal, left: Left) -> dict[int, Decimal]:
-    """The exact amounts that the lines would have been lower, by position."""
-    positions = {
-        (
-            row.line.applied_rate_id,
-            row.line.token_class,
-            row.line.service_month and row.line.service_month.isoformat(),
-        ): (row.line.position)
-        for row in left.lines
-    }
-    found: dict[int, Decimal] = {}
-    for line in proposal.lines:
-        position = positions[line["applied_rate"], line["token_class"], line["service_month"]]
-        found[position] = EXACT.subtract(found.get(position, ZERO), Decimal(line["difference"]))
-    return found
-
-
-def _within(shares: dict[int, Decimal], left: Left, *, unit: Decimal) -> dict[int, Decimal]:
-    room = {row.line.position: EXACT.subtract(row.left, shares.get(row.line.position, ZERO)) for row in left.lines}
-    for position in shares:
-        if room[position] == -unit:
-            taker = next((other for other in shares if room[other] >= unit), None)
-            if taker is not None:
-                shares[position], room[position] = EXACT.subtract(shares[position], unit), ZERO
-                shares[taker], room[taker] = EXACT.add(shares[taker], unit), EXACT.subtract(room[taker], unit)
-    return shares

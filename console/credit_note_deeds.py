@@ -18,9 +18,10 @@ from billing.credit_notes import (
     issue_credit_note,
     preview_note,
 )
-from billing.creditable import Left, LineLeft, MoneyBack, NotCreditable, Plan, TooMuch, amounts_of_proposal, left_of
+from billing.creditable import Left, LineLeft, MoneyBack, NotCreditable, Plan, TooMuch, left_of
 from billing.invoicing import PaymentInProgress
 from billing.models import CreditNote, CreditNoteProposal, Invoice, InvoiceLine
+from billing.proposed_amounts import amounts_of_proposal
 from console.deeds import Deed, DeedForm, Obstacle, Refused, Row, add_deed
 from console.figures import money
 from console.one_invoice import InvoiceDeed

@@ -13,8 +13,11 @@ from django.db import IntegrityError, connections
 from accounts.models import AuditEntry
 from accounts.tenancy import tenant_scope
 from billing import credit_proposals, rerating
+from billing.credit_note_queries import lines_of
+from billing.credit_notes import NotProposed, accept_proposal
+from billing.creditable import MoneyBack, TooMuch
 from billing.invoicing import close_period, void_invoice
-from billing.models import CreditNoteProposal, Invoice
+from billing.models import CreditNote, CreditNoteProposal, Invoice
 from billing.sellers import set_seller
 from catalog import price_book
 from catalog.models import LanguageModel
@@ -224,3 +227,56 @@ def test_the_command_waits_until_every_process_has_seen_the_correction(
 def test_the_command_says_what_is_missing(cast: stories.Cast, options: list[str], message: str) -> None:
     with pytest.raises(CommandError, match=message):
         call_command("rerate", "--period", "2026-11", *options)
+
+
+def accept(proposal: CreditNoteProposal) -> CreditNote:
+    return accept_proposal(
+        organization_id=proposal.organization_id,
+        proposal_id=proposal.pk,
+        money_back=MoneyBack.CREDIT,
+        reason="As found",
+        now=END + timedelta(days=2),
+        actor=None,
+    )
+
+
+def test_an_accepted_proposal_is_a_credit_note_and_is_not_proposed_again(cast: stories.Cast) -> None:
+    invoice = close(cast.acme)
+    correct_price("0.00000003")
+    rerate(cast.acme)
+    [proposal] = proposals()
+    note = accept(proposal)
+    assert (note.subtotal, note.tax, note.total, note.proposal_id) == (3300, 330, 3630, proposal.pk)
+    assert (note.invoice_id, note.reason_code) == (invoice.pk, "02")
+    with tenant_scope([cast.acme.organization.pk]):
+        assert [line.amount for line in lines_of(note)] == [1650, 1650]
+    with pytest.raises(NotProposed):
+        accept(proposal)
+    assert rerate(cast.acme).proposal is None
+    assert [one.status for one in proposals()] == [Status.ACCEPTED]
+    call_command("audit")
+
+
+def test_after_another_correction_only_what_is_new_is_given_back(cast: stories.Cast) -> None:
+    close(cast.acme)
+    correct_price("0.00000003")
+    rerate(cast.acme)
+    accept(proposals()[0])
+    correct_price("0.00000002", minutes_ago=80)
+    rerate(cast.acme)
+    [second] = [one for one in proposals() if one.status == Status.PROPOSED]
+    assert second.subtotal_change == -6600
+    note = accept(second)
+    assert note.subtotal == 3300, "of 6,600 the first note gave back 3,300"
+    call_command("audit")
+
+
+def test_a_proposal_to_charge_more_is_no_note(cast: stories.Cast) -> None:
+    close(cast.acme)
+    correct_price("0.00000005")
+    rerate(cast.acme)
+    [proposal] = proposals()
+    assert proposal.subtotal_change > 0
+    with pytest.raises(TooMuch):
+        accept(proposal)
+    assert proposals()[0].status == Status.PROPOSED
