@@ -128,7 +128,7 @@ def finalize(
     InvoiceLine.objects.bulk_create(_lines_of(invoice, charges))
     if credit < ZERO:
         _give_as_credit(invoice, now)
-    choose_proof(invoice, now=now)
+    choose_proof(invoice, profile=profile, now=now)
     mails.enqueue(
         kind=OutboxMail.Kind.INVOICE,
         key=f"invoice:{invoice.pk}",

@@ -37,10 +37,10 @@ class CardRefused(Exception):
     """A tax invoice was asked for or a transfer came in for it, so the rest is paid by transfer."""
 
 
-def choose_proof(invoice: Invoice, *, now: datetime) -> SupplyProof:
+def choose_proof(invoice: Invoice, *, profile: BillingProfile, now: datetime) -> SupplyProof:
     """Of a final invoice, in its transaction: plans the tax invoice if it is one."""
     by_card = card_credit(invoice)
-    is_card = pays_by_card(invoice) or (by_card > ZERO and by_card == invoice.total)
+    is_card = pays_by_card(invoice, profile) or (by_card > ZERO and by_card == invoice.total)
     kind = Kind.CARD_SLIP if is_card else without_card(invoice)
     proof = SupplyProof.objects.create(
         organization_id=invoice.organization_id, invoice=invoice, kind=kind, by_card=by_card, chosen_at=now
@@ -56,15 +56,20 @@ def proof_of(invoice: Invoice) -> str:
     return proofs.values_list("kind", flat=True).first() or Kind.NONE
 
 
-def pays_by_card(invoice: Invoice) -> bool:
+def pays_by_card(invoice: Invoice, profile: BillingProfile) -> bool:
     """Whether the rest will be taken from a stored card by itself, or the customer has chosen to pay by card."""
-    chosen = BillingProfile.objects.for_organization(invoice.organization_id).filter(pays_by=BillingProfile.PaysBy.CARD)
+    if invoice.amount_due <= ZERO:
+        return False
+    if profile.pays_by == BillingProfile.PaysBy.CARD:
+        return True
     automatic = CollectionSetting.objects.for_organization(invoice.organization_id).filter(is_automatic=True)
-    return invoice.amount_due > ZERO and (automatic.exists() or chosen.exists())
+    return automatic.exists()
 
 
 def card_credit(invoice: Invoice) -> Decimal:
     """How much of an invoice was paid with credit that a card had bought, tax included."""
+    if invoice.credit_applied <= ZERO:
+        return ZERO
     cards = Payment.objects.for_organization(invoice.organization_id).filter(status=Payment.Status.SUCCEEDED)
     ids = cards.exclude(processor=bank_transfer.NAME).values_list("pk", flat=True)
     used = CreditUse.objects.for_organization(invoice.organization_id).filter(invoice_id=invoice.pk, amount__gt=0)
@@ -133,7 +138,10 @@ def give_up_on_cards(*, now: datetime) -> int:
     if not settings.TAX_INVOICE_FOR_UNPAID_CARD:
         return 0
     today, changed = day_in_seoul(now), 0
-    waiting = Invoice.objects.using("system").filter(status=Invoice.Status.OPEN, proof__kind=Kind.CARD_SLIP)
+    waiting = Invoice.objects.using("system").filter(
+        status=Invoice.Status.OPEN, proof__kind=Kind.CARD_SLIP, currency="KRW", tax_treatment__in=TAXED
+    )
+    waiting = waiting.exclude(buyer__registration_number="")
     for found in waiting.order_by("written_on", "pk")[:MOST]:
         if issue_deadline(found.written_on) > today or without_card(found) != Kind.TAX_INVOICE:
             continue

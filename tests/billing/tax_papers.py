@@ -1,6 +1,7 @@
 """What the tests of tax invoices share: acme as a business, its invoice for October, and the provider's own book."""
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -107,9 +108,13 @@ class Desk:
         record_answer(organization_id=self.organization_id, payment_id=attempt.pk, answer=answer, now=now)
 
 
-def business_desk(provider: StandIn, *, treatment: str = "standard", **details: str) -> Desk:
-    """Acme has told its registration number before October ended."""
+def business_desk(
+    provider: StandIn, *, treatment: str = "standard", before: Callable[[Cast], None] | None = None, **details: str
+) -> Desk:
+    """Acme has told its registration number before October was invoiced; `before` is what else happened by then."""
     cast = meet_the_debtors()
+    if before is not None:
+        before(cast)
     acme = cast.acme
     with tenant_scope([acme.organization.pk]):
         BillingProfile.objects.update(tax_treatment=treatment)

@@ -22,10 +22,14 @@ from billing.creditable import MoneyBack
 from billing.invoicing import reissue_invoice, void_invoice
 from billing.korean_calendar import issue_deadline
 from billing.models import CollectionSetting, Payment, PaymentMethod, SupplyProof, TaxInvoice
+from billing.processors.interface import Answer
+from billing.processors.interface import Status as ProcessorStatus
+from billing.settlement import record_answer
 from billing.tax_amendments import correct_entries, take_back_second
 from tests.billing.collecting import AFTER, meet_the_debtors, moment, open_invoice
 from tests.billing.tax_papers import ACME_NUMBER, DETAILS, LATER, Desk, business_desk, on
 from tests.sandbox.processes import StandIn
+from tests.stories import Cast
 
 Status = TaxInvoice.Status
 
@@ -230,6 +234,38 @@ def test_who_has_no_registration_number_gets_none_or_a_cash_receipt(db: None, se
     with tenant_scope([invoice.organization_id, other.organization_id]):
         kinds = [SupplyProof.objects.get(invoice=one).kind for one in (invoice, other)]
     assert kinds == ["none", "cash_receipt"]
+
+
+def test_what_credit_bought_by_card_has_paid_is_proven_by_its_slip(db: None, popbill: StandIn) -> None:
+    desk = business_desk(popbill, before=top_up)
+    assert (desk.invoice.total, desk.invoice.amount_due) == (7260, 260)
+    row = desk.original()
+    assert (row.supply, row.tax, row.total) == (4782, 478, 5260)
+    assert desk.run() == 1
+    call_command("audit")
+
+
+def top_up(cast: Cast) -> None:
+    """₩2,000 of credit by card."""
+    key = "top-up-1"
+    payment = Payment.objects.using("system").create(
+        organization=cast.acme.organization,
+        processor="stripe",
+        amount=2000,
+        currency="KRW",
+        status=Payment.Status.REQUIRES_ACTION,
+        idempotency_key=key,
+        created_at=AFTER - timedelta(days=20),
+    )
+    answer = Answer(
+        status=ProcessorStatus.SUCCEEDED, reference=key, amount=Decimal(2000), currency="KRW", money_reference="pi_1"
+    )
+    record_answer(
+        organization_id=cast.acme.organization.pk,
+        payment_id=payment.pk,
+        answer=answer,
+        now=AFTER - timedelta(days=20),
+    )
 
 
 def test_a_voided_invoice_cancels_its_issued_tax_invoice(desk: Desk) -> None:
