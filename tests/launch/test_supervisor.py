@@ -94,7 +94,7 @@ def test_up_killed_up_again_and_stopped(surroundings: dict[str, str]) -> None:
     assert second.stderr.count("\n") == 1
 
     children = children_of(var)
-    assert len(children) == 10  # PostgreSQL, Valkey, three stand-ins, site, gateway, console, worker, beat
+    assert len(children) == 11  # PostgreSQL, Valkey, four stand-ins, site, gateway, console, worker, beat
     first.send_signal(signal.SIGKILL)
     first.wait()
     deadline = time.monotonic() + 15
