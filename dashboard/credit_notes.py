@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from billing.credit_note_queries import find_note, lines_of, refunds_of
-from billing.models import CreditNote, CreditNoteLine, Refund
+from billing.models import CreditNote, CreditNoteLine, Payment, Refund
 from billing.processors import bank_transfer
 from billing.refunds import left_to_refund
 from dashboard.access import organization_page
@@ -21,6 +21,7 @@ from pricing.tokens import TokenClass
 
 TONES = {Refund.Status.SUCCEEDED: "good", Refund.Status.FAILED: "danger"}
 WAYS = {bank_transfer.NAME: gettext_lazy("Bank transfer"), "stripe": gettext_lazy("Card")}
+"""How money comes and goes, by processor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class RefundRow:
 
     @property
     def way(self) -> str:
-        return str(WAYS.get(self.refund.processor, self.refund.processor))
+        return way_of(self.refund)
 
     @property
     def tone(self) -> str:
@@ -54,6 +55,10 @@ class RefundRow:
         if self.refund.status in Refund.OPEN_STATUSES:
             return gettext_lazy("On its way")
         return Refund.Status(self.refund.status).label
+
+
+def way_of(money: Payment | Refund) -> str:
+    return str(WAYS.get(money.processor, money.processor))
 
 
 def refund_rows(refunds: Sequence[Refund]) -> list[RefundRow]:

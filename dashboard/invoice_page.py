@@ -12,7 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.functional import Promise
-from django.utils.translation import get_language, gettext_lazy
+from django.utils.translation import get_language
 from django.views.decorators.http import require_safe
 
 from accounts.models import ApiKey, Organization
@@ -24,13 +24,12 @@ from billing.invoice_queries import PricedLine, Share
 from billing.models import Invoice, Payment
 from billing.payment_states import PaymentState, payment_state
 from billing.payments_api import ROLES_THAT_PAY
-from billing.processors import bank_transfer
 from billing.proof_answers import proof_shown, sheets_of
 from billing.proofs import may_pay_by_card
 from billing.settlement import outstanding
 from dashboard.access import may, organization_page
 from dashboard.agreed_lines import AgreedRow
-from dashboard.credit_notes import refund_rows
+from dashboard.credit_notes import refund_rows, way_of
 from dashboard.download_links import download_links
 from dashboard.formulas import FormulaLine, formula_lines
 from dashboard.invoice_payment import state_of_paying
@@ -43,7 +42,6 @@ from pricing.exact import EXACT, ZERO, exact_sum
 from pricing.rating import RatedLine
 
 SHARES = 25
-PROCESSORS = {bank_transfer.NAME: gettext_lazy("Bank transfer"), "stripe": gettext_lazy("Card")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +132,7 @@ def invoice(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
         "settled": max(EXACT.subtract(EXACT.subtract(found.amount_due, left), noted), ZERO),
         "may_pay": may(request, ROLES_THAT_PAY),
         "announced": announced(found),
-        "payments": [
-            PaymentRow(
-                payment, str(PROCESSORS.get(payment.processor, payment.processor)), payment_state(payment, now=now)
-            )
-            for payment in payments
-        ],
+        "payments": [PaymentRow(payment, way_of(payment), payment_state(payment, now=now)) for payment in payments],
         **state_of_paying(found, payments, back=request.GET.get("payment", "")),
     }
     return render(request, "dashboard/invoice.html", context)
