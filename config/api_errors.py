@@ -67,7 +67,7 @@ def _answer(error: Exception) -> Response | None:
         case InvoiceNotOpen():
             return Response(error_body("invoice_not_open", str(error)), status=409)
         case CardRefused():
-            message = "A tax invoice was issued for this invoice, so it is paid by transfer to the bank account on it."
+            message = "This invoice gets a tax invoice, so it is paid by transfer to the bank account on it."
             return Response(error_body("paid_by_transfer", message), status=409)
         case AmountNotPossible() | NoCardProcessor():
             message = "This invoice cannot be paid by card here. Transfer the amount to the bank account on it."

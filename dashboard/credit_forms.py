@@ -32,7 +32,7 @@ class TopUpForm(AmountForm):
         self.fields["amount"].help_text = _("From %(least)s to %(most)s.") % _said(bounds, self.currency)
         self.fields["way"].choices = [
             *((str(card.method.pk), card.method.label) for card in cards),
-            (PAGE, _("Another card, on the payment page")),
+            (PAGE, _("Another card, on the payment page") if cards else _("By card, on the payment page")),
         ]
         self.fields["way"].initial = self.fields["way"].choices[0][0]
 

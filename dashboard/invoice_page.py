@@ -21,6 +21,7 @@ from billing.automatic import announced
 from billing.credit_note_queries import notes_of, refunds_of
 from billing.document_content import service_days
 from billing.invoice_queries import PricedLine, Share
+from billing.korean_calendar import day_in_seoul
 from billing.models import Invoice, Payment
 from billing.payment_states import PaymentState, payment_state
 from billing.payments_api import ROLES_THAT_PAY
@@ -124,6 +125,7 @@ def invoice(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
         "outstanding": left,
         "proof": proof_shown(found),
         "sheets": sheets_of(found),
+        "today": day_in_seoul(now),
         "card_was_possible": may_pay_by_card(found),
         "credit_given": max(-found.credit_applied, ZERO),
         "notes": notes,

@@ -116,9 +116,7 @@ def _start(request: HttpRequest, invoice_id: UUID) -> Payment | None:
     except collection.InvoiceNotOpen:
         messages.info(request, _("There is nothing to pay any more."))
     except CardRefused:
-        messages.warning(
-            request, _("A tax invoice was issued for this invoice. Please transfer the amount to our bank account.")
-        )
+        messages.warning(request, _("This invoice gets a tax invoice. Please transfer the amount to our bank account."))
     except (collection.AmountNotPossible, NoCardProcessor):
         _load(request, invoice_id)
         messages.warning(
