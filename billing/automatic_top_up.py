@@ -36,9 +36,16 @@ logger = logging.getLogger(__name__)
 MOST = 500
 LOW = f"""
 SELECT setting.organization_id FROM billing_automatictopup AS setting
+JOIN accounts_organization AS organization ON organization.id = setting.organization_id AND organization.status = 'active'
 JOIN ledger_balance AS balance USING (organization_id)
 JOIN billing_collectionsetting AS collection USING (organization_id)
+LEFT JOIN LATERAL (SELECT coalesce(sum(payment.amount), 0) AS amount FROM billing_payment AS payment
+    WHERE payment.organization_id = setting.organization_id AND payment.invoice_id IS NULL AND payment.started_by_id IS NULL
+        AND payment.method_id IS NOT NULL AND payment.status = 'succeeded'
+        AND payment.created_at >= date_trunc('month', %s::timestamptz AT TIME ZONE organization.zone) AT TIME ZONE organization.zone
+) AS bought ON true
 WHERE setting.is_on AND setting.stopped_at IS NULL AND collection.default_method_id IS NOT NULL AND {UNSPENT} < setting.threshold
+    AND bought.amount + setting.amount <= setting.monthly_cap
     AND NOT EXISTS (SELECT FROM billing_payment AS payment WHERE payment.organization_id = setting.organization_id
         AND payment.invoice_id IS NULL AND payment.status IN ('pending', 'requires_action', 'unknown'))
 ORDER BY 1 LIMIT %s
@@ -133,7 +140,7 @@ def set_automatic_top_up(
 def top_up_all(*, now: datetime) -> int:
     """Buy credit for everybody who has too little; how many top-ups were made. Stops while the processor does not answer."""
     made = in_vain = 0
-    for organization_id in low_organizations():
+    for organization_id in low_organizations(now=now):
         if in_vain >= MOST_IN_VAIN:
             break
         payment = top_up(organization_id=organization_id, now=now)
@@ -142,10 +149,13 @@ def top_up_all(*, now: datetime) -> int:
     return made
 
 
-def low_organizations() -> list[int]:
-    """Whose credit has fallen below what they set, of all tenants; nothing of theirs is under way."""
+def low_organizations(*, now: datetime) -> list[int]:
+    """Whose credit has fallen below what they set, of all tenants, and who may buy more this month; nothing is under way.
+
+    Whom nothing can be bought for is left out here already: else they would stand in everybody's way in each sweep.
+    """
     with connections["system"].cursor() as cursor:
-        cursor.execute(LOW, [MOST])
+        cursor.execute(LOW, [now, MOST])
         return [organization_id for (organization_id,) in cursor.fetchall()]
 
 
@@ -175,8 +185,10 @@ def top_up(*, organization_id: int, now: datetime) -> Payment | None:
 
 
 def _is_needed(setting: AutomaticTopUp, *, now: datetime) -> bool:
-    """Decided anew under the lock: whoever was faster has bought some, is at it, or was refused."""
+    """Decided anew under the lock: whoever was faster has bought some, is at it, or was refused, or calls are refused by now."""
     organization = setting.organization
+    if organization.status != Organization.Status.ACTIVE:
+        return False
     if not setting.runs or open_top_up(organization.pk) is not None:
         return False
     if unspent(Balance.objects.for_organization(organization).get()) >= setting.threshold:

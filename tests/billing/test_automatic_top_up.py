@@ -11,7 +11,7 @@ from pytest_django.fixtures import Settings
 
 from accounts.models import AuditEntry
 from accounts.tenancy import tenant_scope
-from billing import automatic_top_up, payment_methods, top_ups, unresolved
+from billing import automatic_top_up, payment_methods, suspension, top_ups, unresolved
 from billing.automatic_top_up import State
 from billing.mail_texts import compose
 from billing.models import AutomaticTopUp, CollectionSetting, OutboxMail, Payment, PaymentMethod
@@ -94,6 +94,26 @@ def test_it_is_bought_again_at_the_next_fall_up_to_the_months_cap(low: House) ->
     call_command("audit")
 
 
+def test_who_has_bought_all_that_a_month_allows_keeps_nobody_from_the_sweep(
+    low: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever stays low at the cap is seen by no sweep, so that they cannot fill it."""
+    monkeypatch.setattr(automatic_top_up, "MOST", 1)
+    switch(low, cap=AMOUNT)
+    assert sweep() == 1
+    spend(low, 20_000)
+    assert (state(low), automatic_top_up.low_organizations(now=moment())) == (State.CAP_REACHED, [])
+    switch(low)
+    assert automatic_top_up.low_organizations(now=moment()) == [low.organization_id]
+
+
+def test_nothing_is_bought_while_calls_are_refused(low: House) -> None:
+    suspension.suspend(organization_id=low.organization_id, reason="Misuse", now=moment(), actor=None)
+    assert (sweep(), low.taken()) == (0, 0)
+    suspension.restore(organization_id=low.organization_id, reason="Cleared up", now=moment(), actor=None)
+    assert sweep() == 1
+
+
 def test_what_a_person_buys_does_not_count_to_the_cap(low: House) -> None:
     with tenant_scope([low.organization_id]):
         method = PaymentMethod.objects.get()
@@ -117,8 +137,8 @@ def test_sweeps_that_meet_buy_once_for_a_fall(house: House, monkeypatch: pytest.
     switch(house)
     seen, low_organizations = threading.Barrier(2, timeout=20), automatic_top_up.low_organizations
 
-    def both_seen() -> list[int]:
-        found = low_organizations()
+    def both_seen(*, now: datetime) -> list[int]:
+        found = low_organizations(now=now)
         seen.wait()
         return found
 
