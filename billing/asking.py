@@ -1,6 +1,7 @@
 """When a processor is asked again about what is open, attempts to pay, card setups and refunds alike: with growing pauses."""
 
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import TypeVar
 
 from django.conf import settings
@@ -21,7 +22,7 @@ def waiting(model: type[Open], *, now: datetime) -> list[Open]:
     asked = Coalesce(F("checked_at"), F("created_at"))
     rows = model.objects.using("system").filter(status__in=model.OPEN_STATUSES)
     rows = rows.filter(Q(checked_at=None, created_at__lte=now - FIRST_PAUSE) | Q(checked_at__lte=now - FIRST_PAUSE))
-    return [row for row in rows.order_by(asked)[:MOST] if is_due(row, now=now)]
+    return list(islice((row for row in rows.order_by(asked).iterator() if is_due(row, now=now)), MOST))
 
 
 def claim(row: Payment | Refund, *, now: datetime) -> bool:

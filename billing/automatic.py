@@ -61,16 +61,20 @@ def due_charges(*, now: datetime, invoice_id: UUID | None = None) -> Iterator[Du
     )
     if invoice_id is not None:
         invoices = invoices.filter(pk=invoice_id)
-    for invoice in invoices.select_related("period").order_by("finalized_at", "pk")[:MOST]:
+    told = ("organization_id", "issued_on", "due_on", "period__zone")
+    for invoice in invoices.select_related("period").only(*told).order_by("finalized_at", "pk"):
         if charge_day(invoice) <= now.astimezone(ZoneInfo(invoice.period.zone)).date():
             yield DueCharge(invoice.organization_id, invoice.pk)
 
 
 def charge_due(*, now: datetime, invoice_id: UUID | None = None) -> int:
-    """Charge all of them; how many were charged, whatever came of it. Stops while the processor does not answer."""
+    """Charge them, MOST at a time; how many were charged, whatever came of it. Stops while the processor does not answer.
+
+    What cannot be charged, because it is too little for a card say, counts for nothing, so that it is in nobody's way.
+    """
     charged = in_vain = 0
     for due in list(due_charges(now=now, invoice_id=invoice_id)):
-        if in_vain >= MOST_IN_VAIN:
+        if in_vain >= MOST_IN_VAIN or charged >= MOST:
             break
         payment = charge(organization_id=due.organization_id, invoice_id=due.invoice_id, earlier=0, now=now)
         charged += payment is not None

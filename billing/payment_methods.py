@@ -10,6 +10,7 @@ from datetime import datetime
 from accounts.audit_log import write_audit_entry
 from accounts.models import Organization, User
 from accounts.tenancy import tenant_scope
+from billing.asking import MOST_IN_VAIN
 from billing.models import AutomaticTopUp, CollectionSetting, Payment, PaymentMethod
 from billing.processors.interface import ProcessorRefused, ProcessorUnreachable, StoredMethod
 from billing.processors.selection import processors
@@ -123,13 +124,17 @@ def forget(method: PaymentMethod, *, now: datetime) -> bool:
 
 
 def forget_removed(*, now: datetime) -> int:
-    """Have every removed card forgotten that still is not; stops at the first that the processor does not answer about."""
+    """Have every removed card forgotten that still is not, the latest first; stops while the processor does not answer.
+
+    One that is refused, or whose processor is not set up any more, keeps no other waiting.
+    """
     removed = PaymentMethod.objects.using("system").filter(removed_at__isnull=False, detached_at=None)
-    done = 0
-    for method in removed.order_by("removed_at")[:MOST]:
-        if not forget(method, now=now):
+    done = in_vain = 0
+    for method in removed.filter(processor__in=list(processors())).order_by("-removed_at")[:MOST]:
+        if in_vain >= MOST_IN_VAIN:
             break
-        done += 1
+        forgotten = forget(method, now=now)
+        done, in_vain = done + forgotten, in_vain + (not forgotten)
     return done
 
 

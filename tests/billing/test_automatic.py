@@ -2,6 +2,7 @@
 
 import threading
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ from pytest_django.fixtures import Settings
 
 from accounts.tenancy import tenant_scope
 from billing import automatic, collection, invoicing, payment_methods, tasks, unresolved
+from billing.bank_transfers import record_transfer
 from billing.mail_texts import compose
 from billing.models import Invoice, OutboxMail, Payment
-from tests.billing.collecting import AFTER, DUE, House, at_once, moment, submit, type_card
+from tests.billing.collecting import AFTER, DUE, House, at_once, moment, open_invoice, submit, type_card
 from tests.billing.keeping import leave_card, pay_by_itself
 
 Status = Payment.Status
@@ -57,6 +59,29 @@ def test_on_the_day_when_it_is_due_if_so_set(house: House, settings: Settings) -
     assert automatic.charge_due(now=due - timedelta(seconds=1)) == 0
     assert automatic.charge_due(now=due) == 1, "midnight in Seoul"
     assert house.status() == Invoice.Status.PAID
+
+
+def test_what_is_too_little_for_a_card_is_in_nobodys_way(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(automatic, "MOST", 1)
+    neighbour = House(house.cast, open_invoice(house.cast.globex), house.processor)
+    again = {"organization_id": neighbour.organization_id, "now": AFTER + timedelta(hours=1)}
+    invoicing.void_invoice(**again, invoice_id=neighbour.invoice.pk, reason="once more", actor=None)
+    neighbour.invoice = invoicing.reissue_invoice(**again, period_id=neighbour.invoice.period_id, actor=None)
+    for one in (house, neighbour):
+        leave_card(one)
+        pay_by_itself(one)
+    record_transfer(
+        organization_id=house.organization_id,
+        invoice_id=house.invoice.pk,
+        amount=Decimal(DUE - 60),
+        payer_name="Acme",
+        key="1",
+        received_at=AFTER,
+        actor=None,
+        now=AFTER,
+    )
+    assert automatic.charge_due(now=moment()) == 1
+    assert (house.status(), neighbour.status()) == (Invoice.Status.OPEN, Invoice.Status.PAID)
 
 
 def test_a_declined_card_is_told_once_and_not_tried_again(house: House) -> None:

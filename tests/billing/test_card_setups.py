@@ -210,6 +210,21 @@ def test_a_processor_that_is_away_is_told_later(house: House) -> None:
     assert (at_processor(house, method), payment_methods.forget_removed(now=moment())) == (None, 0)
 
 
+def test_a_card_that_nobody_can_forget_keeps_no_other_waiting(house: House) -> None:
+    PaymentMethod.objects.using("system").create(
+        organization=house.invoice.organization,
+        processor="closed",
+        reference="pm_1",
+        label="Visa",
+        created_at=moment(),
+        removed_at=moment() - timedelta(days=1),
+    )
+    method = leave_card(house)
+    house.processor.order({"fault": "drop", "where": "/detach"})
+    remove(house, method)
+    assert (payment_methods.forget_removed(now=moment()), at_processor(house, method)) == (1, None)
+
+
 def test_a_card_that_pays_by_itself_stays_until_another_takes_its_place(house: House) -> None:
     first, second = leave_card(house), leave_card(house)
     pay_by_itself(house)

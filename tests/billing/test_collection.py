@@ -16,7 +16,7 @@ from pytest_django.fixtures import Settings
 
 from accounts.models import AuditEntry
 from accounts.tenancy import tenant_scope
-from billing import collection, invoicing, starting, unresolved
+from billing import asking, collection, invoicing, starting, unresolved
 from billing.models import Invoice, Payment
 from billing.processors.interface import Answer
 from billing.processors.interface import Status as ProcessorStatus
@@ -449,3 +449,29 @@ def test_a_click_on_a_page_that_was_paid_long_ago(house: House) -> None:
     type_card(first.action_url)
     assert house.pay().status == Status.SUCCEEDED
     assert (house.status(), house.taken(), len(house.payments())) == (Invoice.Status.PAID, DUE, 1)
+
+
+def test_payments_that_are_not_to_be_asked_about_yet_keep_no_other_from_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page of this morning was looked at 40 minutes ago and is to be next in 20; the one of just now two minutes ago."""
+    monkeypatch.setattr(asking, "MOST", 1)
+    neighbour, now = open_invoice(house.cast.globex), moment()
+    pages = [
+        Payment.objects.using("system").create(
+            organization_id=invoice.organization_id,
+            invoice=invoice,
+            processor="stripe",
+            amount=invoice.amount_due,
+            currency="KRW",
+            status=Status.REQUIRES_ACTION,
+            idempotency_key=str(invoice.pk),
+            created_at=now - made,
+            checked_at=now - asked,
+        )
+        for invoice, made, asked in (
+            (house.invoice, timedelta(hours=8), timedelta(minutes=40)),
+            (neighbour, timedelta(minutes=5), timedelta(minutes=2)),
+        )
+    ]
+    assert asking.waiting(Payment, now=now) == pages[1:]
