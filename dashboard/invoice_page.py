@@ -27,7 +27,7 @@ from billing.payment_states import PaymentState, payment_state
 from billing.payments_api import ROLES_THAT_PAY
 from billing.proof_answers import proof_shown, sheets_of
 from billing.proofs import may_pay_by_card
-from billing.settlement import outstanding
+from billing.settlement import outstanding, recoverable
 from dashboard.access import may, organization_page
 from dashboard.agreed_lines import AgreedRow
 from dashboard.credit_notes import refund_rows, way_of
@@ -102,7 +102,7 @@ def invoice(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
     found, now = invoice_or_404(request.organization, invoice_id), timezone.now()
     first_day, last_day = service_days(found)
     payments = invoice_queries.payments_of(found)
-    left, notes = outstanding(found), notes_of(found)
+    left, given_up, notes = outstanding(found), recoverable(found), notes_of(found)
     noted = exact_sum(note.applied for note in notes)
     context = {
         "section": "invoices",
@@ -131,7 +131,8 @@ def invoice(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
         "notes": notes,
         "noted": noted,
         "refunds": refund_rows(refunds_of(found)),
-        "settled": max(EXACT.subtract(EXACT.subtract(found.amount_due, left), noted), ZERO),
+        "given_up": given_up,
+        "settled": max(EXACT.subtract(found.amount_due, exact_sum((left, given_up, noted))), ZERO),
         "may_pay": may(request, ROLES_THAT_PAY),
         "announced": announced(found),
         "payments": [PaymentRow(payment, way_of(payment), payment_state(payment, now=now)) for payment in payments],

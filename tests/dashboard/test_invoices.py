@@ -15,6 +15,7 @@ from billing.bank_transfers import record_transfer
 from billing.models import BouncingAddress, Invoice, Payment
 from billing.processors.interface import Answer, ProcessorUnreachable, Status
 from billing.sellers import set_seller
+from billing.write_offs import write_off_invoice
 from ledger.credits import grant_credit
 from ledger.models import BillingPeriod, CreditGrant
 from pricing.tokens import TokenUsage
@@ -267,6 +268,26 @@ def test_a_transfer_of_a_part_leaves_the_rest(invoice: Invoice, cast: stories.Ca
     assert "Bank transfer Acme Paid ₩2,000" in page
     assert "₩7,260 ₩260 Overdue" in text_of(client.get("/o/acme/invoices"))
     assert f"Still to be paid: ₩260, invoice {invoice.number} first." in text_of(client.get("/o/acme/"))
+
+
+def test_what_was_written_off_is_told_apart_from_what_was_paid(
+    invoice: Invoice, cast: stories.Cast, browse: Browse
+) -> None:
+    organization = cast.acme.organization.pk
+    record_transfer(
+        organization_id=organization,
+        invoice_id=invoice.pk,
+        amount=Decimal(1000),
+        payer_name="x",
+        key="1",
+        received_at=stories.NOON,
+        actor=None,
+        now=stories.NOON,
+    )
+    write_off_invoice(organization_id=organization, invoice_id=invoice.pk, reason="x", now=stories.NOON, actor=None)
+    shown = text_of(browse(cast.acme.owner).get(f"/o/acme/invoices/{invoice.pk}"))
+    rest = f"{invoice.amount_due - 1000:,.0f}"
+    assert "Paid so far − ₩1,000" in shown and f"Uncollectible − ₩{rest}" in shown and "Amount due ₩0" in shown
 
 
 def test_a_paid_invoice_has_nothing_due(invoice: Invoice, cast: stories.Cast, browse: Browse) -> None:
