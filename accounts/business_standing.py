@@ -20,6 +20,10 @@ logger = logging.getLogger(__name__)
 PAUSE: timedelta = timedelta(minutes=5) * settings.SWEEP_PACE
 """After a question in vain."""
 MOST = 1000
+AWAY: timedelta = timedelta(minutes=1) * settings.SWEEP_PACE
+"""So long after a question in vain nobody waits for the register before a tax invoice: thousands have one deadline."""
+_in_vain_at: list[datetime] = []
+"""When this process asked in vain last; empty while the register answers."""
 
 
 def note_number(*, organization_id: int, number: str) -> BusinessStanding:
@@ -38,7 +42,8 @@ def fresh_standing(*, organization_id: int, number: str, now: datetime) -> Busin
     with tenant_scope([organization_id]):
         row = note_number(organization_id=organization_id, number=number)
     registry = business_registry()
-    if registry is None or (row.checked_at and now - row.checked_at < timedelta(hours=settings.REGISTRATION_HOURS)):
+    is_fresh = row.checked_at and now - row.checked_at < timedelta(hours=settings.REGISTRATION_HOURS)
+    if registry is None or is_fresh or any(now - at < AWAY for at in _in_vain_at):
         return row
     _ask(registry, [row], now=now)
     with tenant_scope([organization_id]):
@@ -75,6 +80,11 @@ def note_numbers_in_use() -> int:
     return len(missing)
 
 
+def forget() -> None:
+    """Ask again, whatever became of the last question."""
+    _in_vain_at.clear()
+
+
 def _ask(registry: BusinessRegistry, rows: Sequence[BusinessStanding], *, now: datetime) -> int:
     """One call, outside of any transaction, then what it answered."""
     system = BusinessStanding.objects.using("system")
@@ -83,7 +93,9 @@ def _ask(registry: BusinessRegistry, rows: Sequence[BusinessStanding], *, now: d
         facts = registry.look_up(sorted({row.number for row in rows}))
     except RegistryFailed as error:
         logger.warning("the register of businesses does not answer", extra={"reason": str(error)})
+        _in_vain_at[:] = [now]
         return 0
+    _in_vain_at.clear()
     answered = 0
     for row in rows:
         if (told := facts.get(row.number)) is not None:

@@ -23,6 +23,7 @@ from billing.models import CollectionSetting, Invoice, Payment, PaymentMethod, T
 from billing.payment_methods import setting_of
 from billing.processors.selection import NoCardProcessor
 from billing.proofs import CardRefused, may_pay_by_card
+from billing.sweeping import others_go_on
 from pricing.exact import ZERO
 
 logger = logging.getLogger(__name__)
@@ -76,9 +77,10 @@ def charge_due(*, now: datetime, invoice_id: UUID | None = None) -> int:
     for due in list(due_charges(now=now, invoice_id=invoice_id)):
         if in_vain >= MOST_IN_VAIN or charged >= MOST:
             break
-        payment = charge(organization_id=due.organization_id, invoice_id=due.invoice_id, earlier=0, now=now)
-        charged += payment is not None
-        in_vain += payment is not None and payment.status == Payment.Status.UNKNOWN
+        with others_go_on(organization_id=due.organization_id, invoice_id=str(due.invoice_id)):
+            payment = charge(organization_id=due.organization_id, invoice_id=due.invoice_id, earlier=0, now=now)
+            charged += payment is not None
+            in_vain += payment is not None and payment.status == Payment.Status.UNKNOWN
     return charged
 
 

@@ -25,6 +25,7 @@ from billing.models import AutomaticTopUp, CollectionSetting, Payment, PaymentMe
 from billing.payment_methods import NoMethod, lock_setting
 from billing.processors.selection import NoCardProcessor, card_processor
 from billing.starting import first_call
+from billing.sweeping import others_go_on
 from billing.top_ups import TopUpNotPossible, bounds_of, lock_top_ups, open_top_up
 from ledger.balances import UNSPENT, unspent
 from ledger.models import Balance
@@ -143,9 +144,10 @@ def top_up_all(*, now: datetime) -> int:
     for organization_id in low_organizations(now=now):
         if in_vain >= MOST_IN_VAIN:
             break
-        payment = top_up(organization_id=organization_id, now=now)
-        made += payment is not None
-        in_vain += payment is not None and payment.status == Payment.Status.UNKNOWN
+        with others_go_on(organization_id=organization_id):
+            payment = top_up(organization_id=organization_id, now=now)
+            made += payment is not None
+            in_vain += payment is not None and payment.status == Payment.Status.UNKNOWN
     return made
 
 

@@ -26,6 +26,7 @@ from billing.models import Invoice, OutboxMail, Payment
 from billing.payment_methods import setting_of
 from billing.settlement import outstanding_by_invoice
 from billing.suspension import suspend_for_invoice
+from billing.sweeping import others_go_on
 from ledger.retrying import with_retries
 from pricing.exact import ZERO
 
@@ -59,12 +60,11 @@ class Standing:
 
 def dun_all(*, now: datetime) -> list[DunningStep]:
     """Take every step that is due at `now`. Looks at all tenants."""
-    policies = Policies(now=now)
-    return [
-        step
-        for organization_id in sorted(_concerned(policies, now=now))
-        for step in dun(organization_id=organization_id, policies=policies, now=now)
-    ]
+    policies, taken = Policies(now=now), list[DunningStep]()
+    for organization_id in sorted(_concerned(policies, now=now)):
+        with others_go_on(organization_id=organization_id):
+            taken += dun(organization_id=organization_id, policies=policies, now=now)
+    return taken
 
 
 def dun(*, organization_id: int, policies: Policies, now: datetime) -> list[DunningStep]:

@@ -19,6 +19,7 @@ from billing.models import Invoice, Notice
 from billing.notices import announce, moment_text
 from billing.settlement import outstanding, outstanding_by_invoice
 from billing.site_addresses import invoice_page
+from billing.sweeping import others_go_on
 from pricing.exact import ZERO
 from pricing.plain_text import plain
 
@@ -61,7 +62,12 @@ def restore_paid(*, now: datetime) -> list[int]:
     """Let those call again who were suspended over invoices and have nothing overdue any more. Looks at all tenants."""
     running = Suspension.objects.using("system").filter(ended_at=None, cause=Cause.OVERDUE)
     found = running.order_by("organization_id").values_list("organization_id", flat=True)
-    return [organization_id for organization_id in found if _restore(organization_id, now=now)]
+    restored = []
+    for organization_id in found:
+        with others_go_on(organization_id=organization_id):
+            if _restore(organization_id, now=now):
+                restored.append(organization_id)
+    return restored
 
 
 def running_suspension(organization: Organization) -> Suspension | None:

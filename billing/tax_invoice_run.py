@@ -12,6 +12,7 @@ from accounts.models import Alarm
 from billing import proofs
 from billing.korean_calendar import day_in_seoul
 from billing.models import Invoice, TaxInvoice
+from billing.sweeping import others_go_on
 from billing.tax_invoices import NoProvider, call, fail, issue, load, plan_again, provider_of, record_answer
 from billing.tax_providers.interface import ProviderRefused, ProviderUnreachable
 
@@ -42,7 +43,8 @@ def plan_for_corrected_buyers(*, now: datetime) -> int:
     other = told.exclude(told=F("organization__billing_profile__registration_number"))
     rows = other.exclude(organization__billing_profile__registration_number="")[:MOST]
     for row in rows:
-        plan_again(organization_id=row.organization_id, tax_invoice_id=row.pk, now=now, actor=None)
+        with others_go_on(tax_invoice=str(row.pk)):
+            plan_again(organization_id=row.organization_id, tax_invoice_id=row.pk, now=now, actor=None)
     return len(rows)
 
 
@@ -53,47 +55,62 @@ def issue_due(*, now: datetime) -> int:
     for row in due.order_by("due_on", "created_at", "pk")[:MOST]:
         if in_vain >= MOST_IN_VAIN:
             break
-        try:
-            became = issue(organization_id=row.organization_id, tax_invoice_id=row.pk, now=now).status
-        except NoProvider:
-            break
-        issued += became in (Status.ISSUED, Status.SENT)
-        in_vain += became == Status.REQUESTED
+        with others_go_on(tax_invoice=str(row.pk)):
+            try:
+                became = issue(organization_id=row.organization_id, tax_invoice_id=row.pk, now=now).status
+            except NoProvider:
+                break
+            issued += became in (Status.ISSUED, Status.SENT)
+            in_vain += became == Status.REQUESTED
     return issued
 
 
 def ask_unanswered(*, now: datetime) -> int:
-    """Look up what was asked for and never answered; what the provider does not have is asked for again, under its key."""
-    found = 0
+    """Look up what was asked for and never answered; what the provider does not have is asked for again, under its key.
+
+    Stops while the provider does not answer.
+    """
+    found = in_vain = 0
     for row in _to_ask(Status.REQUESTED, pause=UNANSWERED_PAUSE, now=now):
-        row = load(organization_id=row.organization_id, tax_invoice_id=row.pk)
-        try:
-            provider = provider_of(row)
-            answer = provider.look_up(mgt_key=row.mgt_key)
-            if answer is not None:
-                row = record_answer(row, answer, now=now)
-            elif row.invoice.status == Invoice.Status.VOID and not row.reason:
-                row = fail(row, "its invoice is void, and the provider does not have it", now=now)
-            else:
-                row = call(provider, row, now=now)
-        except (NoProvider, ProviderUnreachable, ProviderRefused) as error:
-            logger.warning("a tax invoice stays unanswered", extra={"tax_invoice": str(row.pk), "reason": str(error)})
-            continue
-        found += row.status in (Status.ISSUED, Status.SENT)
+        if in_vain >= MOST_IN_VAIN:
+            break
+        with others_go_on(tax_invoice=str(row.pk)):
+            status = _ask_again(load(organization_id=row.organization_id, tax_invoice_id=row.pk), now=now)
+            found += status in (Status.ISSUED, Status.SENT)
+            in_vain += status == Status.REQUESTED
     return found
 
 
-def learn_sent(*, now: datetime) -> int:
-    """Ask which of the issued ones the tax office has by now: the day after, as a rule."""
-    sent = 0
-    for row in _to_ask(Status.ISSUED, pause=UNSENT_PAUSE, now=now):
-        try:
-            answer = provider_of(row).look_up(mgt_key=row.mgt_key)
-        except (NoProvider, ProviderUnreachable, ProviderRefused) as error:
-            logger.warning("nobody knows whether it was sent", extra={"tax_invoice": str(row.pk), "reason": str(error)})
-            continue
+def _ask_again(row: TaxInvoice, *, now: datetime) -> str:
+    try:
+        provider = provider_of(row)
+        answer = provider.look_up(mgt_key=row.mgt_key)
         if answer is not None:
-            sent += record_answer(row, answer, now=now).status == Status.SENT
+            return record_answer(row, answer, now=now).status
+        if row.invoice.status == Invoice.Status.VOID and not row.reason:
+            return fail(row, "its invoice is void, and the provider does not have it", now=now).status
+        return call(provider, row, now=now).status
+    except (NoProvider, ProviderUnreachable, ProviderRefused) as error:
+        logger.warning("a tax invoice stays unanswered", extra={"tax_invoice": str(row.pk), "reason": str(error)})
+        return row.status
+
+
+def learn_sent(*, now: datetime) -> int:
+    """Ask which of the issued ones the tax office has by now: the day after, as a rule. Stops while nobody answers."""
+    sent = in_vain = 0
+    for row in _to_ask(Status.ISSUED, pause=UNSENT_PAUSE, now=now):
+        if in_vain >= MOST_IN_VAIN:
+            break
+        with others_go_on(tax_invoice=str(row.pk)):
+            try:
+                answer = provider_of(row).look_up(mgt_key=row.mgt_key)
+            except (NoProvider, ProviderUnreachable, ProviderRefused) as error:
+                why = {"tax_invoice": str(row.pk), "reason": str(error)}
+                logger.warning("nobody knows whether it was sent", extra=why)
+                in_vain += 1
+                continue
+            if answer is not None:
+                sent += record_answer(row, answer, now=now).status == Status.SENT
     return sent
 
 

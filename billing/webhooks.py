@@ -109,7 +109,11 @@ def process_waiting_events(*, now: datetime) -> int:
     for event in waiting[:MOST]:
         if in_vain < MOST_IN_VAIN and now >= _due_at(event):
             tried += 1
-            in_vain += not process_event(event_id=event.pk, now=now)
+            try:
+                in_vain += not process_event(event_id=event.pk, now=now)
+            except Exception as error:  # tried least comes first: uncounted, it would end each sweep before all others
+                logger.exception("an event failed", extra={"event_id": event.event_id})
+                _postpone(event, f"failed: {type(error).__name__}")
     return tried
 
 

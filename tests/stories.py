@@ -12,6 +12,7 @@ from decimal import Decimal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from accounts import business_standing
 from accounts.api_keys import issue_api_key
 from accounts.models import ApiKey, Membership, Organization, Role, Scope, Source, User
 from accounts.service_keys import add_source, issue_service_key
@@ -251,6 +252,7 @@ def forget_what_processes_remember() -> None:
     reporters.forget()
     tag_room.forget()
     seller_on_site.forget()
+    business_standing.forget()
 
 
 def correct_usage(organization: Organization, *, now: datetime, recharge: bool = True) -> tuple[UUID, UUID, UUID]:

@@ -1,5 +1,6 @@
 """사업자등록 상태: asked after a number was saved and before a tax invoice; who has stopped gets none, and reads why."""
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 import pytest
@@ -8,12 +9,16 @@ from pytest_django.fixtures import Settings
 from accounts import business_standing
 from accounts.models import BillingProfile, BusinessStanding
 from accounts.profiles import update_profile
+from accounts.registry.interface import BusinessFacts, RegistryFailed
+from accounts.registry.nts import TaxOffice
 from accounts.tenancy import tenant_scope
-from billing.models import TaxInvoice
-from tests.billing.tax_papers import ACME_NUMBER, LATER, Desk, business_desk
+from billing.models import Invoice, TaxInvoice
+from tests.billing.collecting import AFTER, open_invoice
+from tests.billing.tax_papers import ACME_NUMBER, DETAILS, LATER, Desk, business_desk
 from tests.sandbox.processes import StandIn
 
 Status = TaxInvoice.Status
+GLOBEX_NUMBER = "220-81-62517"
 DIGITS = ACME_NUMBER.replace("-", "")
 
 
@@ -87,3 +92,34 @@ def test_numbers_from_before_are_asked_about_too(desk: Desk, settings: Settings)
     assert business_standing.note_numbers_in_use() == 0
     settings.NTS_SERVICE_KEY = ""
     assert business_standing.check_waiting(now=LATER) == 0
+
+
+def test_thousands_of_tax_invoices_do_not_wait_for_a_register_that_is_away(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each question takes up to 20 seconds to fail."""
+    asked: list[str] = []
+
+    def away(_self: TaxOffice, numbers: Sequence[str]) -> Mapping[str, BusinessFacts]:
+        asked.extend(numbers)
+        raise RegistryFailed("away")
+
+    neighbour = Desk(desk.cast, globex_as_a_business(desk), desk.provider)
+    monkeypatch.setattr(TaxOffice, "look_up", away)
+    assert (desk.run(), len(asked)) == (2, 1)
+    assert neighbour.original().status == Status.ISSUED
+    last = business_standing.fresh_standing(
+        organization_id=desk.organization_id, number=ACME_NUMBER, now=LATER + timedelta(minutes=2)
+    )
+    assert (last.state, len(asked)) == ("", 2), "after a while it is asked again"
+
+
+def globex_as_a_business(desk: Desk) -> Invoice:
+    globex = desk.cast.globex
+    update_profile(
+        organization=globex.organization,
+        changes=DETAILS | {"registration_number": GLOBEX_NUMBER},
+        actor=globex.owner,
+        now=AFTER,
+    )
+    return open_invoice(globex)

@@ -1,9 +1,10 @@
 """From the reminder before the due date to suspension and back, by the days of the policy; each step once, never at night."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -271,6 +272,31 @@ def test_a_new_policy_holds_from_its_moment_on_and_is_history(owing: Debtors) ->
 def test_policies_that_cannot_be(policy: Policy) -> None:
     with pytest.raises(InvalidPolicy):
         check(policy)
+
+
+def test_one_whose_turn_fails_keeps_nobody_from_theirs(owing: Debtors, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = sorted((owing.acme, owing.globex), key=lambda invoice: invoice.organization_id)
+    dun, let_call = dunning.dun, suspension._restore
+
+    def fails_for_the_first(turn: Callable[..., Any]) -> Callable[..., Any]:
+        def take(*args: Any, **named: Any) -> Any:
+            if first.organization_id in (*args, named.get("organization_id")):
+                raise RuntimeError("nobody thought of this")
+            return turn(*args, **named)
+
+        return take
+
+    for now in days(1, 30):
+        sweep(now)
+    for invoice in (first, second):
+        pay(invoice, now=day(31))
+    monkeypatch.setattr(suspension, "_restore", fails_for_the_first(let_call))
+    assert suspension.restore_paid(now=day(31)) == [second.organization_id]
+    monkeypatch.setattr(dunning, "dun", fails_for_the_first(dun))
+    later = {invoice.organization_id: invoice for invoice in map(next_invoice, (owing.cast.acme, owing.cast.globex))}
+    reminded_on = later[second.organization_id].due_on + timedelta(days=1)
+    taken = sweep(datetime.combine(reminded_on, time(10), SEOUL))
+    assert {step.invoice_id for step in taken if not step.skipped} == {later[second.organization_id].pk}
 
 
 def test_a_suspension_of_ours_is_not_lifted_by_a_payment(owing: Debtors) -> None:

@@ -15,7 +15,7 @@ from pytest_django.fixtures import Settings
 from accounts.models import Alarm, AuditEntry
 from accounts.profiles import update_profile
 from accounts.tenancy import tenant_scope
-from billing import collection, proofs, tax_invoices
+from billing import collection, proofs, tax_invoice_run, tax_invoices
 from billing.attempts import new_attempt
 from billing.credit_notes import issue_credit_note
 from billing.creditable import MoneyBack
@@ -26,6 +26,8 @@ from billing.processors.interface import Answer
 from billing.processors.interface import Status as ProcessorStatus
 from billing.settlement import record_answer
 from billing.tax_amendments import correct_entries, take_back_second
+from billing.tax_providers.interface import ProviderUnreachable
+from billing.tax_providers.popbill import Popbill
 from tests.billing.collecting import AFTER, meet_the_debtors, moment, open_invoice
 from tests.billing.tax_papers import ACME_NUMBER, DETAILS, LATER, Desk, business_desk, on
 from tests.sandbox.processes import StandIn
@@ -128,6 +130,44 @@ def test_two_rounds_at_once_issue_one(desk: Desk) -> None:
         thread.join()
     [kept] = desk.sheets()
     assert (kept["attempts"], desk.original().status) == (1, Status.ISSUED)
+
+
+def test_one_that_fails_keeps_no_other_from_its_deadline(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    globex, issue_it = desk.cast.globex, tax_invoices.issue
+    update_profile(organization=globex.organization, changes=DETAILS, actor=globex.owner, now=AFTER)
+    neighbour = Desk(desk.cast, open_invoice(globex), desk.provider)
+    first, second = sorted((desk, neighbour), key=lambda one: one.original().created_at)
+
+    def fails_for_the_first(*, organization_id: int, **named: Any) -> TaxInvoice:
+        if organization_id == first.organization_id:
+            raise RuntimeError("nobody thought of this")
+        return issue_it(organization_id=organization_id, **named)
+
+    monkeypatch.setattr(tax_invoice_run, "issue", fails_for_the_first)
+    assert desk.run(on(9)) == 1
+    assert (first.original().status, second.original().status) == (Status.PLANNED, Status.ISSUED)
+    assert Alarm.objects.using("system").filter(kind="tax_invoice", cleared_at=None).exists()
+
+
+def test_a_provider_that_is_away_is_not_asked_about_each(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tax_invoice_run, "MOST_IN_VAIN", 1)
+    globex = desk.cast.globex
+    update_profile(organization=globex.organization, changes=DETAILS, actor=globex.owner, now=AFTER)
+    open_invoice(globex)
+    desk.provider.order({"fault": "drop", "where": "POST /Taxinvoice", "times": 2})
+    desk.run()
+    desk.run(LATER + timedelta(seconds=1))
+    asked: list[str] = []
+
+    def away(_self: Popbill, *, mgt_key: str) -> None:
+        asked.append(mgt_key)
+        raise ProviderUnreachable("away")
+
+    monkeypatch.setattr(Popbill, "look_up", away)
+    tax_invoice_run.ask_unanswered(now=LATER + timedelta(minutes=5))
+    assert len(asked) == 1
+    monkeypatch.undo()
+    assert desk.run(LATER + timedelta(minutes=10)) == 2
 
 
 def test_a_refused_sheet_waits_for_somebody_with_its_reason(db: None, popbill: StandIn) -> None:

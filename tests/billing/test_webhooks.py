@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.core.management import call_command
@@ -267,6 +267,26 @@ def test_with_the_broker_away_the_event_is_kept_and_swept(house: House, monkeypa
     type_card(house.pay().action_url)
     assert deliver(house.events("session.completed")[0]).status_code == 200
     webhooks.process_waiting_events(now=moment() + timedelta(minutes=1))
+    assert paid_once(house)
+
+
+def test_an_event_that_fails_keeps_no_other_waiting(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes first, as the one that was tried least, and after it no longer does."""
+    type_card(house.pay().action_url)
+    [done] = house.events("session.completed")
+    deliver(done | {"id": "evt_first"}), deliver(done)
+    first = ProcessorEvent.objects.get(event_id="evt_first")
+    outcome_of = webhooks._outcome
+
+    def fails_once(event: ProcessorEvent, now: datetime) -> str:
+        if event.pk == first.pk:
+            raise RuntimeError("nobody thought of this")
+        return outcome_of(event, now)
+
+    monkeypatch.setattr(webhooks, "_outcome", fails_once)
+    webhooks.process_waiting_events(now=moment() + timedelta(minutes=1))
+    first.refresh_from_db()
+    assert (first.processed_at, first.attempts, first.outcome) == (None, 1, "failed: RuntimeError")
     assert paid_once(house)
 
 
