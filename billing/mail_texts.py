@@ -6,7 +6,7 @@ Figures and the names of amounts are those of the PDF (`document_texts`), so tha
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import cast
 from zoneinfo import ZoneInfo
@@ -123,9 +123,7 @@ def _receipt(mail: OutboxMail) -> _Wording:
     invoice, context = _of(mail), mail.context
     paid = Decimal(context.get("amount", invoice.amount_due))
     facts = [(_label(mail, "number"), invoice.number)]
-    facts.append(
-        (_("Paid on"), texts.prose_day(mail.created_at.astimezone(ZoneInfo(invoice.period.zone)), mail.language))
-    )
+    facts.append((_("Paid on"), _day_of_payment(mail, zone=invoice.period.zone)))
     if processor := _PROCESSORS.get(context.get("processor", "")):
         facts.append((_("Payment method"), processor()))
     if Decimal(context.get("to_credit", 0)):
@@ -141,6 +139,13 @@ def _receipt(mail: OutboxMail) -> _Wording:
         action=_("View the invoice"),
         after=[_("The PDF is attached.")],
     )
+
+
+def _day_of_payment(mail: OutboxMail, *, zone: str) -> str:
+    """When the money came, which for a transfer is before it was entered; as on the receipt itself."""
+    paid_at = mail.context.get("paid_at")
+    moment = datetime.fromisoformat(paid_at) if paid_at else mail.created_at
+    return texts.prose_day(moment.astimezone(ZoneInfo(zone)), mail.language)
 
 
 def _payment_failed(mail: OutboxMail) -> _Wording:
@@ -170,7 +175,7 @@ def _payment_failed(mail: OutboxMail) -> _Wording:
 
 def _top_up(mail: OutboxMail) -> _Wording:
     context = mail.context
-    paid_on = texts.prose_day(mail.created_at.astimezone(ZoneInfo(mail.organization.zone)), mail.language)
+    paid_on = _day_of_payment(mail, zone=mail.organization.zone)
     way = context["method"] or _PROCESSORS[context["processor"]]()
     return _Wording(
         subject=_("Top-up receipt"),

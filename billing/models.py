@@ -1,6 +1,7 @@
 """From the closed period to the paid invoice. What is finalized, posted or received is never changed (triggers, migration 0002)."""
 
 import uuid
+from datetime import datetime
 from typing import Any
 
 from django.db import models
@@ -35,6 +36,7 @@ from billing.notice_models import Notice as Notice
 from billing.notice_models import NoticeSetting as NoticeSetting
 from billing.notice_models import WebhookDelivery as WebhookDelivery
 from billing.notice_models import WebhookEndpoint as WebhookEndpoint
+from billing.processors import bank_transfer
 from billing.refund_models import Refund as Refund
 from billing.tax_invoice_models import SupplyProof as SupplyProof
 from billing.tax_invoice_models import TaxInvoice as TaxInvoice
@@ -362,6 +364,11 @@ class Payment(models.Model):
     def purpose(self) -> str:
         """What the audit log says is paid: the invoice's number, or a top-up."""
         return self.invoice.number if self.invoice else "top-up"
+
+    @property
+    def paid_at(self) -> datetime | None:
+        """When its money came: a transfer at the bank, however late it was entered here; a card's when the processor had it."""
+        return self.created_at if self.processor == bank_transfer.NAME else self.settled_at
 
 
 class ProcessorEvent(models.Model):

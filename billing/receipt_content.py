@@ -66,8 +66,8 @@ def _receipt(
     payment: Payment, parties: Mapping[str, Any], *, opening: str, invoice_fact: Rows, totals: Rows
 ) -> dict[str, Any]:
     number, language = receipt_number(payment), parties["language"]
-    assert payment.settled_at is not None, "what succeeded was settled"
-    day = payment.settled_at.astimezone(ZoneInfo(parties["zone"])).date()
+    assert payment.paid_at is not None, "what succeeded was settled"
+    day = payment.paid_at.astimezone(ZoneInfo(parties["zone"])).date()
     paid_on = [word("paid_on", language), texts.day(day, language)]
     way = _WAYS.get(payment.processor)
     return parts.frame(parties["seller"], language) | {

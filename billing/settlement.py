@@ -291,6 +291,7 @@ def _mail(kind: str, invoice: Invoice, payment: Payment, now: datetime, **more: 
             "amount": plain(payment.amount),
             "currency": payment.currency,
             "processor": payment.processor,
+            "paid_at": payment.paid_at.isoformat() if payment.paid_at else "",
         }
         | more,
         now=now,

@@ -79,6 +79,7 @@ def _mail(kind: str, payment: Payment, now: datetime) -> None:
             "amount": plain(payment.amount),
             "currency": payment.currency,
             "processor": payment.processor,
+            "paid_at": payment.paid_at.isoformat() if payment.paid_at else "",
             "method": payment.method.label if payment.method else "",
             "failure": payment.failure,
         },

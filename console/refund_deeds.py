@@ -138,7 +138,7 @@ class RecordRefund(NoteDeed):
         return [
             (
                 str(payment.pk),
-                f"{figure('table_date')(payment.settled_at or payment.created_at)} · "
+                f"{figure('table_date')(payment.paid_at or payment.created_at)} · "
                 f"{in_words('processor', payment.processor)} · {figure('money')(left, payment.currency)}",
             )
             for payment, left in refundable_payments(self.note)

@@ -19,7 +19,7 @@ from tests.billing.papers import pages, squeezed
     ("language", "words"),
     [
         ("ko", ["수정청구서", "CN-000001", "당초청구서번호", "INV-000001", "공급가액변동", "입력토큰100,000,000₩6,600₩600",
-                "공급가액₩600", "부가세(10%)₩60", "정정금액₩660", "납부하실금액에서차감:₩660", "사유:Agreedbyphone",
+                "공급가액₩600", "부가세(10%)₩60", "감액합계₩660", "납부하실금액에서차감:₩660", "사유:Agreedbyphone",
                 "수정세금계산서를대신하지않습니다", "220-81-62517"]),
         ("en", ["Creditnote", "CN-000001", "Changeofthesupplyvalue", "₩6,600₩600", "Lesstopay:₩660", "Reason:Agreed"]),
     ],

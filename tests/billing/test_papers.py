@@ -16,7 +16,7 @@ from billing import document_files, documents
 from billing.bank_transfers import record_transfer
 from billing.document_audit import documents_that_differ
 from billing.document_texts import won_in_hangul
-from billing.models import Document, Invoice, Payment
+from billing.models import Document, Invoice, OutboxMail, Payment
 from billing.typesetting import keywords_of
 from tests.billing.collecting import AFTER, meet_the_debtors, open_invoice
 from tests.billing.papers import pages, squeezed
@@ -66,6 +66,25 @@ def test_a_receipt_says_what_came_in_and_for_which_invoice(cast: Cast, language:
     assert keywords_of(content)[1] == "KRW 2260"
     assert documents.open_document(payment, now=LATER + timedelta(days=9)) == content
     assert documents_that_differ() == []
+
+
+def test_a_transfer_is_receipted_with_the_day_on_which_the_bank_had_it(cast: Cast) -> None:
+    """It may be entered days later; the page of the invoice, the receipt and the mail say one day."""
+    invoice = open_invoice(cast.acme)
+    payment = record_transfer(
+        organization_id=invoice.organization_id,
+        invoice_id=invoice.pk,
+        amount=invoice.amount_due,
+        payer_name="에이크미",
+        key="late",
+        received_at=LATER - timedelta(days=2),
+        actor=None,
+        now=LATER,
+    )
+    [said] = pages(documents.open_document(payment, now=LATER))
+    assert f"결제일{LATER - timedelta(days=2):%Y.%m.%d}" in said
+    mail = OutboxMail.objects.using("system").get(kind="receipt", invoice=invoice)
+    assert mail.context["paid_at"] == (LATER - timedelta(days=2)).isoformat()
 
 
 def test_every_payment_has_a_receipt_of_its_own(cast: Cast) -> None:
