@@ -10,7 +10,6 @@ from decimal import Decimal
 from typing import Final
 
 from django.conf import settings
-from django.db.models import Sum
 
 from accounts.alarms import raise_alarm
 from accounts.audit_log import write_audit_entry
@@ -21,8 +20,8 @@ from billing.korean_calendar import day_in_seoul, issue_deadline
 from billing.models import CollectionSetting, Invoice, Payment, SupplyProof, TaxInvoice
 from billing.processors import bank_transfer
 from billing.tax_planning import drop_original, original_of, plan_original
-from ledger.models import CreditUse
-from pricing.exact import ZERO
+from ledger.models import CreditGrant, CreditUse
+from pricing.exact import ZERO, exact_sum
 
 logger = logging.getLogger(__name__)
 Kind = SupplyProof.Kind
@@ -31,6 +30,8 @@ ALARM = "supply_proof"
 MOST = 500
 BOUGHT = ("top-up", "overpayment")
 """Before the colon in the keys of credit that was paid for: `top_up_settlement.top_up_key`, `settlement.overpayment_key`."""
+GIVEN_BACK = ("credit_note", "returned")
+"""The same of credit that a note or a voided invoice gave, for money or in place of other credit, whose id stands last."""
 
 
 class CardRefused(Exception):
@@ -70,11 +71,23 @@ def card_credit(invoice: Invoice) -> Decimal:
     """How much of an invoice was paid with credit that a card had bought, tax included."""
     if invoice.credit_applied <= ZERO:
         return ZERO
-    cards = Payment.objects.for_organization(invoice.organization_id).filter(status=Payment.Status.SUCCEEDED)
-    ids = cards.exclude(processor=bank_transfer.NAME).values_list("pk", flat=True)
-    used = CreditUse.objects.for_organization(invoice.organization_id).filter(invoice_id=invoice.pk, amount__gt=0)
-    bought = [f"{kind}:{pk}" for pk in ids for kind in BOUGHT]
-    return used.filter(grant__key__in=bought).aggregate(sum=Sum("amount"))["sum"] or ZERO
+    uses = CreditUse.objects.for_organization(invoice.organization_id).filter(invoice_id=invoice.pk, amount__gt=0)
+    return exact_sum(use.amount for use in uses.select_related("grant") if _was_bought_by_card(use.grant))
+
+
+def _was_bought_by_card(grant: CreditGrant) -> bool:
+    """Credit that was given back for other credit is what that was; a note's on what a card had paid is the card's, too."""
+    kind, _colon, rest = grant.key.partition(":")
+    source, _colon, given_back = rest.partition(":")
+    if kind in BOUGHT:
+        cards = Payment.objects.for_organization(grant.organization_id).exclude(processor=bank_transfer.NAME)
+        return cards.filter(pk=source, status=Payment.Status.SUCCEEDED).exists()
+    if kind in GIVEN_BACK and given_back:
+        return _was_bought_by_card(CreditGrant.objects.for_organization(grant.organization_id).get(pk=given_back))
+    if kind in GIVEN_BACK:
+        proofs = SupplyProof.objects.for_organization(grant.organization_id).filter(kind=Kind.CARD_SLIP)
+        return proofs.filter(invoice__credit_notes__pk=source).exists()
+    return False
 
 
 def without_card(invoice: Invoice) -> str:

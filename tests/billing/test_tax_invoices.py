@@ -28,7 +28,8 @@ from billing.settlement import record_answer
 from billing.tax_amendments import correct_entries, take_back_second
 from billing.tax_providers.interface import ProviderUnreachable
 from billing.tax_providers.popbill import Popbill
-from tests.billing.collecting import AFTER, meet_the_debtors, moment, open_invoice
+from tests.billing.collecting import AFTER, DUE, meet_the_debtors, moment, open_invoice
+from tests.billing.depositing import next_invoice
 from tests.billing.tax_papers import ACME_NUMBER, DETAILS, LATER, Desk, business_desk, on
 from tests.sandbox.processes import StandIn
 from tests.stories import Cast
@@ -305,6 +306,39 @@ def top_up(cast: Cast) -> None:
         payment_id=payment.pk,
         answer=answer,
         now=AFTER - timedelta(days=20),
+    )
+
+
+def test_what_a_card_has_paid_stays_proven_by_its_slip_when_a_note_gives_it_back_as_credit(
+    db: None, popbill: StandIn
+) -> None:
+    """₩2,000 by a top-up: it paid October, was given back, and pays November."""
+    desk = business_desk(popbill, before=top_up)
+    credit_all(desk)
+    november = Desk(desk.cast, next_invoice(desk.cast.acme), popbill)
+    assert (november.invoice.total, november.invoice.amount_due) == (7260, 260)
+    assert november.original().total == 5260
+    call_command("audit")
+
+
+def test_a_cards_payment_that_became_credit_is_still_proven_by_its_slip(desk: Desk) -> None:
+    desk.card_pays(desk.card_attempt())
+    credit_all(desk)
+    november = Desk(desk.cast, next_invoice(desk.cast.acme), desk.provider)
+    assert (november.invoice.amount_due, november.original().total) == (0, 7260 - DUE)
+    call_command("audit")
+
+
+def credit_all(desk: Desk) -> None:
+    issue_credit_note(
+        organization_id=desk.organization_id,
+        invoice_id=desk.invoice.pk,
+        amounts=None,
+        money_back=MoneyBack.CREDIT,
+        reason_code="02",
+        reason="Not ours",
+        now=on(5),
+        actor=None,
     )
 
 
