@@ -1,6 +1,7 @@
 """What an operator does with deposits: take in a statement, match one by hand, set one aside."""
 
 import base64
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,7 +16,15 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Currency, Organization
 from billing.bank_statement_table import LARGEST_FILE, Fault, StatementRefused
-from billing.deposit_decisions import AlreadyDecided, NoLongerFits, OtherCurrency, match_deposit, plan_of, set_aside
+from billing.deposit_decisions import (
+    AlreadyDecided,
+    NoLongerFits,
+    OtherCurrency,
+    Share,
+    match_deposit,
+    plan_of,
+    set_aside,
+)
 from billing.deposit_models import BankDeposit, DepositDecision
 from billing.models import Invoice
 from billing.sellers import NoSeller, current_seller
@@ -25,6 +34,7 @@ from console.deeds import Deed, DeedForm, FileChoice, Refused, Row, add_deed
 from console.deposits import REFUSALS, DepositRow, waiting_rows
 from console.figures import figure, money
 from console.standing import ReasonForm
+from pricing.plain_text import plain
 
 MOST_SHOWN = 100
 TAKING = (Invoice.Status.OPEN, Invoice.Status.UNCOLLECTIBLE)
@@ -185,6 +195,7 @@ class TargetForm(DeedForm):
             "An invoice is paid first, then the organization's others, the oldest first. Its short name pays the oldest."
         ),
     )
+    plan = forms.CharField(required=False, widget=forms.HiddenInput)
 
 
 class MatchByHand(DepositDeed):
@@ -192,6 +203,13 @@ class MatchByHand(DepositDeed):
     title = _("Match the deposit by hand")
     lead = _("The payer's name is remembered for the organization. A match cannot be taken back: look twice.")
     button = _("Match it")
+
+    def form(self, data: Any = None) -> DeedForm:
+        """What is shown for reading travels with the form, so that nothing else is done than what was read."""
+        if data is not None and "confirm" not in data:
+            data = data.copy()
+            data["plan"] = self._plan({"target": data.get("target", "")})
+        return super().form(data)
 
     def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
         organization, first = self._target(values)
@@ -214,11 +232,15 @@ class MatchByHand(DepositDeed):
     def do(self, values: dict[str, Any], *, now: datetime) -> str:
         organization, first = self._target(values)
         try:
+            shares = plan_of(deposit=self.deposit, organization_id=organization.pk, first=first)
+            if values["plan"] and values["plan"] != in_short(organization, shares):
+                raise NoLongerFits
             match_deposit(
                 deposit=self.deposit,
                 organization_id=organization.pk,
                 first=first,
                 kind=DepositDecision.Kind.CONFIRMED,
+                expected=shares,
                 now=now,
                 actor=self.request.user,
             )
@@ -228,6 +250,14 @@ class MatchByHand(DepositDeed):
             "payer": self.deposit.payer,
             "organization": organization.name,
         }
+
+    def _plan(self, values: dict[str, Any]) -> str:
+        """How the deposit would be shared out now; nothing where it cannot be, which the review says."""
+        try:
+            organization, first = self._target(values)
+            return in_short(organization, plan_of(deposit=self.deposit, organization_id=organization.pk, first=first))
+        except (Refused, NoLongerFits, OtherCurrency):
+            return ""
 
     def _target(self, values: dict[str, Any]) -> tuple[Organization, UUID | None]:
         """The organization, and the invoice that is paid first. Raises Refused."""
@@ -256,6 +286,11 @@ class SetAside(DepositDeed):
         except AlreadyDecided:
             raise Refused(str(REFUSALS[AlreadyDecided])) from None
         return gettext("The deposit is set aside.")
+
+
+def in_short(organization: Organization, shares: Sequence[Share]) -> str:
+    """Whose a deposit becomes and what it pays, to be compared."""
+    return " ".join([str(organization.pk), *(f"{share.invoice_id}={plain(share.amount)}" for share in shares)])
 
 
 def told(refusal: StatementRefused | FormDiffers) -> str:

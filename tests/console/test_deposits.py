@@ -93,6 +93,19 @@ def test_a_deposit_is_matched_by_hand(operator: Client, cast: Cast, invoice: Inv
     assert "decided" in refused(operator, address, {"target": "acme"}, steps=1)
 
 
+def test_a_match_by_hand_does_what_was_read_or_nothing(operator: Client, cast: Cast, invoice: Invoice) -> None:
+    """Between reading and confirming, another deposit pays the invoice: this one would become credit."""
+    due = int(outstanding(invoice))
+    upload(operator, statement(invoice, ("누구", due), ("아무", due)))
+    first, second = BankDeposit.objects.order_by("line")
+    address = reverse("admin:match_deposit", args=[second.pk])
+    read = operator.post(address, {"target": invoice.number}).context["form"]
+    carry_out(operator, reverse("admin:match_deposit", args=[first.pk]), {"target": invoice.number})
+    answer = operator.post(address, {"target": invoice.number, "plan": read["plan"].value(), "confirm": "1"})
+    assert answer.status_code == 422 and "changed meanwhile" in str(answer.context["form"].errors)
+    assert BankDeposit.objects.get(decision=None) == second
+
+
 def test_what_cannot_be_matched_says_why(operator: Client, cast: Cast, invoice: Invoice) -> None:
     upload(operator, statement(invoice, ("누구", 500)))
     address = reverse("admin:match_deposit", args=[BankDeposit.objects.get().pk])
