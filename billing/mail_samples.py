@@ -23,6 +23,10 @@ from pricing.totals import invoice_totals
 Kind = OutboxMail.Kind
 ZONE = "Asia/Seoul"
 ORGANIZATION = "sample"
+COMPANY = {"ko": "아크메", "en": "Acme"}
+LEGAL_NAME = {"ko": "주식회사 아크메", "en": "Acme Inc."}
+PERSON = {"ko": "박지훈", "en": "Jihun Park"}
+"""By language."""
 INVOICE_ID = UUID(int=0)
 USAGE, CREDIT = Decimal(1_234_567), Decimal(50_000)
 CONTEXTS: Mapping[Kind, Mapping[str, Any]] = {
@@ -64,7 +68,7 @@ class Sample:
 
 def sample_names() -> list[str]:
     """`invoice`, …, `notice:limit.threshold:50`, …: every kind of mail, notices by what they tell."""
-    return [kind.value for kind in CONTEXTS] + [f"notice:{name}" for name in _notices(at="")]
+    return [kind.value for kind in CONTEXTS] + [f"notice:{name}" for name in _notices(at="", person="")]
 
 
 def sample(name: str, *, language: str, now: datetime) -> Sample:
@@ -89,7 +93,7 @@ def sample(name: str, *, language: str, now: datetime) -> Sample:
 
 
 def _notice(name: str, *, language: str, now: datetime) -> Sample:
-    kind, data = _notices(at=moment_text(now))[name.removeprefix("notice:")]
+    kind, data = _notices(at=moment_text(now), person=PERSON[language])[name.removeprefix("notice:")]
     notice = Notice(kind=kind, data=data, created_at=now, organization=_organization(language))
     mail = _mail(Kind.NOTICE, {}, None, language=language, now=now, about=notice)
     percent = f" {data['percent']}%" if "percent" in data else ""
@@ -111,7 +115,7 @@ def _mail(
     return mail
 
 
-def _notices(*, at: str) -> dict[str, tuple[Notice.Kind, dict[str, Any]]]:
+def _notices(*, at: str, person: str) -> dict[str, tuple[Notice.Kind, dict[str, Any]]]:
     """By name, what each tells that people hear of."""
     one = Notice.Kind
     suspended = {"suspended_at": at, "invoice": None}
@@ -130,7 +134,7 @@ def _notices(*, at: str) -> dict[str, tuple[Notice.Kind, dict[str, Any]]]:
     found |= {
         one.LIMIT_REFUSING.value: (one.LIMIT_REFUSING, limit | {"left": "120"}),
         one.CREDIT_LOW.value: (one.CREDIT_LOW, {"currency": "KRW", "left": "830", "threshold": "1000"}),
-        one.KEY_CREATED.value: (one.KEY_CREATED, {**_KEY, "created_at": at, "created_by": "박지훈"}),
+        one.KEY_CREATED.value: (one.KEY_CREATED, {**_KEY, "created_at": at, "created_by": person}),
         one.KEY_STOPPED.value: (
             one.KEY_STOPPED,
             {**_KEY, "currency": "KRW", "spent": "98000", "allowed": "50000", "seconds": 600, "stopped_at": at},
@@ -144,7 +148,7 @@ def _notices(*, at: str) -> dict[str, tuple[Notice.Kind, dict[str, Any]]]:
 
 
 def _organization(language: str) -> Organization:
-    return Organization(slug=ORGANIZATION, name="아크메", language=language, zone=ZONE, billing_currency="KRW")
+    return Organization(slug=ORGANIZATION, name=COMPANY[language], language=language, zone=ZONE, billing_currency="KRW")
 
 
 def _invoice(language: str, now: datetime) -> Invoice:
@@ -172,7 +176,11 @@ def _invoice(language: str, now: datetime) -> Invoice:
         written_on=today,
         due_on=today + timedelta(days=14),
         seller=_seller(now),
-        buyer={"organization": "아크메", "legal_name": "주식회사 아크메", "contact_name": "박지훈"},
+        buyer={
+            "organization": COMPANY[language],
+            "legal_name": LEGAL_NAME[language],
+            "contact_name": PERSON[language],
+        },
         finalized_at=now,
     )
 
@@ -190,7 +198,7 @@ def _invitation(language: str, now: datetime) -> Invitation:
         pk=0,
         organization=_organization(language),
         role=Role.DEVELOPER,
-        invited_by=User(name="박지훈", email="owner@sample.example"),
+        invited_by=User(name=PERSON[language], email="owner@sample.example"),
         expires_at=now + timedelta(days=7),
         nonce="sample",
     )
