@@ -185,13 +185,14 @@ def list_of(model: type[Model], query: str = "") -> str:
     return f"{address}?{query}" if query else address
 
 
-def raw_column(field: str, label: Any) -> Callable[[Any], Any]:
-    """JSON as it is stored, for reading."""
+def raw_column(field: str, label: Any, *, lang: str = "") -> Callable[[Any], Any]:
+    """JSON as it is stored, for reading; `lang` where it is always of one language."""
 
     @display(description=label)
     def column(row: Model) -> Any:
         text = json.dumps(getattr(row, field), ensure_ascii=False, indent=2, sort_keys=True)
-        return format_html('<pre class="raw" tabindex="0">{}</pre>', text)
+        spoken = format_html(' lang="{}"', lang) if lang else ""
+        return format_html('<pre class="raw"{} tabindex="0">{}</pre>', spoken, text)
 
     column.__name__ = f"{field}_raw"
     return column

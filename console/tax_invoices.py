@@ -126,7 +126,7 @@ class TaxInvoiceAdmin(ReadOnlyAdmin):
             {
                 "classes": ("collapse",),
                 "fields": (
-                    raw_column("items", _("Items")),
+                    raw_column("items", _("Items"), lang="ko"),
                     raw_column("supplier", _("Supplier")),
                     raw_column("buyer", _("Buyer")),
                 ),

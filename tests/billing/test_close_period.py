@@ -1,6 +1,5 @@
 """`manage.py close_period` as its user meets it: what it shows, what it refuses, and what it says when nobody works."""
 
-import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import StringIO
@@ -55,7 +54,7 @@ class CtrlC(StringIO):
 
     def write(self, text: str) -> int:
         if text.startswith("closed"):
-            signal.raise_signal(signal.SIGINT)
+            raise KeyboardInterrupt
         return super().write(text)
 
 
