@@ -57,7 +57,7 @@ NAMES: Mapping[Column, Sequence[str]] = {
     ),
 }  # fmt: skip
 """What banks call their columns; of several the first counts. Blanks, what stands in brackets, and case do not."""
-_IN_BRACKETS = re.compile(r"[(\[].*?[)\]]|\s")
+_IN_BRACKETS = re.compile(r"[(\[][^()\[\]]*[)\]]|\s")
 _AS_TEXT = re.compile(r'="?(.*?)"?')
 
 Columns = Mapping[Column, int]

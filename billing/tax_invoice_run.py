@@ -11,7 +11,7 @@ from accounts.alarms import clear_alarm, raise_alarm
 from accounts.models import Alarm
 from billing import proofs
 from billing.korean_calendar import day_in_seoul
-from billing.models import Invoice, TaxInvoice
+from billing.models import Invoice, SupplyProof, TaxInvoice
 from billing.sweeping import others_go_on
 from billing.tax_invoices import NoProvider, call, fail, issue, load, plan_again, provider_of, record_answer
 from billing.tax_providers.interface import ProviderRefused, ProviderUnreachable
@@ -129,9 +129,13 @@ def _to_ask(status: str, *, pause: timedelta, now: datetime) -> list[TaxInvoice]
 
 
 def watch_deadlines(*, now: datetime) -> None:
-    """An alarm for each deadline that is near, or over, with something unissued, and for what failed."""
+    """An alarm for each deadline that is near or over with something unissued, and for what failed or was taken back."""
     near = day_in_seoul(now) + timedelta(days=settings.TAX_INVOICE_ALARM_DAYS)
-    unissued = _rows().filter(Q(due_on__lte=near) | Q(status=Status.FAILED), status__in=TaxInvoice.UNISSUED)
+    unissued = _rows().filter(
+        Q(Q(due_on__lte=near) | Q(status=Status.FAILED), status__in=TaxInvoice.UNISSUED)
+        | Q(status=Status.CANCELED, reason="", invoice__proof__kind=SupplyProof.Kind.TAX_INVOICE)
+        & ~Q(invoice__status=Invoice.Status.VOID)
+    )
     by_day: dict[str, list[str]] = {}
     for row in unissued.select_related("invoice").order_by("due_on", "created_at"):
         by_day.setdefault(row.due_on.isoformat(), []).append(row.invoice.number)

@@ -27,8 +27,8 @@ def suspended(why: SuspendedFor) -> Suspended:
             f"This organization is suspended. Please contact us: {settings.SITE_URL}/dashboard.", headers=headers
         )
     return PaymentRequired(
-        f"This organization is suspended because invoice {why.invoice_number} is overdue: {plain(why.amount)} {why.currency} are "
-        f"still to be paid. Pay by card or bank transfer at {why.url}; calls are answered again as soon as nothing is overdue.",
+        f"This organization is suspended because invoice {why.invoice_number} is overdue: {why.amount:,f} {why.currency} are "
+        f"still to be paid. How to pay it says {why.url}; calls are answered again as soon as nothing is overdue.",
         headers=headers,
         details={
             "invoice": {

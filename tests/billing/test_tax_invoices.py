@@ -442,6 +442,9 @@ def test_what_is_not_sent_yet_can_be_taken_back_at_the_provider(desk: Desk) -> N
         organization_id=desk.organization_id, tax_invoice_id=desk.original().pk, why="wrong", now=on(3), actor=None
     )
     assert row.status == Status.CANCELED
+    desk.run(on(4))
+    [alarm] = Alarm.objects.using("system").filter(kind="tax_invoice", cleared_at=None)
+    assert desk.invoice.number in alarm.summary, "nothing proves the supply now"
 
 
 def test_what_the_tax_office_has_cannot(desk: Desk) -> None:

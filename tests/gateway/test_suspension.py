@@ -73,7 +73,7 @@ def test_dunning_to_suspension_and_back(house: House, debtor: tuple[Company, Inv
     error = refusal_of(house, company)
     assert error is not None
     assert (error.status_code, error.code, error.type) == (402, "account_suspended", "billing_error")
-    assert invoice.number in error.message and "2260 KRW" in error.message
+    assert invoice.number in error.message and "2,260 KRW" in error.message
     assert isinstance(error.body, dict)
     assert error.body["invoice"]["url"].endswith(f"/o/debtor/invoices/{invoice.pk}")
     assert error.response.headers["x-should-retry"] == "false"
