@@ -5,6 +5,7 @@ the card slip the proof while no tax invoice was asked for; afterwards cards are
 """
 
 import logging
+import re
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -28,10 +29,11 @@ Kind = SupplyProof.Kind
 TAXED: Final = (TaxTreatment.STANDARD, TaxTreatment.ZERO_RATED)
 ALARM = "supply_proof"
 MOST = 500
-BOUGHT = ("top-up", "overpayment")
-"""Before the colon in the keys of credit that was paid for: `top_up_settlement.top_up_key`, `settlement.overpayment_key`."""
-GIVEN_BACK = ("credit_note", "returned")
-"""The same of credit that a note or a voided invoice gave, for money or in place of other credit, whose id stands last."""
+CREDIT_KEY = re.compile(
+    r"(?:(?P<bought>top-up|overpayment)|credit_note|returned):(?P<source>[0-9a-f-]{36})(?::(?P<credit>\d+))?"
+)
+"""Keys of credit that was paid for (`top_up_settlement.top_up_key`, `settlement.overpayment_key`), and of what a note or a voided
+invoice gave back, for money or in place of other credit, whose id stands last. No card bought credit under any other key."""
 
 
 class CardRefused(Exception):
@@ -77,17 +79,16 @@ def card_credit(invoice: Invoice) -> Decimal:
 
 def _was_bought_by_card(grant: CreditGrant) -> bool:
     """Credit that was given back for other credit is what that was; a note's on what a card had paid is the card's, too."""
-    kind, _colon, rest = grant.key.partition(":")
-    source, _colon, given_back = rest.partition(":")
-    if kind in BOUGHT:
+    named = CREDIT_KEY.fullmatch(grant.key)
+    if named is None:
+        return False
+    if named["bought"]:
         cards = Payment.objects.for_organization(grant.organization_id).exclude(processor=bank_transfer.NAME)
-        return cards.filter(pk=source, status=Payment.Status.SUCCEEDED).exists()
-    if kind in GIVEN_BACK and given_back:
-        return _was_bought_by_card(CreditGrant.objects.for_organization(grant.organization_id).get(pk=given_back))
-    if kind in GIVEN_BACK:
-        proofs = SupplyProof.objects.for_organization(grant.organization_id).filter(kind=Kind.CARD_SLIP)
-        return proofs.filter(invoice__credit_notes__pk=source).exists()
-    return False
+        return cards.filter(pk=named["source"], status=Payment.Status.SUCCEEDED).exists()
+    if named["credit"]:
+        return _was_bought_by_card(CreditGrant.objects.for_organization(grant.organization_id).get(pk=named["credit"]))
+    proofs = SupplyProof.objects.for_organization(grant.organization_id).filter(kind=Kind.CARD_SLIP)
+    return proofs.filter(invoice__credit_notes__pk=named["source"]).exists()
 
 
 def without_card(invoice: Invoice) -> str:
