@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.translation import gettext
+from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.business_standing import standing_of
@@ -87,7 +87,7 @@ class Invoices(ReadOnlyInline):
 
 
 def business(profile: BillingProfile) -> Any:
-    """What the tax office says of the registration number, and when it was asked."""
+    """What the tax office says of the registration number, in its own words for who reads Korean, and when it was asked."""
     standing = standing_of(organization_id=profile.organization_id, number=profile.registration_number)
     if standing is None or standing.checked_at is None:
         return gettext("Not checked yet") if profile.registration_number else "–"
@@ -96,7 +96,7 @@ def business(profile: BillingProfile) -> Any:
     return format_html(
         '<span class="state state-{}" title="{}">{}</span> {}',
         tone,
-        standing.tax_type,
+        standing.tax_type if get_language() == "ko" else "",
         standing.get_state_display(),
         day,
     )
