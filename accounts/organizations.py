@@ -84,14 +84,14 @@ def membership_in(user: User, slug: str) -> Membership | None:
 def suspend_organization(*, organization_id: int, reason: str, now: datetime, actor: User | None) -> Organization:
     """Refuse the calls of an active organization from now on; its keys, history and debts stay.
 
-    Part of `billing.suspension`, which keeps why and tells; needs the tenant scope. Raises NotPossible.
+    Part of `billing.overdue.suspension`, which keeps why and tells; needs the tenant scope. Raises NotPossible.
     """
     active, suspended = Organization.Status.ACTIVE, Organization.Status.SUSPENDED
     return _change_status(organization_id, active, suspended, "organization.suspended", reason, now, actor)
 
 
 def reactivate_organization(*, organization_id: int, reason: str, now: datetime, actor: User | None) -> Organization:
-    """Let a suspended organization call again; part of `billing.suspension`, too. Needs the tenant scope. Raises NotPossible."""
+    """Let a suspended organization call again (as `billing.overdue.suspension` does). Needs the tenant scope. Raises NotPossible."""
     active, suspended = Organization.Status.ACTIVE, Organization.Status.SUSPENDED
     return _change_status(organization_id, suspended, active, "organization.reactivated", reason, now, actor)
 

@@ -10,14 +10,14 @@ from uuid import UUID, uuid4
 from accounts.audit_log import write_audit_entry
 from accounts.models import User
 from accounts.tenancy import tenant_scope
-from billing.attempts import lock_method, new_attempt
 from billing.models import Invoice, Payment
+from billing.payments.attempts import lock_method, new_attempt
+from billing.payments.starting import begin_on_page, first_call
+from billing.payments.unresolved import resolve_payment
 from billing.processors.interface import Processor
 from billing.processors.selection import card_processor
-from billing.proofs import refuse_card_after_tax_invoice
 from billing.settlement import outstanding
-from billing.starting import begin_on_page, first_call
-from billing.unresolved import resolve_payment
+from billing.tax.proofs import refuse_card_after_tax_invoice
 
 
 class InvoiceNotOpen(Exception):

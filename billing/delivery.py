@@ -25,10 +25,11 @@ from accounts.invitations import is_open
 from accounts.mail_message import Mail
 from accounts.mail_sender import mail_sender
 from accounts.tenancy import tenant_scope
-from billing import documents, outbox
-from billing.mail_texts import compose, invitation_of
+from billing import documents
+from billing.mail import outbox
+from billing.mail.mail_texts import compose, invitation_of
 from billing.models import CreditNote, Invoice, OutboxMail, Payment
-from billing.paper_kinds import Subject, file_name
+from billing.papers.paper_kinds import Subject, file_name
 
 MAX_ATTEMPTS, MAX_REFUSALS = 10, 3
 """Ten attempts take about eight hours. An address that the server refuses for good is believed the third time."""

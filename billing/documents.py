@@ -13,10 +13,10 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef
 
 from accounts.tenancy import tenant_scope
-from billing import document_files
 from billing.models import Document, Invoice
-from billing.paper_kinds import PAPERS, Paper, Subject, SubjectId, file_name, kind_of
-from billing.typesetting import typeset
+from billing.papers import document_files
+from billing.papers.paper_kinds import PAPERS, Paper, Subject, SubjectId, file_name, kind_of
+from billing.papers.typesetting import typeset
 
 TEMPLATE = "document.typ"
 GRACE = timedelta(minutes=1) * settings.SWEEP_PACE

@@ -8,15 +8,15 @@ from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 from accounts.models import BillingProfile, Organization
-from billing import mails
-from billing.automatic import announcement
 from billing.buyers import buyer_details
+from billing.cards.automatic import announcement
 from billing.exchange_snapshots import exchange_snapshot
+from billing.mail import mails
 from billing.models import BillingTerms, Invoice, InvoiceLine, InvoiceSeries, OutboxMail
 from billing.numbering import take_number
 from billing.period_charges import PeriodCharges
-from billing.proofs import choose_proof
 from billing.sellers import current_seller, snapshot
+from billing.tax.proofs import choose_proof
 from ledger import settling
 from ledger.credits import grant_credit
 from ledger.models import Account, Balance, BillingPeriod, CreditGrant

@@ -1,12 +1,12 @@
 """Invariants of billing: what was charged is what is invoiced, numbers have no gaps, money is taken once and accounted for."""
 
 from accounts.invariants import LIMIT, Invariant, Violations, by_sql
-from billing.correction_invariants import CORRECTIONS
-from billing.document_audit import documents_that_differ
-from billing.evidence_files import evidence_that_differs
-from billing.outbox import overdue_mails
-from billing.tax_invariants import TAX_INVARIANTS
-from billing.webhook_delivery import overdue_deliveries
+from billing.corrections.correction_invariants import CORRECTIONS
+from billing.mail.outbox import overdue_mails
+from billing.notifications.webhook_delivery import overdue_deliveries
+from billing.papers.document_audit import documents_that_differ
+from billing.papers.evidence_files import evidence_that_differs
+from billing.tax.tax_invariants import TAX_INVARIANTS
 
 
 def _overdue() -> Violations:

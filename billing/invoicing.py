@@ -18,7 +18,7 @@ from billing.finalizing import close, finalize, is_invoiced
 from billing.models import Invoice, Payment
 from billing.period_charges import PeriodCharges, amounts_by_kind, lock_period, proven_charges
 from billing.settlement import return_payments
-from billing.tax_amendments import amend_for_void
+from billing.tax.tax_amendments import amend_for_void
 from billing.terms import in_force, terms_of
 from ledger import settling
 from ledger.models import Balance, BillingPeriod

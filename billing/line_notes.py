@@ -9,8 +9,8 @@ from datetime import date
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
-from billing import document_texts as texts
-from billing.document_texts import word
+from billing.papers import document_texts as texts
+from billing.papers.document_texts import word
 from catalog.rate_details import RateDetails
 from pricing.band_conditions import BandConditions, Window
 from pricing.bands import BASE

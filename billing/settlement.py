@@ -19,11 +19,12 @@ from django.db.models import Sum
 from accounts.audit_log import write_audit_entry
 from accounts.models import User
 from accounts.tenancy import tenant_scope
-from billing import mails, proofs
+from billing.mail import mails
 from billing.models import CreditNote, Invoice, OutboxMail, Payment
+from billing.payments.top_up_settlement import note_refused_top_up, settle_top_up
 from billing.processors import bank_transfer
 from billing.processors.interface import Answer, Status
-from billing.top_up_settlement import note_refused_top_up, settle_top_up
+from billing.tax import proofs
 from ledger import invoice_corrections, settling
 from ledger.credits import grant_credit
 from ledger.models import Account, CreditGrant

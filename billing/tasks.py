@@ -9,29 +9,15 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from accounts import business_standing
-from billing import (
-    auditing,
-    automatic,
-    automatic_top_up,
-    card_setups,
-    cycle,
-    delivery,
-    document_files,
-    documents,
-    dunning,
-    evidence_files,
-    invoicing,
-    noticing,
-    outbox,
-    payment_methods,
-    review,
-    suspension,
-    tax_invoice_run,
-    unresolved,
-    unresolved_refunds,
-    webhook_delivery,
-    webhooks,
-)
+from billing import auditing, cycle, delivery, documents, invoicing, review
+from billing.cards import automatic, automatic_top_up, card_setups, payment_methods
+from billing.corrections import unresolved_refunds
+from billing.mail import outbox
+from billing.notifications import noticing, webhook_delivery
+from billing.overdue import dunning, suspension
+from billing.papers import document_files, evidence_files
+from billing.payments import unresolved, webhooks
+from billing.tax import tax_invoice_run
 
 logger = logging.getLogger(__name__)
 DOCUMENTS_A_SWEEP = 500

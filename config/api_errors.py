@@ -16,7 +16,7 @@ from rest_framework.views import set_rollback
 
 from billing.collection import AmountNotPossible, InvoiceNotOpen
 from billing.processors.selection import NoCardProcessor
-from billing.proofs import CardRefused
+from billing.tax.proofs import CardRefused
 from catalog import price_book
 from ledger.retrying import is_transient
 from metering.archive_files import ArchiveDamaged

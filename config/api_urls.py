@@ -12,8 +12,7 @@ from rest_framework.response import Response
 from accounts import api as accounts_api
 from accounts import organization_api, tags_api
 from accounts.api_views import ApiView, PublicAPIView
-from billing import api as billing_api
-from billing import (
+from billing.rest import (
     balance_api,
     credit_notes_api,
     documents_api,
@@ -25,6 +24,7 @@ from billing import (
     webhook_endpoints_api,
     what_if_api,
 )
+from billing.rest import estimates_api as billing_api
 from catalog import api as catalog_api
 from catalog import prices_api
 from dashboard.access import speak_language_of

@@ -383,7 +383,7 @@ REGISTRATION_DAYS = env.int("REGISTRATION_DAYS", default=30)
 REGISTRATION_HOURS = env.int("REGISTRATION_HOURS", default=24)
 """How old its answer may be when a tax invoice is issued; an older one is renewed first."""
 PUBLIC_HOLIDAYS = frozenset(env.list("PUBLIC_HOLIDAYS", default=[]))
-"""Further public holidays, as 2029-02-12: beside those of billing/korean_calendar.py."""
+"""Further public holidays, as 2029-02-12: beside those of billing/tax/korean_calendar.py."""
 
 # -- exchange rates ---------------------------------------------------------------------------------------------------
 KOREAEXIM_API_KEY = env("KOREAEXIM_API_KEY", default="")

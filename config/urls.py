@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from billing.webhook_views import receive_stripe
+from billing.payments.webhook_views import receive_stripe
 from config import health
 from dashboard.languages import set_language
 

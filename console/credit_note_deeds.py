@@ -11,17 +11,17 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from billing.credit_notes import (
+from billing.corrections.credit_notes import (
     ChangedMeanwhile,
     NotProposed,
     accept_proposal,
     issue_credit_note,
     preview_note,
 )
-from billing.creditable import Left, LineLeft, MoneyBack, NotCreditable, Plan, TooMuch, left_of
+from billing.corrections.creditable import Left, LineLeft, MoneyBack, NotCreditable, Plan, TooMuch, left_of
+from billing.corrections.proposed_amounts import amounts_of_proposal
 from billing.invoicing import PaymentInProgress
 from billing.models import CreditNote, CreditNoteProposal, Invoice, InvoiceLine
-from billing.proposed_amounts import amounts_of_proposal
 from console.deeds import Deed, DeedForm, Obstacle, Refused, Row, add_deed
 from console.figures import money
 from console.one_invoice import InvoiceDeed

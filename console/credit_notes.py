@@ -8,9 +8,9 @@ from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from billing.corrections.refunds import left_to_refund
 from billing.models import CreditNote, CreditNoteLine, Refund, WriteOff
-from billing.payment_states import failure_text
-from billing.refunds import left_to_refund
+from billing.payments.payment_states import failure_text
 from console.credit_note_deeds import line_label
 from console.figures import money, money_column, named
 from console.money import CUSTOMER

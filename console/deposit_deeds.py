@@ -15,8 +15,8 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Currency, Organization
-from billing.bank_statement_table import LARGEST_FILE, Fault, StatementRefused
-from billing.deposit_decisions import (
+from billing.bank.bank_statement_table import LARGEST_FILE, Fault, StatementRefused
+from billing.bank.deposit_decisions import (
     AlreadyDecided,
     NoLongerFits,
     OtherCurrency,
@@ -25,11 +25,11 @@ from billing.deposit_decisions import (
     plan_of,
     set_aside,
 )
-from billing.deposit_models import BankDeposit, DepositDecision
+from billing.bank.statement_import import Compared, FormDiffers, bare_account, compare_statement, import_statement
+from billing.bank.transfer_matching import certain, match_waiting
 from billing.models import Invoice
+from billing.models.deposits import BankDeposit, DepositDecision
 from billing.sellers import NoSeller, current_seller
-from billing.statement_import import Compared, FormDiffers, bare_account, compare_statement, import_statement
-from billing.transfer_matching import certain, match_waiting
 from console.deeds import Deed, DeedForm, FileChoice, Refused, Row, add_deed
 from console.deposits import REFUSALS, DepositRow, waiting_rows
 from console.figures import figure, money

@@ -16,9 +16,9 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST, require_safe
 
-from billing.deposit_decisions import AlreadyDecided, NoLongerFits, OtherCurrency, match_deposit
-from billing.deposit_models import BankDeposit, DepositDecision, DepositPart
-from billing.transfer_matching import Evidence, Suggestion, debtors, suggestions
+from billing.bank.deposit_decisions import AlreadyDecided, NoLongerFits, OtherCurrency, match_deposit
+from billing.bank.transfer_matching import Evidence, Suggestion, debtors, suggestions
+from billing.models.deposits import BankDeposit, DepositDecision, DepositPart
 from console.deeds import DeedForm
 from console.figures import money
 from console.site import site

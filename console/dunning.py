@@ -14,11 +14,11 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from accounts.models import Organization
-from billing.dunning import Standing, standings
-from billing.dunning_models import DunningStep, Suspension
-from billing.dunning_plan import Planned, next_step
-from billing.dunning_policy import Policies, Policy
 from billing.models import Invoice
+from billing.models.dunning import DunningStep, Suspension
+from billing.overdue.dunning import Standing, standings
+from billing.overdue.dunning_plan import Planned, next_step
+from billing.overdue.dunning_policy import Policies, Policy
 from console.invoices import overdue
 from console.site import site
 from console.usage import PER_PAGE, pages

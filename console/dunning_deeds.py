@@ -13,7 +13,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organization
-from billing.dunning_policy import LATEST_DAY, InvalidPolicy, Policies, Policy, check, set_policy
+from billing.overdue.dunning_policy import LATEST_DAY, InvalidPolicy, Policies, Policy, check, set_policy
 from console.deeds import Deed, DeedForm, Refused, Row, add_deed
 from console.standing import OrganizationDeed
 

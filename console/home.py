@@ -13,6 +13,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organization
+from billing.mail.outbox import GIVEN_UP
 from billing.models import (
     AuditRun,
     BankDeposit,
@@ -23,7 +24,6 @@ from billing.models import (
     Payment,
     ProcessorEvent,
 )
-from billing.outbox import GIVEN_UP
 from billing.settlement import outstanding_by_invoice
 from catalog.models import ExchangeRate
 from console.alarms import shown_alarms

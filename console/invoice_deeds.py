@@ -11,10 +11,10 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from billing import document_files
-from billing.bank_transfers import InvalidAmount, KeyInUse, record_transfer
+from billing.bank.bank_transfers import InvalidAmount, KeyInUse, record_transfer
 from billing.invoicing import Credited, NotOpen, PaymentInProgress, StillLive, preview, reissue_invoice, void_invoice
 from billing.models import Document, Invoice
+from billing.papers import document_files
 from billing.sellers import NoSeller
 from billing.settlement import outstanding, recoverable
 from console.deeds import DeedForm, MomentInput, Obstacle, Refused, Row, add_deed

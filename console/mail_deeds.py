@@ -10,7 +10,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import BillingProfile
-from billing import mails, outbox
+from billing.mail import mails, outbox
 from billing.models import Invoice, OutboxMail
 from console.deeds import Deed, DeedForm, Refused, Row, add_deed
 from console.figures import figure

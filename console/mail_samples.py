@@ -10,7 +10,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
-from billing.mail_samples import sample, sample_names
+from billing.mail.mail_samples import sample, sample_names
 from console.site import site
 
 LANGUAGES = (("ko", _("Korean")), ("en", _("English")))

@@ -11,9 +11,9 @@ from django.utils.html import escape, format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from billing.mail_texts import Letter, compose
+from billing.mail.mail_texts import Letter, compose
+from billing.mail.outbox import GIVEN_UP
 from billing.models import OutboxMail
-from billing.outbox import GIVEN_UP
 from console.figures import count_column, figure, named
 from console.mail_deeds import may_be_sent_again, may_be_sent_anew
 from console.money import CUSTOMER

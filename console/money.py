@@ -14,7 +14,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from billing.models import Payment, ProcessorEvent, Seller
-from billing.payment_states import failure_text, payment_state
+from billing.payments.payment_states import failure_text, payment_state
 from billing.sellers import version_at
 from console.figures import count_column, money_column, named
 from console.read_only import ReadOnlyAdmin, linked, raw_column, state_column

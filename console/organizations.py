@@ -15,8 +15,8 @@ from django.utils.translation import gettext_lazy as _
 from accounts.business_standing import standing_of
 from accounts.models import ApiKey, BillingProfile, Membership, Organization, User
 from accounts.rate_limits import rates_of
-from billing.dunning_policy import Policies
 from billing.models import Invoice
+from billing.overdue.dunning_policy import Policies
 from console.dunning import standing_deeds
 from console.figures import figure, money, money_column, named
 from console.money import CREDIT_LEFT

@@ -10,10 +10,10 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from billing.attempts import PAGE_LIFE
 from billing.collection import cancel_attempt
 from billing.models import Invoice, Payment
-from billing.payment_states import payment_state
+from billing.payments.attempts import PAGE_LIFE
+from billing.payments.payment_states import payment_state
 from billing.settlement import AmountDiffers
 from console.deeds import Obstacle, Refused, Row, add_deed
 from console.figures import figure, money

@@ -5,7 +5,7 @@ from django.contrib.admin import display
 from django.utils.translation import gettext_lazy as _
 
 from billing.models import AutomaticTopUp, CollectionSetting, PaymentMethod
-from billing.payment_states import failure_text
+from billing.payments.payment_states import failure_text
 from console.figures import money_column
 from console.money import CUSTOMER
 from console.read_only import ReadOnlyAdmin

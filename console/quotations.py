@@ -16,8 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import Organization
 from billing import documents
 from billing.models import Quotation
-from billing.paper_kinds import file_name
-from billing.quotations import USUAL_VALIDITY, InvalidValidity, Item, NothingToQuote, NotPriced, make_quotation
+from billing.papers.paper_kinds import file_name
+from billing.papers.quotations import USUAL_VALIDITY, InvalidValidity, Item, NothingToQuote, NotPriced, make_quotation
 from billing.sellers import NoSeller
 from billing.what_if import Volume
 from catalog.models_in_memory import all_models

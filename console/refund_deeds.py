@@ -11,8 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from billing.models import CreditNote, Refund
-from billing.refunds import (
+from billing.corrections.refunds import (
     InvalidRefund,
     NothingToRefund,
     ReferenceInUse,
@@ -21,7 +20,8 @@ from billing.refunds import (
     refund_again,
     refundable_payments,
 )
-from billing.unresolved_refunds import call_first
+from billing.corrections.unresolved_refunds import call_first
+from billing.models import CreditNote, Refund
 from console.deeds import DayInput, Deed, DeedForm, Refused, Row, add_deed
 from console.figures import figure, money
 from console.own_words import in_words

@@ -10,8 +10,8 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.registration_numbers import validate_registration_number
 from billing import sellers
-from billing.document_parts import bank_account, supplier
 from billing.models import InvoiceSeries, Seller
+from billing.papers.document_parts import bank_account, supplier
 from console.deeds import Deed, DeedForm, MomentInput, Refused, Row, add_deed
 from console.figures import figure
 from console.read_only import list_of

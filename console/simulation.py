@@ -23,8 +23,8 @@ from billing import cycle
 from billing.cycle import DuePeriod
 from billing.line_notes import conditions_text
 from billing.models import InvoiceLine
-from billing.replaying import NotPriced
-from billing.simulation import Simulation, simulate_period
+from billing.replay.replaying import NotPriced
+from billing.replay.simulation import Simulation, simulate_period
 from catalog import price_book
 from catalog.dropped_prices import DropsTheRest, check_nothing_is_dropped
 from catalog.hypothetical_prices import Hypothesis, Implausible

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organization
 from accounts.organizations import NotPossible
-from billing.suspension import restore, suspend
+from billing.overdue.suspension import restore, suspend
 from console.deeds import Deed, DeedForm, Refused, Row, add_deed
 from console.read_only import address_of
 

@@ -10,12 +10,12 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.registration_numbers import normalize_registration_number, validate_registration_number
-from billing import tax_invoices
 from billing.buyers import billing_profile, buyer_details
 from billing.models import TaxInvoice
-from billing.tax_amendments import correct_entries, take_back_second
-from billing.tax_providers.interface import ProviderUnreachable
-from billing.tax_sheets import buyer_of
+from billing.tax import tax_invoices
+from billing.tax.providers.interface import ProviderUnreachable
+from billing.tax.tax_amendments import correct_entries, take_back_second
+from billing.tax.tax_sheets import buyer_of
 from console.deeds import Deed, DeedForm, Refused, Row, add_deed
 from console.figures import figure, money
 from console.read_only import address_of

@@ -11,8 +11,8 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from billing.korean_calendar import day_in_seoul
 from billing.models import TaxInvoice
+from billing.tax.korean_calendar import day_in_seoul
 from console.figures import figure, money_column, named
 from console.money import CUSTOMER
 from console.read_only import ReadOnlyAdmin, linked, raw_column, state_column

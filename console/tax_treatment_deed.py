@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import BillingProfile, Organization, TaxTreatment
 from billing.onboarding import tax_rate_of
-from billing.tax_treatments import (
+from billing.tax.tax_treatments import (
     EvidenceMissing,
     MonthNotInvoiced,
     NotInThisCurrency,

@@ -7,9 +7,9 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from billing.corrections.write_offs import write_off_invoice
 from billing.invoicing import NotOpen, PaymentInProgress
 from billing.settlement import outstanding
-from billing.write_offs import write_off_invoice
 from console.deeds import Obstacle, Refused, Row, add_deed
 from console.figures import money
 from console.one_invoice import InvoiceDeed

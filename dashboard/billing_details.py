@@ -16,7 +16,7 @@ from accounts.business_standing import standing_of
 from accounts.models import BillingProfile, Organization
 from accounts.profiles import PROFILE_FIELDS, ROLES_THAT_EDIT_PROFILE, update_organization, update_profile
 from accounts.registration_numbers import validate_registration_number
-from billing.bounces import bouncing_contact
+from billing.mail.bounces import bouncing_contact
 from dashboard.access import may, organization_page
 
 

@@ -14,12 +14,13 @@ from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRefresh
 
 from accounts.tenancy import tenant_scope
-from billing import automatic_top_up, payment_methods, top_ups
+from billing.cards import automatic_top_up, payment_methods
 from billing.estimates import open_periods
 from billing.models import Payment, PaymentMethod
-from billing.payment_states import failure_text, payment_state
-from billing.payments_api import ROLES_THAT_PAY
+from billing.payments import top_ups
+from billing.payments.payment_states import failure_text, payment_state
 from billing.processors.selection import NoCardProcessor
+from billing.rest.payments_api import ROLES_THAT_PAY
 from billing.standing import standing_of
 from dashboard.access import may, organization_page
 from dashboard.credit_forms import AutomaticTopUpForm, TopUpForm

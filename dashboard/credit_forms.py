@@ -9,9 +9,9 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from billing.cards.payment_methods import Card
 from billing.models import AutomaticTopUp
-from billing.payment_methods import Card
-from billing.top_ups import Bounds
+from billing.payments.top_ups import Bounds
 from dashboard.limit_forms import AmountField, AmountForm
 from dashboard.templatetags.figures import money
 from pricing.totals import MINOR_UNITS

@@ -10,10 +10,10 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
-from billing.credit_note_queries import find_note, lines_of, refunds_of
+from billing.corrections.credit_note_queries import find_note, lines_of, refunds_of
+from billing.corrections.refunds import left_to_refund
 from billing.models import CreditNote, CreditNoteLine, Payment, Refund
 from billing.processors import bank_transfer
-from billing.refunds import left_to_refund
 from dashboard.access import organization_page
 from dashboard.pages import page_links, page_of
 from metering.token_labels import TOKEN_CLASSES

@@ -13,8 +13,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from billing import document_files, evidence, evidence_files, invoice_queries
-from billing.evidence_api import evidence_answer
+from billing import invoice_queries
+from billing.papers import document_files, evidence, evidence_files
+from billing.rest.evidence_api import evidence_answer
 from catalog.models import LanguageModel
 from dashboard.access import organization_page
 from dashboard.invoice_page import invoice_or_404

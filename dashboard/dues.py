@@ -5,10 +5,10 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from accounts.models import Organization
-from billing.dunning import refused_from, standings
-from billing.dunning_policy import Policies
 from billing.models import Invoice, Suspension
-from billing.suspension import overdue_invoices, running_suspension
+from billing.overdue.dunning import refused_from, standings
+from billing.overdue.dunning_policy import Policies
+from billing.overdue.suspension import overdue_invoices, running_suspension
 from pricing.exact import ZERO, exact_sum
 
 

@@ -17,7 +17,7 @@ from accounts import invitations
 from accounts.members import MayNot
 from accounts.models import Invitation, Role
 from accounts.profiles import ROLES_THAT_ADMINISTER
-from billing import mails
+from billing.mail import mails
 from dashboard.access import organization_page
 from dashboard.members import ROLES, RoleForm
 

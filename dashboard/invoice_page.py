@@ -16,18 +16,19 @@ from django.utils.translation import get_language
 from django.views.decorators.http import require_safe
 
 from accounts.models import ApiKey, Organization
-from billing import evidence_files, invoice_queries
-from billing.automatic import announced
-from billing.credit_note_queries import notes_of, refunds_of
-from billing.document_content import service_days
+from billing import invoice_queries
+from billing.cards.automatic import announced
+from billing.corrections.credit_note_queries import notes_of, refunds_of
 from billing.invoice_queries import PricedLine, Share
-from billing.korean_calendar import day_in_seoul
 from billing.models import Invoice, Payment
-from billing.payment_states import PaymentState, payment_state
-from billing.payments_api import ROLES_THAT_PAY
-from billing.proof_answers import proof_shown, sheets_of
-from billing.proofs import may_pay_by_card
+from billing.papers import evidence_files
+from billing.papers.document_content import service_days
+from billing.payments.payment_states import PaymentState, payment_state
+from billing.rest.payments_api import ROLES_THAT_PAY
+from billing.rest.proof_answers import proof_shown, sheets_of
 from billing.settlement import outstanding, recoverable
+from billing.tax.korean_calendar import day_in_seoul
+from billing.tax.proofs import may_pay_by_card
 from dashboard.access import may, organization_page
 from dashboard.agreed_lines import AgreedRow
 from dashboard.credit_notes import refund_rows, way_of

@@ -19,10 +19,10 @@ from django_htmx.http import HttpResponseClientRedirect, HttpResponseClientRefre
 from accounts.tenancy import tenant_scope
 from billing import collection, invoice_queries
 from billing.models import Invoice, Payment
-from billing.payments_api import ROLES_THAT_PAY
 from billing.processors.selection import NoCardProcessor, card_processor
-from billing.proofs import CardRefused, may_pay_by_card
+from billing.rest.payments_api import ROLES_THAT_PAY
 from billing.settlement import outstanding
+from billing.tax.proofs import CardRefused, may_pay_by_card
 from dashboard.access import organization_page
 
 BACK, LEFT = "done", "canceled"

@@ -16,11 +16,11 @@ from django.utils.functional import Promise
 from django.utils.translation import get_language
 from django.views.decorators.http import require_safe
 
-from billing.bounces import bouncing_contact
-from billing.document_content import service_days
 from billing.estimates import PeriodEstimate, open_periods
 from billing.invoice_queries import is_overdue
+from billing.mail.bounces import bouncing_contact
 from billing.models import CreditNote, Invoice
+from billing.papers.document_content import service_days
 from billing.settlement import outstanding_by_invoice
 from billing.standing import standing_of
 from billing.usage_lines import UsageLine, notes_of_usage

@@ -11,10 +11,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from billing import documents
-from billing.credit_note_queries import find_note
+from billing.corrections.credit_note_queries import find_note
 from billing.models import Document, Payment
-from billing.paper_kinds import Subject, file_name
-from billing.typesetting import FontsMissing, TypesettingFailed
+from billing.papers.paper_kinds import Subject, file_name
+from billing.papers.typesetting import FontsMissing, TypesettingFailed
 from dashboard.access import organization_page
 from dashboard.invoice_page import invoice_or_404
 

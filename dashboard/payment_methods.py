@@ -17,11 +17,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from django_htmx.http import HttpResponseClientRefresh
 
 from accounts.tenancy import tenant_scope
-from billing import card_setups, payment_methods
-from billing.automatic import DUE
+from billing.cards import card_setups, payment_methods
+from billing.cards.automatic import DUE
 from billing.models import CardSetup, PaymentMethod
-from billing.payments_api import ROLES_THAT_PAY
 from billing.processors.selection import NoCardProcessor, card_processor
+from billing.rest.payments_api import ROLES_THAT_PAY
 from dashboard.access import may, organization_page
 from dashboard.invoice_payment import BACK, LEFT, go
 

@@ -13,8 +13,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_safe
 
 from billing.models import Quotation
-from billing.payments_api import ROLES_THAT_PAY
-from billing.quotations import (
+from billing.papers.quotations import (
     LONGEST_VALIDITY,
     USUAL_VALIDITY,
     InvalidValidity,
@@ -23,6 +22,7 @@ from billing.quotations import (
     NotPriced,
     make_quotation,
 )
+from billing.rest.payments_api import ROLES_THAT_PAY
 from billing.sellers import NoSeller
 from billing.what_if import Volume
 from catalog.models_in_memory import all_models

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.models import ApiKey, Membership, Organization, User
 from accounts.profiles import ROLES_THAT_ADMINISTER
-from billing.notices import low_credit_of, set_low_credit
+from billing.notifications.notices import low_credit_of, set_low_credit
 from dashboard.access import may, organization_page
 from dashboard.limit_forms import ChangeLimitForm, LowCreditForm, NewLimitForm
 from dashboard.limit_standing import Standing, standing

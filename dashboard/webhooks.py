@@ -14,8 +14,8 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from accounts.profiles import ROLES_THAT_ADMINISTER
-from billing import webhook_endpoints
 from billing.models import WebhookDelivery, WebhookEndpoint
+from billing.notifications import webhook_endpoints
 from dashboard.access import may, organization_page
 
 LATEST = 20

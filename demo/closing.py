@@ -11,7 +11,7 @@ from django.conf import settings
 
 from accounts.models import BillingProfile, Organization
 from accounts.tenancy import tenant_scope
-from billing.bank_transfers import record_transfer
+from billing.bank.bank_transfers import record_transfer
 from billing.invoicing import close_period
 from billing.models import Invoice, OutboxMail, Seller
 from billing.sellers import set_seller

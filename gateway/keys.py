@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from accounts.api_keys import InvalidKey, KeyIdentity, digest, identify_api_key, is_well_formed
 from accounts.models import Organization
-from billing.suspension import SuspendedFor, suspended_for
+from billing.overdue.suspension import SuspendedFor, suspended_for
 from catalog import price_book
 from gateway.errors import Unauthenticated, Unavailable
 from ledger.models import Balance

@@ -2,7 +2,7 @@
 
 from django.conf import settings
 
-from billing.suspension import SuspendedFor
+from billing.overdue.suspension import SuspendedFor
 from gateway.errors import GatewayError
 from pricing.plain_text import plain
 

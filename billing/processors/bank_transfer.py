@@ -23,7 +23,7 @@ NAME = "bank_transfer"
 
 
 class BankTransfer:
-    """Takes any amount and starts nothing; `billing.bank_transfers.record_transfer` is its only way in."""
+    """Takes any amount and starts nothing; `billing.bank.bank_transfers.record_transfer` is its only way in."""
 
     name = NAME
     capabilities = Capabilities(

@@ -1,6 +1,6 @@
 """Cards through Stripe: hosted Checkout pages, charges of stored cards, refunds, signed webhooks.
 
-The client repeats nothing by itself: when and whether to ask again is `billing.unresolved`'s to decide, with the attempt's row.
+The client repeats nothing by itself: when and whether to ask again, `billing.payments.unresolved` decides with the attempt's row.
 """
 
 from collections.abc import Iterator

@@ -11,7 +11,7 @@ from enum import Enum, auto
 from accounts.api_keys import ROLES_THAT_MANAGE_KEYS
 from accounts.models import Role
 from accounts.profiles import ROLES_THAT_EDIT_PROFILE
-from billing.payments_api import ROLES_THAT_PAY
+from billing.rest.payments_api import ROLES_THAT_PAY
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 EVERYBODY = frozenset(Role)

@@ -21,13 +21,14 @@ from pytest_django.fixtures import Settings
 from accounts import invitations, throttling
 from accounts.models import ApiKey, Membership, Role, Scope
 from accounts.tenancy import tenant_scope
-from billing import evidence_files, webhook_endpoints
-from billing.bank_transfers import record_transfer
-from billing.credit_notes import issue_credit_note
-from billing.creditable import MoneyBack
+from billing.bank.bank_transfers import record_transfer
+from billing.corrections.credit_notes import issue_credit_note
+from billing.corrections.creditable import MoneyBack
 from billing.invoicing import close_period
 from billing.models import Invoice
-from billing.quotations import Item, make_quotation
+from billing.notifications import webhook_endpoints
+from billing.papers import evidence_files
+from billing.papers.quotations import Item, make_quotation
 from billing.sellers import set_seller
 from billing.what_if import Volume
 from catalog.models import LanguageModel

@@ -4,8 +4,8 @@ from decimal import Decimal
 from typing import Any
 
 from accounts.tenancy import tenant_scope
-from billing.credit_notes import issue_credit_note
-from billing.creditable import MoneyBack
+from billing.corrections.credit_notes import issue_credit_note
+from billing.corrections.creditable import MoneyBack
 from billing.models import CreditNote, Invoice, Refund
 from billing.settlement import outstanding
 from ledger.models import Account, CreditGrant, LedgerEntry

@@ -8,10 +8,10 @@ from decimal import Decimal
 from accounts.models import BillingProfile
 from accounts.tenancy import tenant_scope
 from billing import cycle, invoicing
+from billing.bank.statement_import import import_statement
+from billing.bank.transfer_matching import match_waiting
 from billing.models import BankDeposit, DepositDecision, Invoice, Payment
 from billing.settlement import outstanding
-from billing.statement_import import import_statement
-from billing.transfer_matching import match_waiting
 from pricing.tokens import TokenUsage
 from tests.billing.collecting import AFTER, DUE, OCTOBER, meet_the_debtors, open_invoice
 from tests.stories import Cast, Company, use

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from accounts.tenancy import tenant_scope
-from billing import card_setups, payment_methods
+from billing.cards import card_setups, payment_methods
 from billing.models import CardSetup, PaymentMethod
 from tests.billing.collecting import House, moment, submit, type_card
 

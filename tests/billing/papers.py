@@ -9,9 +9,9 @@ from typing import Any
 
 import pypdf
 
-from billing.document_content import invoice_content
 from billing.models import Invoice, InvoiceLine
-from billing.typesetting import typeset
+from billing.papers.document_content import invoice_content
+from billing.papers.typesetting import typeset
 from catalog.rate_details import ExchangeDetails, RateDetails
 from ledger.models import BillingPeriod
 from pricing.band_conditions import BandConditions

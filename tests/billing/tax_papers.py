@@ -11,12 +11,12 @@ from uuid import uuid4
 from accounts.models import BillingProfile
 from accounts.profiles import update_profile
 from accounts.tenancy import tenant_scope
-from billing import tax_invoice_run
-from billing.bank_transfers import record_transfer
+from billing.bank.bank_transfers import record_transfer
 from billing.models import Invoice, Payment, SupplyProof, TaxInvoice
 from billing.onboarding import tax_rate_of
 from billing.processors.interface import Answer, Status
 from billing.settlement import record_answer
+from billing.tax import tax_invoice_run
 from ledger.models import Balance
 from tests.billing.collecting import AFTER, DUE, meet_the_debtors, open_invoice
 from tests.sandbox.processes import StandIn

@@ -10,7 +10,8 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 
 from accounts.invariants import all_invariants
-from billing import cycle, documents, evidence_files, invoicing
+from billing import cycle, documents, invoicing
+from billing.papers import evidence_files
 from billing.sellers import set_seller
 from ledger import holds
 from ledger.event_ids import new_id

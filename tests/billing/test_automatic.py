@@ -10,10 +10,12 @@ from django.core.management import call_command
 from pytest_django.fixtures import Settings
 
 from accounts.tenancy import tenant_scope
-from billing import automatic, collection, invoicing, payment_methods, tasks, unresolved
-from billing.bank_transfers import record_transfer
-from billing.mail_texts import compose
+from billing import collection, invoicing, tasks
+from billing.bank.bank_transfers import record_transfer
+from billing.cards import automatic, payment_methods
+from billing.mail.mail_texts import compose
 from billing.models import Invoice, OutboxMail, Payment
+from billing.payments import unresolved
 from tests.billing.collecting import AFTER, DUE, House, at_once, moment, open_invoice, submit, type_card
 from tests.billing.keeping import leave_card, pay_by_itself
 

@@ -11,10 +11,12 @@ from pytest_django.fixtures import Settings
 
 from accounts.models import AuditEntry
 from accounts.tenancy import tenant_scope
-from billing import automatic_top_up, payment_methods, suspension, top_ups, unresolved
-from billing.automatic_top_up import State
-from billing.mail_texts import compose
+from billing.cards import automatic_top_up, payment_methods
+from billing.cards.automatic_top_up import State
+from billing.mail.mail_texts import compose
 from billing.models import AutomaticTopUp, CollectionSetting, OutboxMail, Payment, PaymentMethod
+from billing.overdue import suspension
+from billing.payments import top_ups, unresolved
 from ledger.credits import grant_credit
 from ledger.models import CreditGrant
 from pricing.tokens import TokenUsage

@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from billing.bank_statement_table import LARGEST_FILE, MOST_LINES, Fault, StatementRefused
-from billing.bank_statements import Statement, read_statement
+from billing.bank.bank_statement_table import LARGEST_FILE, MOST_LINES, Fault, StatementRefused
+from billing.bank.bank_statements import Statement, read_statement
 
 NOW = datetime(2026, 11, 22, 3, tzinfo=UTC)
 PLAIN = "거래일시,적요,입금액,출금액,잔액,거래점\n"

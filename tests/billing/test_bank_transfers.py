@@ -10,9 +10,10 @@ from django.core.management import call_command
 
 from accounts.models import AuditEntry
 from accounts.tenancy import tenant_scope
-from billing import collection, invoicing, unresolved
-from billing.bank_transfers import InvalidAmount, KeyInUse, record_transfer
+from billing import collection, invoicing
+from billing.bank.bank_transfers import InvalidAmount, KeyInUse, record_transfer
 from billing.models import Invoice, Payment
+from billing.payments import unresolved
 from ledger.models import CreditGrant
 from tests.billing.collecting import DUE, House, at_once, moment, type_card
 

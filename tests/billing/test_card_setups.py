@@ -9,8 +9,10 @@ from pytest_django.fixtures import Settings
 
 from accounts.models import AuditEntry
 from accounts.tenancy import tenant_scope
-from billing import card_setups, collection, payment_methods, unresolved, webhooks
+from billing import collection
+from billing.cards import card_setups, payment_methods
 from billing.models import CardSetup, Payment, PaymentMethod, ProcessorCustomer, ProcessorEvent
+from billing.payments import unresolved, webhooks
 from billing.processors.interface import Setup
 from billing.processors.selection import NoCardProcessor
 from tests.billing.collecting import DUE, House, at_once, deliver, moment, submit, type_card

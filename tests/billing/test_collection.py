@@ -16,8 +16,9 @@ from pytest_django.fixtures import Settings
 
 from accounts.models import AuditEntry
 from accounts.tenancy import tenant_scope
-from billing import asking, collection, invoicing, starting, unresolved
+from billing import collection, invoicing
 from billing.models import Invoice, Payment
+from billing.payments import asking, starting, unresolved
 from billing.processors.interface import Answer
 from billing.processors.interface import Status as ProcessorStatus
 from billing.processors.selection import NoCardProcessor

@@ -10,8 +10,8 @@ from django.test import Client
 from pytest_django.fixtures import Settings
 
 from accounts.models import Role, Scope
-from billing import unresolved
-from billing.bank_transfers import record_transfer
+from billing.bank.bank_transfers import record_transfer
+from billing.payments import unresolved
 from tests import stories
 from tests.billing.collecting import DUE, House, moment, type_card
 

@@ -12,8 +12,9 @@ from django.core.management import call_command
 
 from accounts.models import Organization
 from accounts.tenancy import tenant_scope
-from billing import automatic, automatic_top_up, card_setups, top_ups, unresolved, webhooks
+from billing.cards import automatic, automatic_top_up, card_setups
 from billing.models import Payment, ProcessorEvent
+from billing.payments import top_ups, unresolved, webhooks
 from ledger.models import CreditGrant, LedgerEntry
 from tests.billing.collecting import House, at_once, deliver, moment, open_invoice, type_card
 from tests.billing.keeping import pay_by_itself

@@ -12,11 +12,11 @@ from django.core.management import call_command
 from accounts.invariants import all_invariants
 from accounts.tenancy import tenant_scope
 from billing import invoicing
-from billing.creditable import NotCreditable, TooMuch
+from billing.corrections.creditable import NotCreditable, TooMuch
+from billing.corrections.refunds import InvalidRefund, record_refund, refundable_payments
+from billing.corrections.write_offs import write_off_invoice
 from billing.models import CreditNote, Invoice
-from billing.refunds import InvalidRefund, record_refund, refundable_payments
 from billing.settlement import outstanding
-from billing.write_offs import write_off_invoice
 from ledger.models import Account
 from ledger.settling import CreditSpent
 from tests.billing.collecting import AFTER, House, meet_the_debtors, open_invoice

@@ -7,9 +7,9 @@ from pytest_django.fixtures import Settings
 
 from accounts.models import Organization
 from billing import documents
-from billing.document_audit import documents_that_differ
 from billing.models import Document
-from billing.typesetting import keywords_of
+from billing.papers.document_audit import documents_that_differ
+from billing.papers.typesetting import keywords_of
 from tests.billing.collecting import AFTER, House, meet_the_debtors, open_invoice
 from tests.billing.correcting import TWO_LINES, note_on
 from tests.billing.papers import pages, squeezed

@@ -11,10 +11,11 @@ from django.db import DatabaseError
 
 from accounts.models import AuditEntry
 from accounts.tenancy import tenant_scope
-from billing import collection, credit_notes, creditable, invoicing
-from billing.credit_note_queries import find_note
-from billing.credit_notes import ChangedMeanwhile
-from billing.creditable import NotCreditable, TooMuch
+from billing import collection, invoicing
+from billing.corrections import credit_notes, creditable
+from billing.corrections.credit_note_queries import find_note
+from billing.corrections.credit_notes import ChangedMeanwhile
+from billing.corrections.creditable import NotCreditable, TooMuch
 from billing.models import CreditNote, CreditNoteLine, Invoice, Notice, OutboxMail
 from ledger.models import Account, CreditGrant
 from tests.billing.collecting import DUE, House, at_once, meet_the_debtors, moment, open_invoice

@@ -9,7 +9,7 @@ from pytest_django.fixtures import Settings
 
 from accounts.models import Membership, Role
 from accounts.tenancy import tenant_scope
-from billing import automatic_top_up
+from billing.cards import automatic_top_up
 from billing.models import AutomaticTopUp, Payment
 from tests.billing.collecting import House, moment, type_card
 from tests.billing.keeping import leave_card

@@ -12,12 +12,13 @@ from django.db import IntegrityError, connections
 
 from accounts.models import AuditEntry
 from accounts.tenancy import tenant_scope
-from billing import credit_proposals, rerating
-from billing.credit_note_queries import lines_of
-from billing.credit_notes import NotProposed, accept_proposal
-from billing.creditable import MoneyBack, TooMuch
+from billing.corrections import credit_proposals
+from billing.corrections.credit_note_queries import lines_of
+from billing.corrections.credit_notes import NotProposed, accept_proposal
+from billing.corrections.creditable import MoneyBack, TooMuch
 from billing.invoicing import close_period, void_invoice
 from billing.models import CreditNote, CreditNoteProposal, Invoice
+from billing.replay import rerating
 from billing.sellers import set_seller
 from catalog import price_book
 from catalog.models import LanguageModel

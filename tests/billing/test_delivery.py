@@ -22,8 +22,9 @@ from pytest_django.fixtures import Settings
 from accounts import invitations
 from accounts.models import AuditEntry, BillingProfile, Membership, Organization, Role
 from accounts.tenancy import tenant_scope
-from billing import cycle, delivery, documents, invoicing, mails, outbox, tasks
-from billing.bank_transfers import record_transfer
+from billing import cycle, delivery, documents, invoicing, tasks
+from billing.bank.bank_transfers import record_transfer
+from billing.mail import mails, outbox
 from billing.models import BouncingAddress, Invoice, OutboxMail
 from config.launch.places import CHECKOUT
 from config.launch.ports import free_port

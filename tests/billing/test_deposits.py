@@ -11,11 +11,11 @@ from django.db import DatabaseError, connections
 from accounts.models import AuditEntry
 from accounts.tenancy import tenant_scope
 from billing import invoicing
-from billing.deposit_decisions import AlreadyDecided, OtherCurrency, match_deposit, set_aside
+from billing.bank.deposit_decisions import AlreadyDecided, OtherCurrency, match_deposit, set_aside
+from billing.bank.statement_import import FormDiffers, import_statement
+from billing.bank.transfer_matching import Evidence, Suggestion, certain, debtors, match_waiting, suggestions, undecided
+from billing.corrections.write_offs import write_off_invoice
 from billing.models import BankDeposit, BankStatement, DepositDecision, DepositPart, Invoice, OutboxMail
-from billing.statement_import import FormDiffers, import_statement
-from billing.transfer_matching import Evidence, Suggestion, certain, debtors, match_waiting, suggestions, undecided
-from billing.write_offs import write_off_invoice
 from ledger.models import CreditGrant
 from tests.billing.collecting import at_once
 from tests.billing.depositing import (
@@ -262,7 +262,7 @@ def test_a_match_that_does_not_fit_any_more_is_not_made(owing: Debtors, monkeypa
     stale = debtors("KRW")
     take(statement(("2026-11-05 14:03", "에이크미", 2000)))
     confirm(undecided()[0], owing.cast.acme, owing)
-    monkeypatch.setattr("billing.transfer_matching.debtors", lambda currency, only=None: stale)
+    monkeypatch.setattr("billing.bank.transfer_matching.debtors", lambda currency, only=None: stale)
     assert take(statement(("2026-11-06 14:03", "에이크미", DUE))) == []
     assert owing.paid(owing.cast.acme) == [2000]
 

@@ -18,10 +18,11 @@ from pytest_django.fixtures import Settings
 
 from accounts.models import Organization
 from accounts.tenancy import tenant_scope
-from billing import document_audit, document_files, documents, tasks, typesetting
-from billing.document_audit import documents_that_differ
+from billing import documents, tasks
 from billing.models import Document, Invoice, OutboxMail
-from billing.paper_kinds import PAPERS
+from billing.papers import document_audit, document_files, typesetting
+from billing.papers.document_audit import documents_that_differ
+from billing.papers.paper_kinds import PAPERS
 from config.launch.places import CHECKOUT
 from tests.billing.collecting import AFTER, meet_the_debtors, open_invoice
 from tests.billing.papers import pages, squeezed

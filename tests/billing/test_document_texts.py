@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from billing import document_texts as texts
+from billing.papers import document_texts as texts
 from pricing.tokens import TokenClass
 
 

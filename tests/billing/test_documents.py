@@ -7,8 +7,8 @@ from decimal import Decimal
 import pypdf
 import pytest
 
-from billing.document_parts import stated
-from billing.typesetting import keywords_of
+from billing.papers.document_parts import stated
+from billing.papers.typesetting import keywords_of
 from tests.billing.papers import SELLER, content_of, pages, paper, pdf_of, squeezed, texts_in
 
 TYPST_CODE = (

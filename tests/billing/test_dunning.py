@@ -13,11 +13,10 @@ from django.db import DatabaseError
 from accounts.models import AuditEntry, Organization
 from accounts.organizations import NotPossible
 from accounts.tenancy import tenant_scope
-from billing import delivery, dunning, invoicing, outbox, suspension
-from billing.bank_transfers import record_transfer
-from billing.dunning_plan import Planned, due_steps, next_step, schedule
-from billing.dunning_policy import DEFAULT, InvalidPolicy, Policies, Policy, check, set_policy
-from billing.mail_texts import compose
+from billing import delivery, invoicing
+from billing.bank.bank_transfers import record_transfer
+from billing.mail import outbox
+from billing.mail.mail_texts import compose
 from billing.models import (
     CollectionSetting,
     DunningStep,
@@ -28,7 +27,10 @@ from billing.models import (
     Suspension,
     WebhookDelivery,
 )
-from billing.webhook_endpoints import register
+from billing.notifications.webhook_endpoints import register
+from billing.overdue import dunning, suspension
+from billing.overdue.dunning_plan import Planned, due_steps, next_step, schedule
+from billing.overdue.dunning_policy import DEFAULT, InvalidPolicy, Policies, Policy, check, set_policy
 from tests.billing.collecting import DUE, House, at_once
 from tests.billing.depositing import Debtors, meet_debtors_of_transfers, next_invoice
 from tests.stories import SEOUL
@@ -170,7 +172,7 @@ def test_what_is_owed_is_looked_at_under_the_lock(owing: Debtors, monkeypatch: p
         pay(owing.acme, now=now)
         return found
 
-    monkeypatch.setattr("billing.dunning._concerned", pays_meanwhile)
+    monkeypatch.setattr("billing.overdue.dunning._concerned", pays_meanwhile)
     assert {step.invoice_id for step in sweep(day(1))} == {owing.globex.pk}
     assert mails(owing.acme) == []
 
@@ -392,8 +394,8 @@ def test_the_card_is_charged_again_before_anybody_is_reminded(house: House, monk
         if len(charged) == 2:
             pay(house.invoice, now=now)
 
-    monkeypatch.setattr("billing.automatic.charge", charge)
-    monkeypatch.setattr("billing.dunning.setting_of", lambda organization: CollectionSetting(is_automatic=True))
+    monkeypatch.setattr("billing.cards.automatic.charge", charge)
+    monkeypatch.setattr("billing.overdue.dunning.setting_of", lambda organization: CollectionSetting(is_automatic=True))
     for now in days(-1, 30):
         dunning.dun(organization_id=house.organization_id, policies=Policies(now=now), now=now)
     assert charged == [day(1, 9), day(3, 9)]

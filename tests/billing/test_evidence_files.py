@@ -14,9 +14,10 @@ from django.test import Client
 from pytest_django.fixtures import Settings
 
 from accounts.models import Organization
-from billing import document_files, evidence_files, tasks
+from billing import tasks
 from billing.documents import DocumentDiffers
 from billing.models import Document, Invoice
+from billing.papers import document_files, evidence_files
 from metering import export_rows
 from pricing.verify_receipts import read_rows, verify
 from tests.billing.collecting import AFTER, OCTOBER, meet_the_debtors, open_invoice

@@ -14,13 +14,14 @@ from django.core.management import call_command
 from django.db import DatabaseError, IntegrityError, connections, transaction
 
 from accounts.tenancy import tenant_scope
-from billing import collection, cycle, invoicing, mails, outbox
-from billing.attempts import load_payment
-from billing.bank_transfers import record_transfer
+from billing import collection, cycle, invoicing
+from billing.bank.bank_transfers import record_transfer
+from billing.mail import mails, outbox
 from billing.models import Invoice, InvoiceSeries, OutboxMail, Payment
+from billing.payments.attempts import load_payment
+from billing.payments.unresolved import ask
 from billing.sellers import set_seller
 from billing.settlement import apply_answer, lock_payment, record_answer
-from billing.unresolved import ask
 from ledger import holds, settling
 from ledger.accruing import accrue
 from ledger.event_ids import new_id

@@ -13,8 +13,8 @@ from django.test import Client
 from accounts.tenancy import tenant_scope
 from billing import invoicing
 from billing.models import Invoice
+from billing.papers.typesetting import TypesettingFailed
 from billing.sellers import set_seller
-from billing.typesetting import TypesettingFailed
 from catalog.markups import set_markup
 from ledger.models import BillingPeriod
 from metering.models import UsageEvent

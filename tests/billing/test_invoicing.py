@@ -116,7 +116,7 @@ def test_a_close_that_fails_gives_its_number_back(cast: stories.Cast, monkeypatc
         def fail(**_kwargs: object) -> None:
             raise OSError("broken")
 
-        broken.setattr("billing.mails.enqueue", fail)
+        broken.setattr("billing.mail.mails.enqueue", fail)
         close(cast.acme)
     assert october(cast.acme).status == BillingPeriod.Status.OPEN
     assert InvoiceSeries.objects.get().next_number == 1

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from billing.mail_samples import CONTEXTS, sample, sample_names
+from billing.mail.mail_samples import CONTEXTS, sample, sample_names
 from billing.models import Notice, OutboxMail
-from billing.notice_texts import TOLD_TO_PROGRAMS
+from billing.notifications.notice_texts import TOLD_TO_PROGRAMS
 
 NOW = datetime(2026, 11, 22, 3, tzinfo=UTC)
 

@@ -9,8 +9,9 @@ from django.urls import resolve
 from accounts.invitations import cancel, find_invitation, invite
 from accounts.models import Membership, Organization, Role
 from accounts.tenancy import tenant_scope
-from billing import delivery, mails
-from billing.mail_texts import Letter, compose, one_line
+from billing import delivery
+from billing.mail import mails
+from billing.mail.mail_texts import Letter, compose, one_line
 from billing.models import Invoice, OutboxMail
 from tests import stories
 from tests.billing.papers import paper

@@ -15,11 +15,11 @@ from accounts.api_keys import revoke_api_key
 from accounts.models import Membership, Role, User
 from accounts.tenancy import tenant_scope
 from billing.delivery import deliver_waiting
-from billing.mail_texts import compose
+from billing.mail.mail_texts import compose
 from billing.models import Notice, OutboxMail
-from billing.notice_texts import TOLD_TO_PROGRAMS, words_of
-from billing.notices import set_low_credit
-from billing.noticing import notice_all
+from billing.notifications.notice_texts import TOLD_TO_PROGRAMS, words_of
+from billing.notifications.notices import set_low_credit
+from billing.notifications.noticing import notice_all
 from ledger import holds
 from ledger.credits import grant_credit
 from ledger.models import CreditGrant, KeyStop, LimitWindow

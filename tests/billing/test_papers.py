@@ -12,12 +12,13 @@ from pytest_django.fixtures import Settings
 
 from accounts.models import Organization
 from accounts.tenancy import tenant_scope
-from billing import document_files, documents
-from billing.bank_transfers import record_transfer
-from billing.document_audit import documents_that_differ
-from billing.document_texts import won_in_hangul
+from billing import documents
+from billing.bank.bank_transfers import record_transfer
 from billing.models import Document, Invoice, OutboxMail, Payment
-from billing.typesetting import keywords_of
+from billing.papers import document_files
+from billing.papers.document_audit import documents_that_differ
+from billing.papers.document_texts import won_in_hangul
+from billing.papers.typesetting import keywords_of
 from tests.billing.collecting import AFTER, meet_the_debtors, open_invoice
 from tests.billing.papers import pages, squeezed
 from tests.stories import Cast

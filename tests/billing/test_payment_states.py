@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 from django.utils import translation
 
-from billing.attempts import PAGE_LIFE
 from billing.models import Payment
-from billing.payment_states import PaymentState, failure_text, payment_state
+from billing.payments.attempts import PAGE_LIFE
+from billing.payments.payment_states import PaymentState, failure_text, payment_state
 from tests.stories import NOON
 
 

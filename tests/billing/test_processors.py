@@ -13,8 +13,9 @@ from django.core.management import call_command
 from pytest_django.fixtures import Settings
 
 from accounts.tenancy import tenant_scope
-from billing import collection, unresolved
+from billing import collection
 from billing.models import Invoice, Payment, PaymentMethod
+from billing.payments import unresolved
 from billing.processors import bank_transfer
 from billing.processors.interface import (
     Attempt,

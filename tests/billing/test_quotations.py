@@ -14,12 +14,12 @@ from pytest_django.fixtures import Settings
 
 from accounts.models import AuditEntry, Organization
 from billing import documents
-from billing.document_audit import documents_that_differ
 from billing.models import Document, Quotation
-from billing.quotations import InvalidValidity, Item, NothingToQuote, NotPriced, make_quotation
+from billing.papers.document_audit import documents_that_differ
+from billing.papers.quotations import InvalidValidity, Item, NothingToQuote, NotPriced, make_quotation
+from billing.papers.typesetting import keywords_of
 from billing.sellers import set_seller
 from billing.terms import set_terms
-from billing.typesetting import keywords_of
 from billing.what_if import Volume
 from catalog.models import LanguageModel
 from tests import stories

@@ -15,13 +15,14 @@ from django.db import DatabaseError, IntegrityError
 from pytest_django.fixtures import Settings
 
 from accounts.tenancy import tenant_scope
-from billing import refunds as refunding
-from billing import unresolved, unresolved_refunds, webhooks
+from billing.corrections import refunds as refunding
+from billing.corrections import unresolved_refunds
+from billing.corrections.refunds import InvalidRefund, NothingToRefund, ReferenceInUse, record_refund
 from billing.models import Invoice, Payment, ProcessorEvent, Refund
+from billing.payments import unresolved, webhooks
 from billing.processors.interface import ProcessorRefused, RefundAnswer
 from billing.processors.interface import Status as ProcessorStatus
 from billing.processors.stripe_processor import StripeProcessor
-from billing.refunds import InvalidRefund, NothingToRefund, ReferenceInUse, record_refund
 from config.launch.places import CHECKOUT
 from ledger.models import Account
 from tests.billing.collecting import DUE, House, at_once, deliver, moment, type_card
@@ -183,8 +184,8 @@ import django; django.setup()
 from datetime import UTC, datetime
 from decimal import Decimal
 from uuid import UUID
-from billing.credit_notes import issue_credit_note
-from billing.creditable import MoneyBack
+from billing.corrections.credit_notes import issue_credit_note
+from billing.corrections.creditable import MoneyBack
 issue_credit_note(
     organization_id={paid.organization_id}, invoice_id=UUID("{paid.invoice.pk}"), amounts={{1: Decimal(1000)}},
     money_back=MoneyBack.REFUND, reason_code="02", reason="x", now=datetime.now(UTC), actor=None)
@@ -208,7 +209,7 @@ issue_credit_note(
 
 
 def test_nobody_was_called_before_the_process_died(paid: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("billing.credit_notes.call_first", lambda *_, **__: [])
+    monkeypatch.setattr("billing.corrections.credit_notes.call_first", lambda *_, **__: [])
     note_on(paid, {1: 1000}, money_back=REFUND)
     assert stands(paid) == (Status.UNKNOWN, DUE, 1100)
     assert (sweep(), *stands(paid)) == (1, Status.SUCCEEDED, DUE - 1100, 0)

@@ -8,8 +8,8 @@ from django.db import DatabaseError
 from accounts.models import AuditEntry
 from accounts.registration_numbers import InvalidRegistrationNumber
 from billing import sellers
-from billing.document_parts import bank_account, supplier
 from billing.models import InvoiceSeries, Seller
+from billing.papers.document_parts import bank_account, supplier
 from tests import stories
 from tests.billing.collecting import AFTER, meet_the_debtors, open_invoice
 from tests.stories import NOON, SELLER

@@ -16,11 +16,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from accounts.tenancy import tenant_scope
-from billing import estimates, simulation
+from billing import estimates
 from billing.invoicing import close_period
-from billing.replaying import NotPriced
+from billing.replay import simulation
+from billing.replay.replaying import NotPriced
+from billing.replay.simulation import Simulation, simulate_period
 from billing.sellers import set_seller
-from billing.simulation import Simulation, simulate_period
 from catalog import price_book
 from catalog.hypothetical_prices import Hypothesis, Implausible
 from catalog.markups import set_markup

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from billing import simulation_texts
+from billing.replay import simulation_texts
 from billing.terms import set_terms
 from catalog import price_book
 from catalog.hypothetical_prices import Hypothesis

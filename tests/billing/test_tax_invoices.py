@@ -15,19 +15,20 @@ from pytest_django.fixtures import Settings
 from accounts.models import Alarm, AuditEntry
 from accounts.profiles import update_profile
 from accounts.tenancy import tenant_scope
-from billing import collection, proofs, tax_invoice_run, tax_invoices
-from billing.attempts import new_attempt
-from billing.credit_notes import issue_credit_note
-from billing.creditable import MoneyBack
+from billing import collection
+from billing.corrections.credit_notes import issue_credit_note
+from billing.corrections.creditable import MoneyBack
 from billing.invoicing import reissue_invoice, void_invoice
-from billing.korean_calendar import issue_deadline
 from billing.models import CollectionSetting, Payment, PaymentMethod, SupplyProof, TaxInvoice
+from billing.payments.attempts import new_attempt
 from billing.processors.interface import Answer
 from billing.processors.interface import Status as ProcessorStatus
 from billing.settlement import record_answer
-from billing.tax_amendments import correct_entries, take_back_second
-from billing.tax_providers.interface import ProviderUnreachable
-from billing.tax_providers.popbill import Popbill
+from billing.tax import proofs, tax_invoice_run, tax_invoices
+from billing.tax.korean_calendar import issue_deadline
+from billing.tax.providers.interface import ProviderUnreachable
+from billing.tax.providers.popbill import Popbill
+from billing.tax.tax_amendments import correct_entries, take_back_second
 from tests.billing.collecting import AFTER, DUE, meet_the_debtors, moment, open_invoice
 from tests.billing.depositing import next_invoice
 from tests.billing.tax_papers import ACME_NUMBER, DETAILS, LATER, Desk, business_desk, on

@@ -12,7 +12,7 @@ from billing import cycle, estimates, invoicing
 from billing.models import Invoice, SupplyProof
 from billing.onboarding import open_account
 from billing.sellers import set_seller
-from billing.tax_treatments import EvidenceMissing, MonthNotInvoiced, NotInThisCurrency, set_treatment
+from billing.tax.tax_treatments import EvidenceMissing, MonthNotInvoiced, NotInThisCurrency, set_treatment
 from ledger.models import Balance
 from tests import stories
 from tests.billing.collecting import AFTER, LOTS, OCTOBER

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from accounts.models import AuditEntry
 from accounts.profiles import update_profile
 from accounts.tenancy import tenant_scope
-from billing import cycle, documents, evidence_files, invoicing
-from billing.credit_proposals import propose_credit_note
+from billing import cycle, documents, invoicing
+from billing.corrections.credit_proposals import propose_credit_note
 from billing.estimates import open_periods
 from billing.models import BillingTerms, Invoice
+from billing.papers import evidence_files
+from billing.replay.simulation import simulate_period
 from billing.sellers import set_seller
-from billing.simulation import simulate_period
 from billing.terms import InvalidTerms, MonthClosed, set_terms
 from catalog.hypothetical_prices import Hypothesis
 from ledger.models import Account, Balance, BillingPeriod, LedgerEntry

@@ -10,9 +10,9 @@ from pytest_django.fixtures import Settings
 
 from accounts.models import AuditEntry
 from accounts.tenancy import tenant_scope
-from billing import starting, top_ups, unresolved, webhooks
-from billing.mail_texts import compose
+from billing.mail.mail_texts import compose
 from billing.models import OutboxMail, Payment, PaymentMethod, ProcessorEvent
+from billing.payments import starting, top_ups, unresolved, webhooks
 from billing.processors.selection import NoCardProcessor
 from ledger.models import CreditGrant, LedgerEntry, LedgerTransaction
 from tests.billing.collecting import DUE, House, at_once, deliver, moment, type_card

@@ -10,7 +10,7 @@ from pytest_django.fixtures import Settings
 from accounts.tenancy import tenant_scope
 from billing import documents
 from billing.models import Invoice, InvoiceLine
-from billing.usage_appendix import usage_appendix
+from billing.papers.usage_appendix import usage_appendix
 from pricing.tokens import TokenUsage
 from tests import stories
 from tests.billing.collecting import AFTER, OCTOBER, meet_the_debtors, open_invoice

@@ -19,11 +19,11 @@ from pytest_django.fixtures import Settings
 
 from accounts.models import AuditEntry
 from accounts.tenancy import tenant_scope
-from billing import webhook_delivery, webhook_endpoints
 from billing.models import Notice, OutboxMail, WebhookDelivery, WebhookEndpoint
-from billing.noticing import notice_all
-from billing.webhook_addresses import is_public
-from billing.webhook_delivery import deliver, deliver_waiting
+from billing.notifications import webhook_delivery, webhook_endpoints
+from billing.notifications.noticing import notice_all
+from billing.notifications.webhook_addresses import is_public
+from billing.notifications.webhook_delivery import deliver, deliver_waiting
 from metering.limiting import set_limit
 from pricing.tokens import TokenUsage
 from tests import stories

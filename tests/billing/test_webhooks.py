@@ -12,8 +12,9 @@ from pytest_django.fixtures import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from accounts.tenancy import tenant_scope
-from billing import collection, tasks, unresolved, webhooks
+from billing import collection, tasks
 from billing.models import Invoice, Payment, ProcessorEvent
+from billing.payments import unresolved, webhooks
 from config.launch.places import CHECKOUT
 from sandbox.payments.webhooks import sign
 from tests.billing.collecting import DUE, SECRET, House, at_once, deliver, moment, post, type_card

@@ -7,9 +7,9 @@ from django.core.management import call_command
 
 from accounts.models import AuditEntry
 from billing import collection, invoicing
-from billing.creditable import NotCreditable
+from billing.corrections.creditable import NotCreditable
+from billing.corrections.write_offs import write_off_invoice
 from billing.models import Invoice
-from billing.write_offs import write_off_invoice
 from ledger.models import Account
 from tests.billing.collecting import DUE, House, moment
 from tests.billing.correcting import credits_of, note_on, on_account, owed

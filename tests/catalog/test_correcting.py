@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 
 from accounts.models import AuditEntry
 from accounts.tenancy import tenant_scope
-from billing.simulation import simulate_period
+from billing.replay.simulation import simulate_period
 from catalog import price_book
 from catalog.exchange_rates import publish_exchange_rate
 from catalog.hypothetical_prices import Hypothesis

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from billing.bank_transfers import record_transfer
+from billing.bank.bank_transfers import record_transfer
 from billing.models import CreditNote, CreditNoteProposal, Invoice, Refund, WriteOff
 from billing.settlement import outstanding
 from console.read_only import address_of

@@ -10,9 +10,9 @@ from django.urls import reverse
 from pytest_django.fixtures import Settings
 
 from accounts.models import Organization
-from billing import document_files
 from billing.invoice_queries import is_overdue
 from billing.models import Document, Invoice, Payment, Quotation
+from billing.papers import document_files
 from billing.sellers import set_seller
 from catalog.models import CostPrice, ExchangeRate, LanguageModel, MarkupRule
 from console.months import ZONE

@@ -8,7 +8,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from billing.bank_statements import ZONE
+from billing.bank.bank_statements import ZONE
 from billing.models import BankDeposit, DepositDecision, Invoice, PayerAlias
 from billing.settlement import outstanding
 from console.home import deposits_tile

@@ -7,9 +7,9 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import Organization
-from billing import dunning
-from billing.dunning_policy import Policies, Policy
 from billing.models import DunningPolicy, Invoice, Suspension
+from billing.overdue import dunning
+from billing.overdue.dunning_policy import Policies, Policy
 from tests.console.conftest import audited, carry_out, refused
 from tests.stories import SEOUL, Cast
 

@@ -9,7 +9,7 @@ from django.urls import reverse
 from accounts.invitations import invite
 from accounts.models import AuditEntry, BillingProfile, Membership, Role
 from accounts.tenancy import tenant_scope
-from billing import mails
+from billing.mail import mails
 from billing.models import Invoice, OutboxMail
 from tests.console.conftest import audited, carry_out, refused
 from tests.stories import Cast

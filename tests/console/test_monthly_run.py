@@ -8,8 +8,9 @@ from django.test import Client
 
 from accounts.models import BillingProfile
 from accounts.tenancy import tenant_scope
-from billing import cycle, mails
+from billing import cycle
 from billing.documents import render_document
+from billing.mail import mails
 from billing.models import Invoice, OutboxMail
 from billing.month_progress import MonthProgress
 from billing.sellers import set_seller

@@ -29,7 +29,7 @@ from billing.models import (
     TaxInvoice,
     WriteOff,
 )
-from billing.quotations import Item, make_quotation
+from billing.papers.quotations import Item, make_quotation
 from billing.sellers import set_seller
 from billing.terms import set_terms
 from billing.what_if import Volume

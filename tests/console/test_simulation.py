@@ -10,8 +10,8 @@ import pytest
 from django.core.management import call_command
 from django.test import Client
 
-from billing import rerating
 from billing.models import CreditNoteProposal, Invoice
+from billing.replay import rerating
 from billing.terms import set_terms
 from catalog import price_book
 from catalog.markups import set_markup

@@ -6,10 +6,11 @@ from decimal import Decimal
 import pytest
 import time_machine
 
-from billing import cycle, dunning, invoicing, suspension
-from billing.bank_transfers import record_transfer
-from billing.dunning_policy import Policies, Policy, set_policy
+from billing import cycle, invoicing
+from billing.bank.bank_transfers import record_transfer
 from billing.models import Invoice
+from billing.overdue import dunning, suspension
+from billing.overdue.dunning_policy import Policies, Policy, set_policy
 from billing.sellers import set_seller
 from pricing.tokens import TokenUsage
 from tests import stories

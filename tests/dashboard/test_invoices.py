@@ -11,11 +11,11 @@ from pytest_django.fixtures import Settings
 from accounts.models import Role
 from accounts.tenancy import tenant_scope
 from billing import invoicing
-from billing.bank_transfers import record_transfer
+from billing.bank.bank_transfers import record_transfer
+from billing.corrections.write_offs import write_off_invoice
 from billing.models import BouncingAddress, Invoice, Payment
 from billing.processors.interface import Answer, ProcessorUnreachable, Status
 from billing.sellers import set_seller
-from billing.write_offs import write_off_invoice
 from ledger.credits import grant_credit
 from ledger.models import BillingPeriod, CreditGrant
 from pricing.tokens import TokenUsage

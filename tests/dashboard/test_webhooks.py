@@ -9,7 +9,7 @@ from pytest_django.fixtures import Settings
 
 from accounts.models import Role
 from billing.models import NoticeSetting, WebhookDelivery, WebhookEndpoint
-from billing.webhook_endpoints import secret_of
+from billing.notifications.webhook_endpoints import secret_of
 from tests import stories
 from tests.dashboard.conftest import Browse, text_of
 

@@ -11,11 +11,11 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.tenancy import tenant_scope
-from billing import dunning, suspension
-from billing.bank_transfers import record_transfer
-from billing.dunning_policy import Policies, Policy, set_policy
+from billing.bank.bank_transfers import record_transfer
 from billing.invoicing import close_period
 from billing.models import Invoice
+from billing.overdue import dunning, suspension
+from billing.overdue.dunning_policy import Policies, Policy, set_policy
 from billing.sellers import set_seller
 from ledger.models import BillingPeriod
 from pricing.tokens import TokenUsage

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 from accounts.invariants import all_invariants
 from accounts.tenancy import tenant_scope
 from billing import invoicing
-from billing.bank_transfers import record_transfer
+from billing.bank.bank_transfers import record_transfer
 from billing.models import Invoice
 from billing.sellers import set_seller
 from billing.settlement import outstanding

@@ -8,7 +8,7 @@ from django.core.management import call_command
 
 from accounts.tenancy import tenant_scope
 from billing import invoicing
-from billing.bank_transfers import record_transfer
+from billing.bank.bank_transfers import record_transfer
 from billing.models import Invoice
 from billing.sellers import set_seller
 from ledger.models import Balance, BillingPeriod, CreditGrant, LedgerEntry, LedgerTransaction

@@ -21,8 +21,8 @@ from pyarrow import parquet
 
 from accounts.models import Alarm
 from accounts.tenancy import tenant_scope
-from billing.credit_proposals import propose_credit_note
-from billing.simulation import simulate_period
+from billing.corrections.credit_proposals import propose_credit_note
+from billing.replay.simulation import simulate_period
 from catalog.hypothetical_prices import Hypothesis
 from catalog.markups import set_markup
 from config.launch.places import CHECKOUT

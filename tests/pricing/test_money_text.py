@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from billing import document_texts
+from billing.papers import document_texts
 from dashboard.templatetags import figures
 from pricing.money_text import grouped, money_in_full
 

@@ -57,7 +57,7 @@ def warmed_up() -> Any:
     """The Celery application, and everything loaded that a worker or one of its tasks would load."""
     os.environ["CELERY_SKIP_CHECKS"] = "true"
     django.setup()
-    from billing import typesetting
+    from billing.papers import typesetting
     from config.celery import app
 
     app.loader.import_default_modules()

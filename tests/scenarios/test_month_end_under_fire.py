@@ -24,8 +24,8 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from accounts.models import BillingProfile, Currency
-from billing import document_files
 from billing.models import Document, Invoice, InvoiceSeries, OutboxMail, Payment, ProcessorEvent
+from billing.papers import document_files
 from billing.processors.stripe_answers import to_smallest_unit
 from billing.sellers import set_seller
 from ledger import holds

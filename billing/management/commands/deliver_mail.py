@@ -5,7 +5,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from billing import delivery, outbox
+from billing import delivery
+from billing.mail import outbox
 
 
 class Command(BaseCommand):

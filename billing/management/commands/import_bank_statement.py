@@ -8,8 +8,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from accounts.models import Currency
-from billing import sellers, statement_import, transfer_matching
-from billing.bank_statement_table import LARGEST_FILE, StatementRefused
+from billing import sellers
+from billing.bank import statement_import, transfer_matching
+from billing.bank.bank_statement_table import LARGEST_FILE, StatementRefused
 
 
 class Command(BaseCommand):

@@ -7,8 +7,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from billing import documents, evidence_files
-from billing.typesetting import FontsMissing, check_fonts
+from billing import documents
+from billing.papers import evidence_files
+from billing.papers.typesetting import FontsMissing, check_fonts
 
 
 class Command(BaseCommand):

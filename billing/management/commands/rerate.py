@@ -10,9 +10,10 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from accounts.models import Organization, User
-from billing import cycle, rerating
+from billing import cycle
 from billing.cycle import DuePeriod
-from billing.rerating import Rerated
+from billing.replay import rerating
+from billing.replay.rerating import Rerated
 from catalog import price_book
 from catalog.last_change import time_until_seen
 from catalog.publishing import LEAD

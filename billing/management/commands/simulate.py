@@ -9,10 +9,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from accounts.models import Organization
-from billing import cycle, simulation_texts
+from billing import cycle
 from billing.cycle import DuePeriod
-from billing.replaying import NotPriced
-from billing.simulation import Simulation, simulate_period
+from billing.replay import simulation_texts
+from billing.replay.replaying import NotPriced
+from billing.replay.simulation import Simulation, simulate_period
 from catalog import price_book
 from catalog.dropped_prices import check_nothing_is_dropped
 from catalog.hypothetical_prices import Hypothesis, Implausible

@@ -1,0 +1,1 @@
+"""Who does not pay in time: reminders, further charges, suspension and restoration."""

@@ -1,0 +1,1 @@
+"""Usage priced again: simulations that write nothing, and corrected prices that do."""

@@ -1,0 +1,1 @@
+"""REST: the routes of billing, and how they show what they answer."""

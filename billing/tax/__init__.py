@@ -1,0 +1,1 @@
+"""Tax: how VAT applies, what proves a supply, and tax invoices (세금계산서) through a provider."""

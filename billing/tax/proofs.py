@@ -1,0 +1,204 @@
+"""Which proof a supply gets: a card slip, a tax invoice, a cash receipt, or none. Chosen when the invoice is final, kept in a row.
+
+A supply that is paid by card never gets a tax invoice: the slip is the proof (부가가치세법 제33조 제2항). So paying by card makes
+the card slip the proof while no tax invoice was asked for; afterwards cards are refused. Both sides hold the invoice's row.
+"""
+
+import logging
+import re
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+from django.conf import settings
+
+from accounts.alarms import raise_alarm
+from accounts.audit_log import write_audit_entry
+from accounts.models import BillingProfile, TaxTreatment, User
+from accounts.registration_numbers import InvalidRegistrationNumber, normalize_registration_number
+from accounts.tenancy import tenant_scope
+from billing.models import CollectionSetting, Invoice, Payment, SupplyProof, TaxInvoice
+from billing.processors import bank_transfer
+from billing.tax.korean_calendar import day_in_seoul, issue_deadline
+from billing.tax.tax_planning import drop_original, original_of, plan_original
+from ledger.models import CreditGrant, CreditUse
+from pricing.exact import ZERO, exact_sum
+
+logger = logging.getLogger(__name__)
+Kind = SupplyProof.Kind
+TAXED: Final = (TaxTreatment.STANDARD, TaxTreatment.ZERO_RATED)
+ALARM = "supply_proof"
+MOST = 500
+CREDIT_KEY = re.compile(
+    r"(?:(?P<bought>top-up|overpayment)|credit_note|returned):(?P<source>[0-9a-f-]{36})(?::(?P<credit>\d+))?"
+)
+"""Keys of credit that was paid for (`top_up_settlement.top_up_key`, `settlement.overpayment_key`), and of what a note or a voided
+invoice gave back, for money or in place of other credit, whose id stands last. No card bought credit under any other key."""
+
+
+class CardRefused(Exception):
+    """A tax invoice was asked for or a transfer came in for it, so the rest is paid by transfer."""
+
+
+def choose_proof(invoice: Invoice, *, profile: BillingProfile, now: datetime) -> SupplyProof:
+    """Of a final invoice, in its transaction: plans the tax invoice if it is one."""
+    by_card = card_credit(invoice)
+    is_card = pays_by_card(invoice, profile) or (by_card > ZERO and by_card == invoice.total)
+    kind = Kind.CARD_SLIP if is_card else without_card(invoice)
+    proof = SupplyProof.objects.create(
+        organization_id=invoice.organization_id, invoice=invoice, kind=kind, by_card=by_card, chosen_at=now
+    )
+    if kind == Kind.TAX_INVOICE:
+        plan_original(invoice, by_card=by_card, now=now)
+    return proof
+
+
+def proof_of(invoice: Invoice) -> str:
+    """The kind; none for invoices from before proofs were chosen. Needs the scope."""
+    proofs = SupplyProof.objects.for_organization(invoice.organization_id).filter(invoice=invoice)
+    return proofs.values_list("kind", flat=True).first() or Kind.NONE
+
+
+def pays_by_card(invoice: Invoice, profile: BillingProfile) -> bool:
+    """Whether the rest will be taken from a stored card by itself, or the customer has chosen to pay by card."""
+    if invoice.amount_due <= ZERO:
+        return False
+    if profile.pays_by == BillingProfile.PaysBy.CARD:
+        return True
+    automatic = CollectionSetting.objects.for_organization(invoice.organization_id).filter(is_automatic=True)
+    return automatic.exists()
+
+
+def card_credit(invoice: Invoice) -> Decimal:
+    """How much of an invoice was paid with credit that a card had bought, tax included."""
+    if invoice.credit_applied <= ZERO:
+        return ZERO
+    uses = CreditUse.objects.for_organization(invoice.organization_id).filter(invoice_id=invoice.pk, amount__gt=0)
+    return exact_sum(use.amount for use in uses.select_related("grant") if _was_bought_by_card(use.grant))
+
+
+def _was_bought_by_card(grant: CreditGrant) -> bool:
+    """Credit that was given back for other credit is what that was; a note's on what a card had paid is the card's, too."""
+    named = CREDIT_KEY.fullmatch(grant.key)
+    if named is None:
+        return False
+    if named["bought"]:
+        cards = Payment.objects.for_organization(grant.organization_id).exclude(processor=bank_transfer.NAME)
+        return cards.filter(pk=named["source"], status=Payment.Status.SUCCEEDED).exists()
+    if named["credit"]:
+        return _was_bought_by_card(CreditGrant.objects.for_organization(grant.organization_id).get(pk=named["credit"]))
+    proofs = SupplyProof.objects.for_organization(grant.organization_id).filter(kind=Kind.CARD_SLIP)
+    return proofs.filter(invoice__credit_notes__pk=named["source"]).exists()
+
+
+def without_card(invoice: Invoice) -> str:
+    """The proof of a supply that is paid by transfer or by credit."""
+    if invoice.currency != "KRW" or invoice.total <= ZERO or invoice.tax_treatment not in TAXED:
+        return Kind.NONE
+    if is_business(invoice.buyer.get("registration_number", "")):
+        return Kind.TAX_INVOICE
+    return Kind.CASH_RECEIPT if settings.CASH_RECEIPTS and invoice.tax_treatment == TaxTreatment.STANDARD else Kind.NONE
+
+
+def is_business(registration_number: str) -> bool:
+    try:
+        normalize_registration_number(registration_number)
+    except InvalidRegistrationNumber:
+        return False
+    return True
+
+
+def may_pay_by_card(invoice: Invoice) -> bool:
+    """Whether a card may be taken for what is still to be paid. Exact while the invoice's row is locked."""
+    if proof_of(invoice) != Kind.TAX_INVOICE:
+        return True
+    original = original_of(invoice)
+    if original is not None and original.status in TaxInvoice.WITH_PROVIDER:
+        return False
+    came = invoice.payments.filter(status=Payment.Status.SUCCEEDED, processor=bank_transfer.NAME)
+    return not came.exists()
+
+
+def refuse_card_after_tax_invoice(invoice: Invoice) -> None:
+    """For collection, the invoice locked. Raises CardRefused."""
+    if not may_pay_by_card(invoice):
+        raise CardRefused(f"invoice {invoice.number} has a tax invoice, so it is paid by transfer")
+
+
+def money_came(*, invoice: Invoice, payment: Payment, now: datetime, actor: User | None) -> None:
+    """A payment succeeded, its invoice locked: the proof follows from how the supply was paid in fact."""
+    kind = proof_of(invoice)
+    if payment.processor != bank_transfer.NAME:
+        if kind == Kind.CARD_SLIP or not _has_row(invoice):
+            return
+        if kind == Kind.TAX_INVOICE and not drop_original(invoice):
+            _alarm(invoice, now)
+            return
+        _change(invoice, Kind.CARD_SLIP, why="paid by card", now=now, actor=actor)
+    elif kind == Kind.CARD_SLIP and not _card_paid(invoice):
+        change_from_card(invoice, why="paid by transfer", now=now, actor=actor)
+
+
+def change_from_card(invoice: Invoice, *, why: str, now: datetime, actor: User | None) -> None:
+    """No card slip comes: the proof is what it is without one. The invoice is locked."""
+    kind = without_card(invoice)
+    _change(invoice, kind, why=why, now=now, actor=actor)
+    if kind == Kind.TAX_INVOICE:
+        plan_original(invoice, by_card=card_credit(invoice), now=now)
+
+
+def give_up_on_cards(*, now: datetime) -> int:
+    """On the last day for a tax invoice, what was to be paid by card and is not gets one. Returns how many."""
+    if not settings.TAX_INVOICE_FOR_UNPAID_CARD:
+        return 0
+    today, changed = day_in_seoul(now), 0
+    waiting = Invoice.objects.using("system").filter(
+        status=Invoice.Status.OPEN, proof__kind=Kind.CARD_SLIP, currency="KRW", tax_treatment__in=TAXED
+    )
+    waiting = waiting.exclude(buyer__registration_number="")
+    for found in waiting.order_by("written_on", "pk")[:MOST]:
+        if issue_deadline(found.written_on) > today or without_card(found) != Kind.TAX_INVOICE:
+            continue
+        with tenant_scope([found.organization_id]):
+            invoice = Invoice.objects.select_for_update().for_organization(found.organization_id).get(pk=found.pk)
+            attempts = invoice.payments.filter(status__in=Payment.OPEN_STATUSES)
+            unpaid = invoice.status == Invoice.Status.OPEN and not _card_paid(invoice) and not attempts.exists()
+            if unpaid and proof_of(invoice) == Kind.CARD_SLIP:
+                change_from_card(invoice, why="not paid by card in time", now=now, actor=None)
+                changed += 1
+    return changed
+
+
+def _has_row(invoice: Invoice) -> bool:
+    return SupplyProof.objects.for_organization(invoice.organization_id).filter(invoice=invoice).exists()
+
+
+def _card_paid(invoice: Invoice) -> bool:
+    paid = invoice.payments.filter(status=Payment.Status.SUCCEEDED)
+    return paid.exclude(processor=bank_transfer.NAME).exists()
+
+
+def _change(invoice: Invoice, kind: str, *, why: str, now: datetime, actor: User | None) -> None:
+    proof = SupplyProof.objects.for_organization(invoice.organization_id).get(invoice=invoice)
+    if proof.kind == kind:
+        return
+    before, proof.kind, proof.chosen_at = proof.kind, kind, now
+    proof.save(update_fields=["kind", "chosen_at"])
+    write_audit_entry(
+        action="supply_proof.changed",
+        target=invoice.number,
+        organization=invoice.organization,
+        actor=actor,
+        now=now,
+        detail={"from": before, "to": kind, "why": why},
+    )
+
+
+def _alarm(invoice: Invoice, now: datetime) -> None:
+    """A card paid on a page that was opened before: money is never refused, so somebody must put the papers right."""
+    raise_alarm(
+        kind=ALARM,
+        subject=invoice.number,
+        summary=f"{invoice.number} was paid by card although a tax invoice was asked for.",
+        now=now,
+    )

@@ -1,0 +1,168 @@
+"""수정세금계산서: what a tax invoice said is put right by sheets of their own, each with the tax office's reason code.
+
+| code | occasion | sheets | dated |
+|---|---|---|---|
+| 01 | wrong entries | minus the old, plus the new | as the original |
+| 02, 03 | the supply value changed, something was returned | the difference | the day of the change |
+| 04 | the invoice was voided | minus what is left | the day of the cancellation |
+| 06 | issued twice by mistake, once here and once elsewhere | minus the original | as the original |
+
+(부가가치세법 시행령 제70조.) They are planned in the transaction of what they are about, and issued once the original is.
+"""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from uuid import UUID, uuid4
+
+from django.db.models import Sum
+
+from accounts.models import User
+from accounts.tenancy import tenant_scope
+from billing.models import CreditNote, Invoice, TaxInvoice
+from billing.tax.korean_calendar import day_in_seoul, issue_deadline
+from billing.tax.tax_invoices import NotPossible
+from billing.tax.tax_planning import day_noticed, drop_original, original_of
+from billing.tax.tax_sheets import items_of, mgt_key_of
+from pricing.exact import ZERO, exact_sum
+
+Status = TaxInvoice.Status
+Reason = TaxInvoice.Reason
+ENDED = (Status.DROPPED, Status.CANCELED)
+AS_THE_ORIGINAL = (Reason.CORRECTION, Reason.ISSUED_TWICE)
+
+
+def amend_for_void(invoice: Invoice, *, now: datetime, actor: User | None) -> TaxInvoice | None:
+    """The invoice is void, its row locked: an original that nobody has is dropped, one that was issued gets a cancellation (04)."""
+    original = original_of(invoice)
+    if original is None or drop_original(invoice):
+        _drop_unissued(invoice)
+        return None
+    supply, tax = standing(invoice)
+    if supply == ZERO and tax == ZERO:
+        return None
+    return _plan(original, Reason.CANCELLATION, "void", supply=-supply, tax=-tax, now=now, actor=actor)
+
+
+def amend_for_credit_note(note: CreditNote, *, now: datetime, actor: User | None) -> list[TaxInvoice]:
+    """A credit note takes back some of an invoice, whose row is locked: a difference under the note's own reason.
+
+    A correction of entries (01) is two sheets, minus what stands and plus what is left. Nothing where the proof is no tax invoice.
+    """
+    original = original_of(note.invoice)
+    if original is None or original.status in ENDED:
+        return []
+    occasion = f"credit_note:{note.pk}"
+    supply, tax = standing(note.invoice)
+    back, back_tax = min(note.subtotal, supply), min(note.tax, tax)
+    if back == ZERO:
+        return []
+    if note.reason_code != Reason.CORRECTION:
+        return [_plan(original, note.reason_code, occasion, supply=-back, tax=-back_tax, now=now, actor=actor)]
+    sheets = [_plan(original, Reason.CORRECTION, f"{occasion}:minus", supply=-supply, tax=-tax, now=now, actor=actor)]
+    left, left_tax = supply - back, tax - back_tax
+    if left:
+        plus = f"{occasion}:plus"
+        sheets.append(_plan(original, Reason.CORRECTION, plus, supply=left, tax=left_tax, now=now, actor=actor))
+    return sheets
+
+
+def correct_entries(
+    *, organization_id: int, tax_invoice_id: UUID, buyer: Mapping[str, str], now: datetime, actor: User | None
+) -> list[TaxInvoice]:
+    """The buyer was named wrongly: two sheets (01), minus what stands and plus the same with `buyer`. Raises NotPossible."""
+    with tenant_scope([organization_id]):
+        invoice, original = _issued_original(organization_id, tax_invoice_id)
+        supply, tax = standing(invoice)
+        number = uuid4().hex[:12]
+        minus = _plan(
+            original, Reason.CORRECTION, f"correction:{number}:minus", supply=-supply, tax=-tax, now=now, actor=actor
+        )
+        plus = _plan(
+            original,
+            Reason.CORRECTION,
+            f"correction:{number}:plus",
+            supply=supply,
+            tax=tax,
+            now=now,
+            actor=actor,
+            buyer=buyer,
+        )
+        return [minus, plus]
+
+
+def take_back_second(*, organization_id: int, tax_invoice_id: UUID, now: datetime, actor: User | None) -> TaxInvoice:
+    """The same supply got another tax invoice elsewhere, which stands: ours is taken back (06). Raises NotPossible."""
+    with tenant_scope([organization_id]):
+        invoice, original = _issued_original(organization_id, tax_invoice_id)
+        supply, tax = standing(invoice)
+        return _plan(original, Reason.ISSUED_TWICE, "issued_twice", supply=-supply, tax=-tax, now=now, actor=actor)
+
+
+def standing(invoice: Invoice) -> tuple[Decimal, Decimal]:
+    """Supply and tax that the sheets of an invoice leave standing once all are issued. Needs the scope."""
+    rows = TaxInvoice.objects.for_organization(invoice.organization_id).filter(invoice=invoice)
+    sums = rows.exclude(status__in=ENDED).aggregate(supply=Sum("supply"), tax=Sum("tax"))
+    return sums["supply"] or ZERO, sums["tax"] or ZERO
+
+
+def _issued_original(organization_id: int, tax_invoice_id: UUID) -> tuple[Invoice, TaxInvoice]:
+    row = TaxInvoice.objects.for_organization(organization_id).get(pk=tax_invoice_id, reason="")
+    invoice = Invoice.objects.select_for_update().for_organization(organization_id).get(pk=row.invoice_id)
+    row.refresh_from_db()
+    if row.status not in (Status.ISSUED, Status.SENT) or invoice.status == Invoice.Status.VOID:
+        raise NotPossible(f"tax invoice {row.mgt_key} is {row.status}")
+    if standing(invoice) == (ZERO, ZERO):
+        raise NotPossible(f"nothing of tax invoice {row.mgt_key} stands any more")
+    return invoice, row
+
+
+def _drop_unissued(invoice: Invoice) -> None:
+    rows = TaxInvoice.objects.for_organization(invoice.organization_id).filter(invoice=invoice)
+    rows.filter(status__in=(Status.PLANNED, Status.FAILED)).update(status=Status.DROPPED)
+
+
+def _plan(
+    original: TaxInvoice,
+    reason: str,
+    occasion: str,
+    *,
+    supply: Decimal,
+    tax: Decimal,
+    now: datetime,
+    actor: User | None,
+    buyer: Mapping[str, str] | None = None,
+) -> TaxInvoice:
+    dated, due_on = _days(original, reason, now=now)
+    row, _made = TaxInvoice.objects.get_or_create(
+        organization_id=original.organization_id,
+        invoice_id=original.invoice_id,
+        occasion=occasion,
+        defaults={
+            "amends": original,
+            "reason": reason,
+            "mgt_key": mgt_key_of(invoice_id=original.invoice_id, occasion=occasion),
+            "write_date": dated,
+            "issue_from": day_in_seoul(now),
+            "due_on": due_on,
+            "purpose": original.purpose,
+            "tax_type": original.tax_type,
+            "supply": supply,
+            "tax": tax,
+            "total": exact_sum((supply, tax)),
+            "items": items_of(written_on=original.write_date, supplied_on=dated, supply=supply, tax=tax),
+            "supplier": original.supplier,
+            "buyer": dict(buyer or original.buyer),
+            "remark": original.remark,
+            "created_at": now,
+            "created_by": actor,
+        },
+    )
+    return row
+
+
+def _days(original: TaxInvoice, reason: str, *, now: datetime) -> tuple[date, date]:
+    if reason in AS_THE_ORIGINAL:
+        return original.write_date, day_noticed(now)
+    today = day_in_seoul(now)
+    return today, issue_deadline(today)
