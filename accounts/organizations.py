@@ -91,7 +91,7 @@ def suspend_organization(*, organization_id: int, reason: str, now: datetime, ac
 
 
 def reactivate_organization(*, organization_id: int, reason: str, now: datetime, actor: User | None) -> Organization:
-    """Let a suspended organization call again (as `billing.overdue.suspension` does). Needs the tenant scope. Raises NotPossible."""
+    """Let a suspended organization call again, as `billing.overdue.suspension` does. Needs the tenant scope. Raises NotPossible."""
     active, suspended = Organization.Status.ACTIVE, Organization.Status.SUSPENDED
     return _change_status(organization_id, suspended, active, "organization.reactivated", reason, now, actor)
 
