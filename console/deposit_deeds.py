@@ -1,12 +1,12 @@
 """What an operator does with deposits: take in a statement, match one by hand, set one aside."""
 
-import base64
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django import forms
+from django.core.files.uploadedfile import UploadedFile
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
@@ -30,10 +30,11 @@ from billing.bank.transfer_matching import certain, match_waiting
 from billing.models import Invoice
 from billing.models.deposits import BankDeposit, DepositDecision
 from billing.sellers import NoSeller, current_seller
-from console.deeds import Deed, DeedForm, FileChoice, Refused, Row, add_deed
+from console.deeds import Deed, DeedForm, Refused, Row, add_deed
 from console.deposits import REFUSALS, DepositRow, waiting_rows
 from console.figures import figure, money
 from console.standing import ReasonForm
+from console.uploads import FileRefused, UploadDeed, UploadForm, file_field
 from pricing.plain_text import plain
 
 MOST_SHOWN = 100
@@ -53,19 +54,13 @@ FAULTS: dict[Fault, Promise] = {
 }
 
 
-class StatementForm(DeedForm):
-    """The file is read once; what is confirmed later are its bytes, which travel with the form."""
-
-    file = forms.FileField(
-        label=_("File"),
-        required=False,
+class StatementForm(UploadForm):
+    file = file_field(
+        accept=".csv,.txt,.tsv",
         help_text=_("CSV, as your bank exports it, in UTF-8 or CP949. Days that were imported before do no harm."),
-        widget=FileChoice(attrs={"accept": ".csv,.txt,.tsv"}),
     )
     account = forms.CharField(label=_("Account number"), max_length=40)
     currency = forms.ChoiceField(label=_("Currency"), choices=Currency.choices)
-    content = forms.CharField(required=False, widget=forms.HiddenInput)
-    name = forms.CharField(required=False, max_length=200, widget=forms.HiddenInput)
 
     def clean_account(self) -> str:
         account = bare_account(self.cleaned_data["account"])
@@ -73,14 +68,8 @@ class StatementForm(DeedForm):
             raise forms.ValidationError(gettext("An account number has digits."))
         return account
 
-    def clean(self) -> dict[str, Any]:
-        values = super().clean() or {}
-        if not values.get("content") and "file" not in self.errors:
-            self.add_error("file", gettext("Choose a file."))
-        return values
 
-
-class ImportStatement(Deed):
+class ImportStatement(UploadDeed):
     form_class = StatementForm
     title = _("Import a bank statement")
     lead = _("Each deposit is taken once. What fits one customer only, by amount and name, is matched at once.")
@@ -93,18 +82,9 @@ class ImportStatement(Deed):
         except NoSeller:
             return {}
 
-    def form(self, data: Any = None) -> DeedForm:
-        sent = self.request.FILES.get("file")
-        if data is None or sent is None:
-            return super().form(data)
-        data = data.copy()
-        data["name"], data["content"] = sent.name, ""
+    def check_file(self, sent: UploadedFile) -> None:
         if sent.size > LARGEST_FILE:
-            form = StatementForm(data, self.request.FILES, initial=self.initial())
-            form.add_error("file", FAULTS[Fault.TOO_LARGE])
-            return form
-        data["content"] = base64.b64encode(sent.read()).decode()
-        return StatementForm(data, initial=self.initial())
+            raise FileRefused(FAULTS[Fault.TOO_LARGE])
 
     def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
         compared = self._compared(values, now=now)
@@ -144,7 +124,7 @@ class ImportStatement(Deed):
     def do(self, values: dict[str, Any], *, now: datetime) -> str:
         try:
             _row, compared = import_statement(
-                _content(values),
+                values["content"],
                 file_name=values["name"],
                 account=values["account"],
                 currency=values["currency"],
@@ -162,7 +142,7 @@ class ImportStatement(Deed):
 
     def _compared(self, values: dict[str, Any], *, now: datetime) -> Compared:
         try:
-            return compare_statement(_content(values), account=values["account"], currency=values["currency"], now=now)
+            return compare_statement(values["content"], account=values["account"], currency=values["currency"], now=now)
         except (StatementRefused, FormDiffers) as refusal:
             raise Refused(told(refusal)) from None
 
@@ -309,13 +289,6 @@ def told(refusal: StatementRefused | FormDiffers) -> str:
 
 def _is_certain(row: DepositRow) -> bool:
     return certain([one.suggestion for one in row.proposals]) is not None
-
-
-def _content(values: dict[str, Any]) -> bytes:
-    try:
-        return base64.b64decode(values["content"], validate=True)
-    except ValueError:
-        raise Refused(gettext("Choose a file.")) from None
 
 
 add_deed("deposits/import/", ImportStatement, name="import_statement")

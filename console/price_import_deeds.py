@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
@@ -16,10 +17,11 @@ from catalog.feed.importing import Imported, import_snapshot, preview_snapshot
 from catalog.feed.snapshot import Snapshot, SnapshotRefused
 from catalog.models import CostTable, QuarantinedPrice
 from catalog.publishing import LEAD
-from console.deeds import Deed, DeedForm, FileChoice, Refused, Row, add_deed
+from console.deeds import Deed, Refused, Row, add_deed
 from console.figures import figure
 from console.quarantine import COUNTS, told, told_prices
 from console.sentences import in_sentences
+from console.uploads import FileRefused, UploadDeed, UploadForm, file_field
 
 LARGEST_FILE = 4 * 1024 * 1024
 MOST_SHOWN = 40
@@ -49,58 +51,33 @@ class FetchPrices(Deed):
         return reverse("admin:quarantine")
 
 
-class FileForm(DeedForm):
-    """The file is read once; what is confirmed later is its text, which travels with the form."""
-
+class FileForm(UploadForm):
     cost_table = forms.ModelChoiceField(
         label=_("cost table"), queryset=CostTable.objects.order_by("name"), empty_label=None
     )
-    file = forms.FileField(
-        label=_("File"),
-        required=False,
+    file = file_field(
+        accept=".json,.csv",
         help_text=_(
             "OpenRouter's JSON, or CSV with the columns model, prompt, completion, input_cache_read …: USD each, "
             "or per million tokens where a column's name ends in _per_1m."
         ),
-        widget=FileChoice(attrs={"accept": ".json,.csv"}),
     )
     approve = forms.BooleanField(
         label=_("Put prices in force that would wait in quarantine"),
         required=False,
         help_text=_("Also models that the file lacks are no longer sold then."),
     )
-    content = forms.CharField(required=False, strip=False, widget=forms.HiddenInput)
-    name = forms.CharField(required=False, max_length=200, widget=forms.HiddenInput)
-
-    def clean(self) -> dict[str, Any]:
-        values = super().clean() or {}
-        if not values.get("content") and "file" not in self.errors:
-            self.add_error("file", gettext("Choose a file."))
-        return values
 
 
-class UploadPrices(Deed):
+class UploadPrices(UploadDeed):
     form_class = FileForm
     title = _("Import a price list from a file")
     lead = _("The whole file is checked before anything changes. What changes too much waits in quarantine.")
     button = _("Import it")
 
-    def form(self, data: Any = None) -> DeedForm:
-        sent = self.request.FILES.get("file")
-        if data is None or sent is None:
-            return super().form(data)
-        data = data.copy()
-        data["name"], data["content"] = sent.name, ""
-        form = FileForm(data, self.request.FILES, initial=self.initial())
+    def check_file(self, sent: UploadedFile) -> None:
         if sent.size > LARGEST_FILE:
-            form.add_error("file", gettext("The file is larger than 4 MB: import it with the command import_prices."))
-            return form
-        try:
-            data["content"] = sent.read().decode("utf-8-sig")
-        except UnicodeDecodeError:
-            form.add_error("file", gettext("The file is not text in UTF-8."))
-            return form
-        return FileForm(data, initial=self.initial())
+            raise FileRefused(gettext("The file is larger than 4 MB: import it with the command import_prices."))
 
     def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
         try:
@@ -134,7 +111,7 @@ class UploadPrices(Deed):
         return said
 
     def _snapshot(self, values: dict[str, Any]) -> Snapshot:
-        return files.read_price_file(values["content"].encode(), name=values["name"])
+        return files.read_price_file(values["content"], name=values["name"])
 
     def back(self) -> str:
         return reverse("admin:quarantine")
