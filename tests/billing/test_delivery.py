@@ -360,7 +360,7 @@ def test_killed_between_sending_and_marking_it_is_sent_again(
 ) -> None:
     program = (
         "import django, os, signal; django.setup()\n"
-        "from billing import outbox\n"
+        "from billing.mail import outbox\n"
         "outbox.note_sent = lambda *_args, **_options: os.kill(os.getpid(), signal.SIGKILL)\n"
         "from django.core.management import call_command\n"
         "call_command('deliver_mail')\n"
