@@ -102,8 +102,9 @@ KINDS: Mapping[str, Kind] = {
         label=_("Tax invoices"),
         headline=_("Tax invoices are not issued, and their deadline is near or over."),
         remedy=_(
-            "Open each to see why: refused ones are tried again once their reason is removed. Without a provider, issue them "
-            "at the tax office and note their approval numbers. The alarm ends by itself."
+            "Open each to see why: refused ones are tried again once their reason is removed, those that were taken back are "
+            "issued anew. Without a provider, issue them at the tax office and note their approval numbers. "
+            "The alarm ends by itself."
         ),
         place=lambda: list_of(TaxInvoice, "unissued=yes"),
         place_label=_("Tax invoices to be issued"),

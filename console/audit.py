@@ -81,6 +81,7 @@ ACTIONS = {
     "tax_invoice.issued_by_hand": _("Tax invoice issued by hand"),
     "tax_invoice.failed": _("Tax invoice refused"),
     "tax_invoice.planned_again": _("Tax invoice planned again"),
+    "tax_invoice.issued_anew": _("Tax invoice planned anew after it was taken back"),
     "tax_invoice.canceled": _("Tax invoice taken back before it was sent"),
     "invoice.written_off": _("Invoice written off"),
     "credit_note.issued": _("Credit note issued"),

@@ -16,6 +16,7 @@ from billing.tax import tax_invoices
 from billing.tax.providers.interface import ProviderUnreachable
 from billing.tax.tax_amendments import correct_entries, take_back_second
 from billing.tax.tax_sheets import buyer_of
+from billing.tax.tax_withdrawals import HasAmendments, cancel_issued, issue_anew
 from console.deeds import Deed, DeedForm, Refused, Row, add_deed
 from console.figures import figure, money
 from console.read_only import address_of
@@ -49,6 +50,10 @@ class TaxInvoiceDeed(Deed):
     @property
     def ids(self) -> dict[str, Any]:
         return {"organization_id": self.row.organization_id, "tax_invoice_id": self.row.pk}
+
+    def buyer_of_today(self) -> dict[str, str]:
+        organization = self.row.organization
+        return buyer_of(buyer_details(organization, billing_profile(organization)))
 
     def back(self) -> str:
         return address_of(self.row)
@@ -127,12 +132,41 @@ class CancelIssued(TaxInvoiceDeed):
 
     def do(self, values: dict[str, Any], *, now: datetime) -> str:
         try:
-            tax_invoices.cancel_issued(**self.ids, why=values["reason"], now=now, actor=self.request.user)
+            cancel_issued(**self.ids, why=values["reason"], now=now, actor=self.request.user)
+        except HasAmendments:
+            raise Refused(gettext("Take its amendments back first: without it they amend nothing.")) from None
         except tax_invoices.NotPossible:
             raise Refused(gettext("The tax office has it already: it can only be amended.")) from None
         except (ProviderUnreachable, tax_invoices.NoProvider):
             raise Refused(gettext("The provider does not answer. Try again in a minute.")) from None
         return gettext("The tax invoice is taken back.")
+
+
+class IssueAnew(TaxInvoiceDeed):
+    title = _("Issue the tax invoice anew")
+    lead = _(
+        "It was taken back, so nothing proves this supply. Another one takes its place, under a number of its own: "
+        "an original says what is left of the invoice today, an amendment the same as before."
+    )
+    button = _("Issue it anew")
+
+    def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
+        if self.row.reason:
+            return self.facts()
+        buyer = self.buyer_of_today()
+        return [*self.facts(), (_("New buyer"), f"{buyer['name']} ({buyer['registration_number']})")]
+
+    def do(self, values: dict[str, Any], *, now: datetime) -> str:
+        try:
+            self.row = issue_anew(**self.ids, now=now, actor=self.request.user)
+        except HasAmendments:
+            raise Refused(gettext("Take its amendments back first: without it they amend nothing.")) from None
+        except tax_invoices.NotPossible:
+            raise Refused(gettext("It is not missing any more. Please look at it again.")) from None
+        try:
+            return outcome(self.row, now=now, actor=self.request.user)
+        except Refused as why:  # it is planned all the same, and its page, which comes next, says how to go on
+            return str(why)
 
 
 class BuyerForm(DeedForm):
@@ -154,8 +188,7 @@ class CorrectBuyer(TaxInvoiceDeed):
     button = _("Plan the two sheets")
 
     def initial(self) -> dict[str, Any]:
-        organization = self.row.organization
-        now_entered = buyer_of(buyer_details(organization, billing_profile(organization)))
+        now_entered = self.buyer_of_today()
         return {name: now_entered[name] for name in BUYER}
 
     def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
@@ -209,5 +242,6 @@ add_deed("tax-invoices/<uuid:pk>/issue/", IssueNow, name="issue_tax_invoice")
 add_deed("tax-invoices/<uuid:pk>/retry/", Retry, name="retry_tax_invoice")
 add_deed("tax-invoices/<uuid:pk>/note/", NoteByHand, name="note_tax_invoice")
 add_deed("tax-invoices/<uuid:pk>/cancel/", CancelIssued, name="cancel_tax_invoice")
+add_deed("tax-invoices/<uuid:pk>/anew/", IssueAnew, name="issue_tax_invoice_anew")
 add_deed("tax-invoices/<uuid:pk>/correct/", CorrectBuyer, name="correct_tax_invoice")
 add_deed("tax-invoices/<uuid:pk>/take-back/", TakeBackSecond, name="take_back_tax_invoice")

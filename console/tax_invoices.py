@@ -4,15 +4,17 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
+from accounts.tenancy import tenant_scope
 from billing.models import TaxInvoice
 from billing.tax.korean_calendar import day_in_seoul
+from billing.tax.tax_withdrawals import MAYBE_MISSING, is_missing
 from console.figures import figure, money_column, named
 from console.money import CUSTOMER
 from console.read_only import ReadOnlyAdmin, linked, raw_column, state_column
@@ -43,7 +45,7 @@ class Unissued(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[TaxInvoice]) -> QuerySet[TaxInvoice]:
         if self.value() is None:
             return queryset
-        rows = queryset.filter(status__in=TaxInvoice.UNISSUED)
+        rows = queryset.filter(Q(status__in=TaxInvoice.UNISSUED) | MAYBE_MISSING)
         return rows.filter(due_on__lt=day_in_seoul(timezone.now())) if self.value() == "late" else rows
 
 
@@ -60,6 +62,10 @@ def kind(row: TaxInvoice) -> Any:
 
 def approval(row: TaxInvoice) -> Any:
     return format_html('<span class="mono">{}</span>', row.approval_number) if row.approval_number else "–"
+
+
+def replacement(row: TaxInvoice) -> TaxInvoice | None:
+    return TaxInvoice.objects.filter(replaces=row).first()
 
 
 def buyer(row: TaxInvoice) -> str:
@@ -94,6 +100,8 @@ class TaxInvoiceAdmin(ReadOnlyAdmin):
                     CUSTOMER,
                     named("kind_words", _("Kind"), kind),
                     linked("of_original", _("Amends"), lambda row: row.amends),
+                    linked("of_replaced", _("Replaces"), lambda row: row.replaces),
+                    linked("of_replacement", _("Replaced by"), replacement),
                     "status",
                     "failure",
                     named("approval", _("Approval number"), approval),
@@ -144,7 +152,10 @@ def possible_deeds(row: TaxInvoice) -> list[tuple[Any, str]]:
         return [(_("Issue it now"), "issue_tax_invoice"), (_("Note what was issued by hand"), "note_tax_invoice")]
     if row.status == Status.FAILED:
         return [(_("Try again"), "retry_tax_invoice"), (_("Note what was issued by hand"), "note_tax_invoice")]
-    links = []
+    links: list[tuple[Any, str]] = []
+    with tenant_scope([row.organization_id]):
+        if is_missing(row):
+            links.append((_("Issue it anew"), "issue_tax_invoice_anew"))
     if row.status == Status.ISSUED:
         links.append((_("Take it back before it is sent"), "cancel_tax_invoice"))
     if row.status in (Status.ISSUED, Status.SENT) and not row.reason:

@@ -41,6 +41,8 @@ class SupplyProof(models.Model):
 class TaxInvoice(models.Model):
     """One sheet for the tax office: an invoice's original, or an amendment of it. What was asked for is never changed.
 
+    An original that was taken back before it was sent does not stand: another one may follow it, under a key of its own.
+
     `requested` means that the provider may have it, nobody knows: it is looked up under its `mgt_key` before anything else is
     done. `write_date` is the 작성연월일, `issue_from` and `due_on` the first and last day on which it is to be issued, in Seoul.
     Amounts are won; those of an amendment may be below zero.
@@ -76,14 +78,18 @@ class TaxInvoice(models.Model):
     """In these the tax office may know of it."""
     UNISSUED = (Status.PLANNED, Status.REQUESTED, Status.FAILED)
     """In these it is still to be issued."""
+    ENDED = (Status.CANCELED, Status.DROPPED)
+    """In these it counts no more."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
     invoice = models.ForeignKey("billing.Invoice", on_delete=models.PROTECT, related_name="tax_invoices")
     amends = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="amendments")
+    replaces = models.OneToOneField("self", on_delete=models.PROTECT, null=True, blank=True, related_name="replaced_by")
+    """What was taken back at the provider before it was sent, and is said anew by this one."""
     reason = models.CharField(max_length=2, choices=Reason.choices, blank=True)
     occasion = models.CharField(max_length=60)
-    """What it is made for, once per invoice: "original", "void", "credit_note:<id>", "correction:<id>:minus" …"""
+    """What it is made for, once per invoice: "original", "void", "credit_note:<id>", "correction:<id>:minus" …; ":2" if anew."""
     mgt_key = models.CharField(max_length=24, unique=True)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.PLANNED)
     write_date = models.DateField()
@@ -113,7 +119,11 @@ class TaxInvoice(models.Model):
         verbose_name = _("tax invoice")
         verbose_name_plural = _("tax invoices")
         constraints = [
-            models.UniqueConstraint(fields=["invoice"], condition=Q(reason=""), name="one_original_per_invoice"),
+            models.UniqueConstraint(
+                fields=["invoice"],
+                condition=Q(reason="") & ~Q(status="canceled"),
+                name="one_standing_original_per_invoice",
+            ),
             models.UniqueConstraint(fields=["invoice", "occasion"], name="one_tax_invoice_per_occasion"),
             models.UniqueConstraint(
                 fields=["approval_number"], condition=~Q(approval_number=""), name="one_tax_invoice_per_approval"

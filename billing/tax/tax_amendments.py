@@ -15,8 +15,6 @@ from datetime import date, datetime
 from decimal import Decimal
 from uuid import UUID, uuid4
 
-from django.db.models import Sum
-
 from accounts.models import User
 from accounts.tenancy import tenant_scope
 from billing.models import CreditNote, Invoice, TaxInvoice
@@ -24,11 +22,11 @@ from billing.tax.korean_calendar import day_in_seoul, issue_deadline
 from billing.tax.tax_invoices import NotPossible
 from billing.tax.tax_planning import day_noticed, drop_original, original_of
 from billing.tax.tax_sheets import items_of, mgt_key_of
+from billing.tax.tax_sums import ISSUED_TWICE, standing
 from pricing.exact import ZERO, exact_sum
 
 Status = TaxInvoice.Status
 Reason = TaxInvoice.Reason
-ENDED = (Status.DROPPED, Status.CANCELED)
 AS_THE_ORIGINAL = (Reason.CORRECTION, Reason.ISSUED_TWICE)
 
 
@@ -50,7 +48,7 @@ def amend_for_credit_note(note: CreditNote, *, now: datetime, actor: User | None
     A correction of entries (01) is two sheets, minus what stands and plus what is left. Nothing where the proof is no tax invoice.
     """
     original = original_of(note.invoice)
-    if original is None or original.status in ENDED:
+    if original is None or original.status in TaxInvoice.ENDED:
         return []
     occasion = f"credit_note:{note.pk}"
     supply, tax = standing(note.invoice)
@@ -96,14 +94,7 @@ def take_back_second(*, organization_id: int, tax_invoice_id: UUID, now: datetim
     with tenant_scope([organization_id]):
         invoice, original = _issued_original(organization_id, tax_invoice_id)
         supply, tax = standing(invoice)
-        return _plan(original, Reason.ISSUED_TWICE, "issued_twice", supply=-supply, tax=-tax, now=now, actor=actor)
-
-
-def standing(invoice: Invoice) -> tuple[Decimal, Decimal]:
-    """Supply and tax that the sheets of an invoice leave standing once all are issued. Needs the scope."""
-    rows = TaxInvoice.objects.for_organization(invoice.organization_id).filter(invoice=invoice)
-    sums = rows.exclude(status__in=ENDED).aggregate(supply=Sum("supply"), tax=Sum("tax"))
-    return sums["supply"] or ZERO, sums["tax"] or ZERO
+        return _plan(original, Reason.ISSUED_TWICE, ISSUED_TWICE, supply=-supply, tax=-tax, now=now, actor=actor)
 
 
 def _issued_original(organization_id: int, tax_invoice_id: UUID) -> tuple[Invoice, TaxInvoice]:

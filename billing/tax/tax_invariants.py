@@ -24,9 +24,10 @@ TAX_INVARIANTS = (
     ),
     by_sql(
         "49",
-        "an invoice has at most one original tax invoice, and what was issued has an approval number of its own",
+        "an invoice has at most one original tax invoice that stands, and what was issued has an approval number of its own",
         """
-        SELECT invoice_id::text AS subject, count(*) FROM billing_taxinvoice WHERE reason = '' GROUP BY 1 HAVING count(*) > 1
+        SELECT invoice_id::text AS subject, count(*) FROM billing_taxinvoice WHERE reason = '' AND status <> 'canceled'
+        GROUP BY 1 HAVING count(*) > 1
         UNION ALL SELECT approval_number, count(*) FROM billing_taxinvoice WHERE status IN ('issued', 'sent', 'canceled')
         GROUP BY 1 HAVING count(*) > 1 OR approval_number = ''
         """,
@@ -42,7 +43,7 @@ TAX_INVARIANTS = (
             FROM billing_taxinvoice AS sheet
             JOIN billing_invoice AS invoice ON invoice.id = sheet.invoice_id
             JOIN billing_supplyproof AS proof ON proof.invoice_id = invoice.id
-            WHERE sheet.status NOT IN ('dropped', 'canceled') AND sheet.occasion <> 'issued_twice'
+            WHERE sheet.status NOT IN ('dropped', 'canceled') AND sheet.occasion NOT LIKE 'issued_twice%'
             GROUP BY invoice.id, proof.id
         ) AS books WHERE sheets <> standing
         """,

@@ -9,12 +9,14 @@ from django.db.models.fields.json import KeyTextTransform
 
 from accounts.alarms import clear_alarm, raise_alarm
 from accounts.models import Alarm
-from billing.models import Invoice, SupplyProof, TaxInvoice
+from accounts.tenancy import tenant_scope
+from billing.models import Invoice, TaxInvoice
 from billing.sweeping import others_go_on
 from billing.tax import proofs
 from billing.tax.korean_calendar import day_in_seoul
 from billing.tax.providers.interface import ProviderRefused, ProviderUnreachable
 from billing.tax.tax_invoices import NoProvider, call, fail, issue, load, plan_again, provider_of, record_answer
+from billing.tax.tax_withdrawals import MAYBE_MISSING, is_missing
 
 logger = logging.getLogger(__name__)
 Status = TaxInvoice.Status
@@ -114,6 +116,11 @@ def learn_sent(*, now: datetime) -> int:
     return sent
 
 
+def _is_missing(row: TaxInvoice) -> bool:
+    with tenant_scope([row.organization_id]):
+        return is_missing(row)
+
+
 def _rows() -> QuerySet[TaxInvoice]:
     return TaxInvoice.objects.using("system")
 
@@ -129,15 +136,18 @@ def _to_ask(status: str, *, pause: timedelta, now: datetime) -> list[TaxInvoice]
 
 
 def watch_deadlines(*, now: datetime) -> None:
-    """An alarm for each deadline that is near or over with something unissued, and for what failed or was taken back."""
+    """An alarm for each deadline that is near or over with something unissued, for what failed, was taken back, or was issued and
+    the tax office did not take it over."""
     near = day_in_seoul(now) + timedelta(days=settings.TAX_INVOICE_ALARM_DAYS)
     unissued = _rows().filter(
         Q(Q(due_on__lte=near) | Q(status=Status.FAILED), status__in=TaxInvoice.UNISSUED)
-        | Q(status=Status.CANCELED, reason="", invoice__proof__kind=SupplyProof.Kind.TAX_INVOICE)
-        & ~Q(invoice__status=Invoice.Status.VOID)
+        | Q(status=Status.ISSUED) & ~Q(failure="")
+        | MAYBE_MISSING
     )
     by_day: dict[str, list[str]] = {}
-    for row in unissued.select_related("invoice").order_by("due_on", "created_at"):
+    for row in unissued.select_related("invoice__proof", "amends").order_by("due_on", "created_at"):
+        if row.status == Status.CANCELED and not _is_missing(row):
+            continue
         by_day.setdefault(row.due_on.isoformat(), []).append(row.invoice.number)
     for day, numbers in by_day.items():
         more = "…" if len(numbers) > MOST_NAMED else ""

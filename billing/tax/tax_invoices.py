@@ -145,14 +145,14 @@ def record_answer(row: TaxInvoice, answer: Answer, *, now: datetime, actor: User
         row.checked_at = now
         if row.status == Status.REQUESTED:
             row.approval_number, row.issued_at, row.status = answer.approval_number, now, Status.ISSUED
-            _note("tax_invoice.issued", row, invoice, now=now, actor=actor)
+            note("tax_invoice.issued", row, invoice, now=now, actor=actor)
         if row.status == Status.ISSUED:
             row.failure = answer.failure[:LONGEST_FAILURE]
             if answer.state == State.SENT:
                 row.status, row.sent_at = Status.SENT, now
             elif answer.state == State.CANCELED:
                 row.status = Status.CANCELED
-                _note("tax_invoice.canceled", row, invoice, now=now, actor=actor)
+                note("tax_invoice.canceled", row, invoice, now=now, actor=actor)
         row.save()
     return row
 
@@ -166,7 +166,7 @@ def fail(row: TaxInvoice, failure: str, *, now: datetime) -> TaxInvoice:
             row.status = Status.DROPPED if is_over else Status.FAILED
             row.checked_at, row.failure = now, failure[:LONGEST_FAILURE]
             row.save()
-            _note("tax_invoice.failed", row, invoice, now=now, actor=None, failure=row.failure)
+            note("tax_invoice.failed", row, invoice, now=now, actor=None, failure=row.failure)
     logger.error("a tax invoice failed", extra={"tax_invoice": str(row.pk), "reason": failure})
     return row
 
@@ -182,7 +182,7 @@ def plan_again(*, organization_id: int, tax_invoice_id: UUID, now: datetime, act
             organization = invoice.organization
             row.buyer = buyer_of(buyer_details(organization, billing_profile(organization)))
         row.save()
-        _note("tax_invoice.planned_again", row, invoice, now=now, actor=actor)
+        note("tax_invoice.planned_again", row, invoice, now=now, actor=actor)
     return row
 
 
@@ -199,34 +199,14 @@ def note_issued_by_hand(
         row.status, row.approval_number, row.failure = Status.SENT, approval_number, ""
         row.requested_at = row.checked_at = row.issued_at = row.sent_at = now
         row.save()
-        _note("tax_invoice.issued_by_hand", row, invoice, now=now, actor=actor)
+        note("tax_invoice.issued_by_hand", row, invoice, now=now, actor=actor)
     return row
 
 
-def cancel_issued(
-    *, organization_id: int, tax_invoice_id: UUID, why: str, now: datetime, actor: User | None
-) -> TaxInvoice:
-    """Take back what was issued and is not sent yet; of what the tax office has, an amendment is made instead.
-
-    Raises NoProvider, NotPossible, ProviderUnreachable: then ask again.
-    """
-    row = load(organization_id=organization_id, tax_invoice_id=tax_invoice_id)
-    if row.status != Status.ISSUED:
-        raise NotPossible(f"tax invoice {row.mgt_key} is {row.status}")
-    provider = provider_of(row)
-    try:
-        answer = provider.cancel(mgt_key=row.mgt_key, why=why)
-    except ProviderRefused as refused:
-        found = provider.look_up(mgt_key=row.mgt_key)
-        if found is not None:
-            record_answer(row, found, now=now)
-        raise NotPossible(str(refused)) from None
-    return record_answer(row, answer, now=now, actor=actor)
-
-
-def _note(
+def note(
     action: str, row: TaxInvoice, invoice: Invoice, *, now: datetime, actor: User | None, failure: str = ""
 ) -> None:
+    """The audit entry of what happened to a sheet."""
     detail = {"mgt_key": row.mgt_key, "occasion": row.occasion, "approval_number": row.approval_number}
     write_audit_entry(
         action=action,

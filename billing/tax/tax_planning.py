@@ -3,70 +3,89 @@
 Everything here needs the tenant scope and the invoice's row, locked.
 """
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 
 from django.conf import settings
-from django.db.models import Sum
 
-from billing.models import CreditNote, Invoice, TaxInvoice
+from accounts.models import User
+from billing.models import Invoice, TaxInvoice
 from billing.tax.korean_calendar import business_day_from, day_in_seoul, day_of_following_month, issue_deadline
 from billing.tax.tax_sheets import buyer_of, items_of, mgt_key_of, purpose_of, supplier_of, tax_type_of
+from billing.tax.tax_sums import left_to_prove
 from pricing.exact import ZERO, exact_sum
-from pricing.totals import split_inclusive
 
 ORIGINAL = "original"
+SHORT = 4
+"""Digits of a count; what else stands at the end of an occasion is longer."""
 Status = TaxInvoice.Status
 
 
 def original_of(invoice: Invoice) -> TaxInvoice | None:
-    return TaxInvoice.objects.for_organization(invoice.organization_id).filter(invoice=invoice, reason="").first()
+    """The one that stands; else the last one that was taken back."""
+    originals = TaxInvoice.objects.for_organization(invoice.organization_id).filter(invoice=invoice, reason="")
+    return max(originals, key=lambda row: (row.status != Status.CANCELED, row.created_at), default=None)
 
 
-def plan_original(invoice: Invoice, *, by_card: Decimal = ZERO, now: datetime) -> TaxInvoice:
-    """The invoice's one original, planned; one that was dropped is planned again.
+def plan_original(
+    invoice: Invoice,
+    *,
+    by_card: Decimal = ZERO,
+    now: datetime,
+    actor: User | None = None,
+    buyer: Mapping[str, str] | None = None,
+) -> TaxInvoice | None:
+    """The invoice's one original, planned; one that was dropped is planned again, one that was taken back followed by another.
 
-    It is about all but what credit that was bought `by_card` has paid, whose slips prove that part.
+    It is about all but what credit that was bought `by_card` has paid, whose slips prove that part. None if nothing is left. A new
+    one names `buyer`, or the invoice's.
     """
-    row = original_of(invoice)
-    if row is not None:
-        if row.status == Status.DROPPED:
-            row.status, row.failure = Status.PLANNED, ""
-            _write_amounts(row, invoice, by_card)
-            row.save()
+    row, (supply, tax) = original_of(invoice), left_to_prove(invoice, by_card=by_card)
+    if supply + tax <= ZERO or (row is not None and row.status not in (Status.DROPPED, Status.CANCELED)):
         return row
+    if row is None or row.status == Status.CANCELED:
+        row = _new_original(invoice, buyer or buyer_of(invoice.buyer), replaces=row, now=now, actor=actor)
+    row.status, row.failure = Status.PLANNED, ""
+    row.supply, row.tax, row.total = supply, tax, exact_sum((supply, tax))
+    row.items = items_of(written_on=invoice.written_on, supplied_on=invoice.written_on, supply=supply, tax=tax)
+    row.save()
+    return row
+
+
+def _new_original(
+    invoice: Invoice,
+    buyer: Mapping[str, str],
+    *,
+    replaces: TaxInvoice | None,
+    now: datetime,
+    actor: User | None,
+) -> TaxInvoice:
     due_on = issue_deadline(invoice.written_on)
-    row = TaxInvoice(
+    occasion = anew(replaces.occasion) if replaces else ORIGINAL
+    return TaxInvoice(
         organization_id=invoice.organization_id,
         invoice=invoice,
-        occasion=ORIGINAL,
-        mgt_key=mgt_key_of(invoice_id=invoice.pk, occasion=ORIGINAL),
+        replaces=replaces,
+        occasion=occasion,
+        mgt_key=mgt_key_of(invoice_id=invoice.pk, occasion=occasion),
         write_date=invoice.written_on,
         issue_from=_issue_from(invoice, due_on=due_on, now=now),
         due_on=due_on,
         purpose=purpose_of(invoice),
         tax_type=tax_type_of(invoice),
         supplier=supplier_of(invoice),
-        buyer=buyer_of(invoice.buyer),
+        buyer=dict(buyer),
         remark=invoice.number,
         created_at=now,
+        created_by=actor,
     )
-    _write_amounts(row, invoice, by_card)
-    row.save()
-    return row
 
 
-def _write_amounts(row: TaxInvoice, invoice: Invoice, by_card: Decimal) -> None:
-    """All of the invoice but what card slips prove, and what credit notes took back before this was planned."""
-    notes = CreditNote.objects.for_organization(invoice.organization_id).filter(invoice=invoice)
-    back = notes.aggregate(supply=Sum("subtotal"), tax=Sum("tax"))
-    row.supply = exact_sum((invoice.subtotal, -(back["supply"] or ZERO)))
-    row.tax = exact_sum((invoice.tax, -(back["tax"] or ZERO)))
-    if by_card:
-        rest = exact_sum((row.supply, row.tax, by_card.copy_negate()))
-        row.supply, row.tax = split_inclusive(rest, tax_rate=invoice.tax_rate, currency=invoice.currency)
-    row.total = exact_sum((row.supply, row.tax))
-    row.items = items_of(written_on=invoice.written_on, supplied_on=invoice.written_on, supply=row.supply, tax=row.tax)
+def anew(occasion: str) -> str:
+    """The occasion of what is said once more: "original" → "original:2" → "original:3"."""
+    before, _colon, count = occasion.rpartition(":")
+    return f"{before}:{int(count) + 1}" if before and count.isdecimal() and len(count) < SHORT else f"{occasion}:2"
 
 
 def _issue_from(invoice: Invoice, *, due_on: date, now: datetime) -> date:

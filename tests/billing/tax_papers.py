@@ -12,6 +12,8 @@ from accounts.models import BillingProfile
 from accounts.profiles import update_profile
 from accounts.tenancy import tenant_scope
 from billing.bank.bank_transfers import record_transfer
+from billing.corrections.credit_notes import issue_credit_note
+from billing.corrections.creditable import MoneyBack
 from billing.models import Invoice, Payment, SupplyProof, TaxInvoice
 from billing.onboarding import tax_rate_of
 from billing.processors.interface import Answer, Status
@@ -126,3 +128,17 @@ def business_desk(
 def on(day: int, month: int = 11, hour: int = 3) -> datetime:
     """That day at noon in Seoul."""
     return datetime(2026, month, day, hour, tzinfo=UTC)
+
+
+def note(desk: Desk, amount: int, *, code: str = "02", now: datetime | None = None) -> None:
+    """A credit note on the invoice's first line."""
+    issue_credit_note(
+        organization_id=desk.organization_id,
+        invoice_id=desk.invoice.pk,
+        amounts={1: Decimal(amount)},
+        money_back=MoneyBack.CREDIT,
+        reason_code=code,
+        reason="mistake",
+        now=now or on(20),
+        actor=None,
+    )

@@ -114,7 +114,7 @@ BREAKAGES = {
              SELECT gen_random_uuid(), organization_id, gen_random_uuid(), id, 'stripe', 1, currency, 'unknown', 'x', '', '', now()
              FROM billing_creditnote""",
     "48": TAX_INVOICES.format(kind="card_slip", count=1),
-    "49": "DROP INDEX one_original_per_invoice; " + TAX_INVOICES.format(kind="tax_invoice", count=2),
+    "49": "DROP INDEX one_standing_original_per_invoice; " + TAX_INVOICES.format(kind="tax_invoice", count=2),
     "50": TAX_INVOICES.format(kind="tax_invoice", count=1),
     "52": "UPDATE ledger_billingperiod SET status = 'closing' WHERE status = 'open'",
     "31": "UPDATE metering_usageevent SET occurred_at = occurred_at - interval '1 minute'",

@@ -29,9 +29,10 @@ from billing.tax.korean_calendar import issue_deadline
 from billing.tax.providers.interface import ProviderUnreachable
 from billing.tax.providers.popbill import Popbill
 from billing.tax.tax_amendments import correct_entries, take_back_second
+from billing.tax.tax_withdrawals import cancel_issued
 from tests.billing.collecting import AFTER, DUE, meet_the_debtors, moment, open_invoice
 from tests.billing.depositing import next_invoice
-from tests.billing.tax_papers import ACME_NUMBER, DETAILS, LATER, Desk, business_desk, on
+from tests.billing.tax_papers import ACME_NUMBER, DETAILS, LATER, Desk, business_desk, note, on
 from tests.sandbox.processes import StandIn
 from tests.stories import Cast
 
@@ -374,20 +375,6 @@ def test_an_unanswered_one_of_a_voided_invoice_is_not_asked_for_again(desk: Desk
     assert desk.sheets() == [] and {row.status for row in desk.rows()} == {Status.DROPPED}
 
 
-def note(desk: Desk, amount: int, *, code: str = "02", now: datetime | None = None) -> None:
-    """A credit note on the invoice's first line."""
-    issue_credit_note(
-        organization_id=desk.organization_id,
-        invoice_id=desk.invoice.pk,
-        amounts={1: Decimal(amount)},
-        money_back=MoneyBack.CREDIT,
-        reason_code=code,
-        reason="mistake",
-        now=now or on(20),
-        actor=None,
-    )
-
-
 def test_a_credit_note_after_the_tax_invoice_is_a_change_of_the_supply_value(desk: Desk) -> None:
     desk.run()
     note(desk, 1000)
@@ -439,7 +426,7 @@ def test_what_was_issued_elsewhere_too_is_taken_back(desk: Desk) -> None:
 
 def test_what_is_not_sent_yet_can_be_taken_back_at_the_provider(desk: Desk) -> None:
     desk.run()
-    row = tax_invoices.cancel_issued(
+    row = cancel_issued(
         organization_id=desk.organization_id, tax_invoice_id=desk.original().pk, why="wrong", now=on(3), actor=None
     )
     assert row.status == Status.CANCELED
@@ -452,7 +439,7 @@ def test_what_the_tax_office_has_cannot(desk: Desk) -> None:
     desk.run()
     desk.provider.call("POST", "/sandbox/transmit")
     with pytest.raises(tax_invoices.NotPossible):
-        tax_invoices.cancel_issued(
+        cancel_issued(
             organization_id=desk.organization_id, tax_invoice_id=desk.original().pk, why="wrong", now=on(3), actor=None
         )
     assert desk.original().status == Status.SENT

@@ -15,7 +15,7 @@ from billing.sellers import set_seller
 from ledger.models import Balance, BillingPeriod
 from tests import stories
 from tests.billing.tax_papers import DETAILS
-from tests.console.conftest import carry_out
+from tests.console.conftest import audited, carry_out, refused
 from tests.stories import Cast, use
 
 
@@ -55,6 +55,28 @@ def test_a_wrong_buyer_is_corrected_by_two_planned_sheets(operator: Client, shee
     plus = TaxInvoice.objects.get(total__gt=0, reason="01")
     assert plus.buyer["registration_number"] == "124-81-00998"
     assert operator.post(address, values | {"registration_number": "1248100999", "confirm": "1"}).status_code == 422
+    call_command("audit")
+
+
+def test_what_was_taken_back_is_issued_anew_once(operator: Client, cast: Cast, sheet: TaxInvoice) -> None:
+    anew = reverse("admin:issue_tax_invoice_anew", args=[sheet.pk])
+    page = reverse("admin:billing_taxinvoice_change", args=[sheet.pk])
+    assert anew not in operator.get(page).content.decode()
+    assert "not missing" in refused(operator, anew, {"confirm": "1"}, steps=1)
+    at_provider = {"status": "canceled", "approval_number": "A" * 24, "issued_at": sheet.created_at}
+    TaxInvoice.objects.filter(pk=sheet.pk).update(**at_provider)
+    assert anew in operator.get(page).content.decode()
+    listed = operator.get(reverse("admin:billing_taxinvoice_changelist"), {"unissued": "yes"})
+    assert sheet.invoice.number in listed.content.decode()
+    review = carry_out(operator, anew, {})
+    assert DETAILS["registration_number"] in review.content.decode()
+    second = TaxInvoice.objects.get(replaces=sheet)
+    assert (second.status, second.total, second.created_by) == ("planned", sheet.total, cast.operator)
+    assert audited("tax_invoice.issued_anew", cast).detail["occasion"] == "original:2"
+    shown = operator.get(page).content.decode()
+    assert anew not in shown and second.mgt_key in shown
+    assert "not missing" in refused(operator, anew, {"confirm": "1"}, steps=1)
+    carry_out(operator, reverse("admin:note_tax_invoice", args=[second.pk]), {"approval_number": "B" * 24})
     call_command("audit")
 
 
