@@ -58,6 +58,7 @@ ACTIONS = {
     "spend_limit.removed": _("Spend limit removed"),
     "credit.granted": _("Credit given"),
     "credit.expired": _("Credit expired"),
+    "credit.taken_out": _("Credit taken out for a refund"),
     "cost_price.published": _("Cost price published"),
     "cost_price.delisted": _("Model delisted"),
     "cost_price.backdated": _("First price dated back to waiting usage"),

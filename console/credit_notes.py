@@ -1,15 +1,15 @@
-"""Credit notes with their lines, the refunds of what they set aside, and write-offs."""
+"""Credit notes with their lines, unused credit that goes back, the refunds of what both set aside, and write-offs."""
 
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import F, Q, QuerySet, Sum
+from django.db.models import F, Q, QuerySet, Sum, Value
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from billing.corrections.refunds import left_to_refund
-from billing.models import CreditNote, CreditNoteLine, Refund, WriteOff
+from billing.corrections.refundable import left_to_refund
+from billing.models import CreditNote, CreditNoteLine, CreditPayout, Refund, WriteOff
 from billing.payments.payment_states import failure_text
 from console.credit_note_deeds import line_label
 from console.figures import money, money_column, named
@@ -20,12 +20,15 @@ from console.site import site
 
 TONES = {"succeeded": "success", "failed": "danger", "pending": "warning", "unknown": "warning"}
 INVOICE = linked("of_invoice", _("invoice"), lambda row: row.invoice, order="invoice__number")
-LEFT = named("left_figure", _("To be refunded"), lambda note: money(left_to_refund(note), note.currency))
+LEFT = named("left_figure", _("To be refunded"), lambda row: money(left_to_refund(row), row.currency))
+ORIGIN = linked("of_origin", _("Refund of"), lambda row: row.origin)
+CREDIT = linked("of_credit", _("credit"), lambda row: row.credit_use.grant)
+TAKEN = named("taken_figure", _("Set aside for refunds"), lambda row: money(row.to_refund, row.currency))
 WHY = named("why", _("Failure"), lambda refund: failure_text(refund.failure) or "–")
 
 
 class ToBeRefunded(admin.SimpleListFilter):
-    """Those that set money aside which nobody has sent back, or is sending back."""
+    """Those notes or payouts of credit that set money aside which nobody has sent back, or is sending back."""
 
     title = _("to be refunded")
     parameter_name = "refund"
@@ -33,16 +36,16 @@ class ToBeRefunded(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         return [("open", _("To be refunded"))]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[CreditNote]) -> QuerySet[CreditNote]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return to_be_refunded(queryset) if self.value() == "open" else queryset
 
 
-def to_be_refunded(notes: QuerySet[CreditNote]) -> QuerySet[CreditNote]:
-    """What `left_to_refund` says of each, as a filter."""
-    begun = Sum("refunds__amount", filter=~Q(refunds__status="failed"), default=0)
-    return notes.annotate(begun=Coalesce(begun, 0, output_field=CreditNote._meta.get_field("total"))).filter(
-        to_refund__gt=F("begun")
-    )
+def to_be_refunded(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """What `left_to_refund` says of each credit note or payout, as a filter."""
+    begun = Sum(F("refunds__amount") - F("refunds__excess"), filter=~Q(refunds__status="failed"))
+    set_aside = "to_refund" if rows.model is CreditNote else "credit_use__amount"
+    none = Value(0, output_field=CreditNote._meta.get_field("total"))
+    return rows.annotate(begun=Coalesce(begun, none)).filter(**{f"{set_aside}__gt": F("begun")})
 
 
 class Lines(ReadOnlyInline):
@@ -131,12 +134,27 @@ class CreditNoteAdmin(ReadOnlyAdmin):
         return refund_links(obj)
 
 
+@admin.register(CreditPayout, site=site)
+class CreditPayoutAdmin(ReadOnlyAdmin):
+    list_display = ("taken_at", CUSTOMER, CREDIT, TAKEN, LEFT, "reason", "taken_by")
+    list_filter = (ToBeRefunded, "currency", "organization")
+    search_fields = ("organization__name", "organization__slug", "reason", "key")
+    list_select_related = ("organization", "credit_use__grant", "taken_by")
+    date_hierarchy = "taken_at"
+    ordering = ("-taken_at",)
+    inlines = (Refunds,)
+    fieldsets = ((None, {"fields": (CUSTOMER, CREDIT, TAKEN, LEFT, "reason", "taken_at", "taken_by")}),)
+
+    def deeds(self, obj: CreditPayout) -> list[tuple[Any, str]]:
+        return refund_links(obj)
+
+
 @admin.register(Refund, site=site)
 class RefundAdmin(ReadOnlyAdmin):
     list_display = (
         "created_at",
         CUSTOMER,
-        linked("of_note", _("credit note"), lambda row: row.credit_note, order="credit_note__number"),
+        ORIGIN,
         money_column("amount", _("Amount")),
         state_column(_("Status"), TONES),
         "processor",
@@ -145,7 +163,7 @@ class RefundAdmin(ReadOnlyAdmin):
     )
     list_filter = ("status", "processor", "organization")
     search_fields = ("organization__name", "credit_note__number", "reference")
-    list_select_related = ("organization", "credit_note")
+    list_select_related = ("organization", "credit_note", "credit_payout__credit_use__grant")
     date_hierarchy = "created_at"
     ordering = ("-created_at",)
     fieldsets = (
@@ -154,7 +172,7 @@ class RefundAdmin(ReadOnlyAdmin):
             {
                 "fields": (
                     CUSTOMER,
-                    linked("of_note", _("credit note"), lambda row: row.credit_note),
+                    ORIGIN,
                     linked("of_payment", _("payment"), lambda row: row.payment),
                     money_column("amount", _("Amount")),
                     state_column(_("Status"), TONES),

@@ -18,6 +18,7 @@ from billing.models import (
     AuditRun,
     BankDeposit,
     CreditNote,
+    CreditPayout,
     Invoice,
     InvoiceDraft,
     OutboxMail,
@@ -143,14 +144,14 @@ def _due(label: Any, invoices: Any, *, url: str, tone: str) -> Tile:
 
 
 def refunds_tile() -> Tile:
-    """What credit notes set aside for customers and nobody has sent back."""
-    waiting = to_be_refunded(CreditNote.objects.all())
-    count = waiting.count()
+    """What credit notes and payouts of credit set aside for customers and nobody has sent back."""
+    notes, payouts = (to_be_refunded(model.objects.all()).count() for model in (CreditNote, CreditPayout))
+    count = notes + payouts
     return Tile(
         label=_("To be refunded"),
         value=figure("tokens")(count),
-        note=gettext("credit notes whose money is still here") if count else gettext("nothing"),
-        url=list_of(CreditNote, "refund=open"),
+        note=gettext("corrections whose money is still here") if count else gettext("nothing"),
+        url=list_of(CreditPayout if payouts and not notes else CreditNote, "refund=open"),
         tone="warning" if count else "good",
     )
 

@@ -215,6 +215,7 @@ class OrganizationAdmin(ReadOnlyAdmin):
             (_("Ledger"), reverse("admin:ledger_statement", args=[obj.pk])),
             (_("Make a quotation"), reverse("admin:quote", args=[obj.pk])),
             (_("Give credit"), reverse("admin:give_credit", args=[obj.pk])),
+            (_("Refund unused credit"), reverse("admin:refund_credit", args=[obj.pk])),
             (_("Agree commercial terms"), reverse("admin:set_terms", args=[obj.pk])),
             (_("Set limits a minute"), reverse("admin:set_rates", args=[obj.pk])),
             (_("Set the tax treatment"), reverse("admin:set_tax_treatment", args=[obj.pk])),

@@ -1,8 +1,9 @@
-"""Send money back that a credit note set aside: to the card once more, or by hand from the bank account."""
+"""Send money back that a credit note or a credit payout set aside: to the card once more, or by hand from the bank account."""
 
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.shortcuts import get_object_or_404
@@ -11,17 +12,10 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from billing.corrections.refunds import (
-    InvalidRefund,
-    NothingToRefund,
-    ReferenceInUse,
-    left_to_refund,
-    record_refund,
-    refund_again,
-    refundable_payments,
-)
+from billing.corrections.refundable import Origin, left_to_refund, payments_of, refundable_payments
+from billing.corrections.refunds import InvalidRefund, NothingToRefund, ReferenceInUse, record_refund, refund_again
 from billing.corrections.unresolved_refunds import call_first
-from billing.models import CreditNote, Refund
+from billing.models import CreditNote, CreditPayout, Refund
 from console.deeds import DayInput, Deed, DeedForm, Refused, Row, add_deed
 from console.figures import figure, money
 from console.own_words import in_words
@@ -30,28 +24,31 @@ from pricing.exact import ZERO
 from pricing.plain_text import plain
 
 
-class NoteDeed(Deed):
-    """On one credit note."""
+class OriginDeed(Deed):
+    """On one credit note or credit payout."""
 
     def prepare(self, pk: Any) -> None:
-        self.note = get_object_or_404(CreditNote.objects.select_related("invoice", "organization"), pk=pk)
+        note = CreditNote.objects.select_related("invoice", "organization").filter(pk=pk).first()
+        payouts = CreditPayout.objects.select_related("organization", "credit_use__grant")
+        self.origin: Origin = note or get_object_or_404(payouts, pk=pk)
 
     def facts(self) -> list[Row]:
-        note = self.note
+        origin = self.origin
+        of_note = isinstance(origin, CreditNote)
         return [
-            (_("credit note"), note.number),
-            (_("invoice"), note.invoice.number),
-            (_("organization"), note.organization),
-            (_("To be refunded"), money(left_to_refund(note), note.currency)),
+            *([(_("credit note"), origin.number), (_("invoice"), origin.invoice.number)] if of_note else []),
+            *([] if of_note else [(_("credit"), origin)]),
+            (_("organization"), origin.organization),
+            (_("To be refunded"), money(left_to_refund(origin), origin.currency)),
         ]
 
     def back(self) -> str:
-        return address_of(self.note)
+        return address_of(self.origin)
 
 
-class RefundToCard(NoteDeed):
+class RefundToCard(OriginDeed):
     title = _("Refund to the card")
-    lead = _("What the credit note set aside goes back to the card that paid. The processor answers within seconds.")
+    lead = _("What was set aside goes back to the card that paid. The processor answers within seconds.")
     button = _("Refund to the card")
     danger = True
 
@@ -61,7 +58,7 @@ class RefundToCard(NoteDeed):
     def do(self, values: dict[str, Any], *, now: datetime) -> str:
         try:
             made = refund_again(
-                organization_id=self.note.organization_id, note_id=self.note.pk, now=now, actor=self.request.user
+                organization_id=self.origin.organization_id, origin_id=self.origin.pk, now=now, actor=self.request.user
             )
         except NothingToRefund:
             raise Refused(
@@ -90,7 +87,7 @@ class RecordRefundForm(DeedForm):
         self.fields["payment"].choices = payments  # type: ignore[attr-defined]
 
 
-class RecordRefund(NoteDeed):
+class RecordRefund(OriginDeed):
     title = _("Record a refund by bank transfer")
     lead = _(
         "Send the money from the bank account first; here you write down that it left, and the customer is told by mail."
@@ -98,16 +95,19 @@ class RecordRefund(NoteDeed):
     button = _("Record the refund")
 
     def form(self, data: Any = None) -> DeedForm:
-        return RecordRefundForm(data, initial=self.initial(), payments=self._payments())
+        form = RecordRefundForm(data, initial=self.initial(), payments=self._payments())
+        if not payments_of(self.origin):
+            del form.fields["payment"]
+        return form
 
     def initial(self) -> dict[str, Any]:
-        return {"amount": plain(left_to_refund(self.note)), "sent_on": timezone.localdate()}
+        return {"amount": plain(left_to_refund(self.origin)), "sent_on": timezone.localdate()}
 
     def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
         return [
             *self.facts(),
-            (_("Payment that it gives back"), dict(self._payments())[values["payment"]]),
-            (_("Amount"), money(values["amount"], self.note.currency)),
+            *self._payment_row(values),
+            (_("Amount"), money(values["amount"], self.origin.currency)),
             (_("Sent on"), figure("table_date")(values["sent_on"])),
             (_("Statement's own number"), values["reference"]),
         ]
@@ -115,9 +115,9 @@ class RecordRefund(NoteDeed):
     def do(self, values: dict[str, Any], *, now: datetime) -> str:
         try:
             record_refund(
-                organization_id=self.note.organization_id,
-                note_id=self.note.pk,
-                payment_id=values["payment"],
+                organization_id=self.origin.organization_id,
+                origin_id=self.origin.pk,
+                payment_id=UUID(values["payment"]) if "payment" in values else None,
                 amount=values["amount"],
                 sent_on=values["sent_on"],
                 reference=values["reference"],
@@ -127,12 +127,18 @@ class RecordRefund(NoteDeed):
         except InvalidRefund:
             raise Refused(
                 gettext(
-                    "Enter a whole amount, not above what is left of the note and of the payment, and a day that has come."
+                    "Enter a whole amount, not above what is left to refund and of the payment, and a day that has come."
                 )
             ) from None
         except ReferenceInUse:
             raise Refused(gettext("A refund with this number was recorded with other details.")) from None
         return gettext("The refund is recorded.")
+
+    def _payment_row(self, values: dict[str, Any]) -> list[Row]:
+        """None where no payment brought the money."""
+        if "payment" not in values:
+            return []
+        return [(_("Payment that it gives back"), dict(self._payments())[values["payment"]])]
 
     def _payments(self) -> list[tuple[str, str]]:
         return [
@@ -141,19 +147,19 @@ class RecordRefund(NoteDeed):
                 f"{figure('table_date')(payment.paid_at or payment.created_at)} · "
                 f"{in_words('processor', payment.processor)} · {figure('money')(left, payment.currency)}",
             )
-            for payment, left in refundable_payments(self.note)
+            for payment, left in refundable_payments(self.origin)
         ]
 
 
-def refund_links(note: CreditNote) -> list[tuple[Any, str]]:
+def refund_links(origin: Origin) -> list[tuple[Any, str]]:
     """The deeds by which its money can be sent back."""
-    if left_to_refund(note) <= ZERO:
+    if left_to_refund(origin) <= ZERO:
         return []
     return [
-        (_("Refund to the card"), reverse("admin:refund_to_card", args=[note.pk])),
-        (_("Record a refund by bank transfer"), reverse("admin:record_refund", args=[note.pk])),
+        (_("Refund to the card"), reverse("admin:refund_to_card", args=[origin.pk])),
+        (_("Record a refund by bank transfer"), reverse("admin:record_refund", args=[origin.pk])),
     ]
 
 
-add_deed("credit-notes/<uuid:pk>/refund/", RefundToCard, name="refund_to_card")
-add_deed("credit-notes/<uuid:pk>/record-refund/", RecordRefund, name="record_refund")
+add_deed("set-aside/<uuid:pk>/refund/", RefundToCard, name="refund_to_card")
+add_deed("set-aside/<uuid:pk>/record-refund/", RecordRefund, name="record_refund")

@@ -95,9 +95,8 @@ def _subjects(organization: Organization, found: Iterable[LedgerTransaction]) ->
     grants = CreditGrant.objects.for_organization(organization).filter(
         pk__in=keys.get(TransactionKind.CREDIT_GRANTED, [])
     )
-    expired = CreditGrant.objects.for_organization(organization).filter(
-        uses__pk__in=keys.get(TransactionKind.CREDIT_EXPIRED, [])
-    )
+    gone = [*keys.get(TransactionKind.CREDIT_EXPIRED, []), *keys.get(TransactionKind.CREDIT_TAKEN_OUT, [])]
+    left_by = CreditGrant.objects.for_organization(organization).filter(uses__pk__in=gone).distinct()
     named = [*keys.get(TransactionKind.USAGE, []), *keys.get(TransactionKind.CORRECTION, [])]
     events = by_ids([UUID(key) for key in named], organization_id=organization.pk).values()
     subjects = {
@@ -109,9 +108,10 @@ def _subjects(organization: Organization, found: Iterable[LedgerTransaction]) ->
     }
     subjects |= {(TransactionKind.CREDIT_GRANTED, str(one.pk)): (one.reason, address_of(one)) for one in grants}
     subjects |= {
-        (TransactionKind.CREDIT_EXPIRED, str(use)): (one.reason, address_of(one))
-        for one in expired
+        (kind, str(use)): (one.reason, address_of(one))
+        for one in left_by
         for use in one.uses.filter(invoice_id=None).values_list("pk", flat=True)
+        for kind in (TransactionKind.CREDIT_EXPIRED, TransactionKind.CREDIT_TAKEN_OUT)
     }
     return subjects | _requests(organization, events)
 

@@ -15,6 +15,7 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from accounts.tenancy import tenant_scope
 from billing.cards import automatic_top_up, payment_methods
+from billing.corrections.credit_note_queries import refunds_of_credit, to_refund_of_credit
 from billing.estimates import open_periods
 from billing.models import Payment, PaymentMethod
 from billing.payments import top_ups
@@ -24,6 +25,7 @@ from billing.rest.payments_api import ROLES_THAT_PAY
 from billing.standing import standing_of
 from dashboard.access import may, organization_page
 from dashboard.credit_forms import AutomaticTopUpForm, TopUpForm
+from dashboard.credit_notes import refund_rows
 from dashboard.invoice_payment import BACK, LEFT, go
 from ledger.credit_expiry import balance_at
 
@@ -134,6 +136,8 @@ def _page(
             "why_stopped": failure_text(standing.setting.failure) if standing.setting else "",
             "setting": payment_methods.setting_of(organization),
             "rows": [(payment, payment_state(payment, now=now)) for payment in latest],
+            "refunds": refund_rows(refunds_of_credit(organization, limit=SHOWN)),
+            "to_refund": to_refund_of_credit(organization),
             "may_change": may(request, ROLES_THAT_PAY),
             **_under_way(latest, back),
         }

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from billing.corrections.credit_note_queries import find_note, lines_of, refunds_of
-from billing.corrections.refunds import left_to_refund
+from billing.corrections.refundable import left_to_refund
 from billing.models import CreditNote, CreditNoteLine, Payment, Refund
 from billing.processors import bank_transfer
 from dashboard.access import organization_page

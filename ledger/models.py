@@ -226,7 +226,8 @@ class CreditGrant(models.Model):
 
 
 class CreditUse(models.Model):
-    """What went out of a credit: an invoice took it (above zero) or, voided, gave it back (below); without an invoice it expired.
+    """What went out of a credit: an invoice took it (above zero) or, voided, gave it back (below); without an invoice it expired or
+    was taken out to be sent back.
 
     Never changed.
     """
@@ -244,6 +245,7 @@ class CreditUse(models.Model):
         verbose_name_plural = _("credit uses")
         constraints = [
             models.CheckConstraint(condition=~Q(amount=0), name="credit_use_not_zero"),
+            models.UniqueConstraint(fields=["organization", "id"], name="credit_use_of_organization"),
             models.CheckConstraint(condition=Q(amount__gt=0) | Q(invoice_id__isnull=False), name="expiry_takes_credit"),
             models.UniqueConstraint(
                 fields=["invoice_id", "grant"], condition=Q(amount__gt=0), name="one_use_per_invoice_and_credit"
@@ -290,6 +292,7 @@ class TransactionKind(models.TextChoices):
     CREDIT_RETURNED = "credit_returned", _("Credit returned")
     CREDIT_GRANTED = "credit_granted", _("Credit given")
     CREDIT_EXPIRED = "credit_expired", _("Credit expired")
+    CREDIT_TAKEN_OUT = "credit_taken_out", _("Credit to be refunded")
     PAYMENT = "payment", _("Payment received")
     OPENING = "opening", _("Opening balance")
     CREDIT_NOTE = "credit_note", _("Credit note")

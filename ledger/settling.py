@@ -69,7 +69,7 @@ def invoice_usage(*, balance: Balance, claim: Claim, again: bool, period_end: da
     """
     expire(balance, now=now)
     grants = credits_left(balance.pk)
-    most = _whole_units(exact_sum(left for _grant, left in grants), balance.currency)
+    most = whole_units(exact_sum(left for _grant, left in grants), balance.currency)
     parts = share_out(grants, min(most, max(claim.total, ZERO)))
     credit = exact_sum(part for _grant, part in parts)
     key = str(claim.invoice_id)
@@ -168,5 +168,6 @@ def _note_uses(organization_id: int, invoice_id: UUID, parts: list[CreditLeft], 
     )
 
 
-def _whole_units(amount: Decimal, currency: str) -> Decimal:
+def whole_units(amount: Decimal, currency: str) -> Decimal:
+    """What of an amount above zero can be paid: rounded down to the currency's minor unit."""
     return amount.quantize(Decimal(1).scaleb(-MINOR_UNITS[currency]), rounding=ROUND_DOWN)

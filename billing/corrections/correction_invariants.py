@@ -55,20 +55,41 @@ CORRECTIONS = (
         "43",
         "refunds give back no more than their notes set aside and their payments brought; what is left is what the ledger owes",
         """
-        SELECT 'note ' || note.number AS of, note.to_refund AS most, sum(refund.amount) AS refunded
+        SELECT 'note ' || note.number AS of, note.to_refund AS most, sum(refund.amount - refund.excess) AS refunded
         FROM billing_refund AS refund JOIN billing_creditnote AS note ON note.id = refund.credit_note_id
-        WHERE refund.status <> 'failed' GROUP BY note.id HAVING sum(refund.amount) > note.to_refund
+        WHERE refund.status <> 'failed' GROUP BY note.id HAVING sum(refund.amount - refund.excess) > note.to_refund
         UNION ALL
-        SELECT 'payment ' || payment.id, payment.amount, sum(refund.amount)
+        SELECT 'payment ' || payment.id, payment.amount, sum(refund.amount - refund.excess)
         FROM billing_refund AS refund JOIN billing_payment AS payment ON payment.id = refund.payment_id
-        WHERE refund.status <> 'failed' GROUP BY payment.id HAVING sum(refund.amount) > payment.amount
+        WHERE refund.status <> 'failed' GROUP BY payment.id HAVING sum(refund.amount - refund.excess) > payment.amount
             OR payment.status <> 'succeeded'
         UNION ALL
         SELECT 'ledger of ' || organization_id, coalesce(sum(booked), 0), coalesce(sum(wanted), 0) FROM (
             SELECT organization_id, -amount AS booked, 0 AS wanted FROM ledger_ledgerentry WHERE account = 'refundable'
             UNION ALL SELECT organization_id, 0, to_refund FROM billing_creditnote
-            UNION ALL SELECT organization_id, 0, -amount FROM billing_refund WHERE status = 'succeeded'
+            UNION ALL SELECT payout.organization_id, 0, used.amount
+                FROM billing_creditpayout AS payout JOIN ledger_credituse AS used ON used.id = payout.credit_use_id
+            UNION ALL SELECT organization_id, 0, excess - amount FROM billing_refund WHERE status = 'succeeded'
         ) AS books GROUP BY organization_id HAVING sum(booked) <> sum(wanted)
+        """,
+    ),
+    by_sql(
+        "57",
+        "credit was taken out by payouts of paid credit only, and refunds send back no more than each",
+        """
+        SELECT payout.id, used.amount, coalesce(sum(refund.amount - refund.excess), 0) AS refunded, credit.kind
+        FROM billing_creditpayout AS payout
+        JOIN ledger_credituse AS used ON used.id = payout.credit_use_id
+        JOIN ledger_creditgrant AS credit ON credit.id = used.grant_id
+        LEFT JOIN billing_refund AS refund ON refund.credit_payout_id = payout.id AND refund.status <> 'failed'
+        GROUP BY payout.id, used.id, credit.id HAVING coalesce(sum(refund.amount - refund.excess), 0) > used.amount
+            OR credit.kind <> 'paid' OR used.invoice_id IS NOT NULL
+        UNION ALL
+        SELECT payout.id, -entry.amount, 0, posted.key FROM ledger_ledgertransaction AS posted
+        JOIN ledger_ledgerentry AS entry ON entry.organization_id = posted.organization_id
+            AND entry.transaction_id = posted.id AND entry.account = 'refundable'
+        LEFT JOIN billing_creditpayout AS payout ON payout.credit_use_id::text = posted.key
+        WHERE posted.kind = 'credit_taken_out' AND payout.id IS NULL
         """,
     ),
 )

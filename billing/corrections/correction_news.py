@@ -5,8 +5,9 @@ of what they tell.
 from datetime import datetime
 from typing import Any
 
+from billing.buyers import billing_profile, buyer_details
 from billing.mail import mails
-from billing.models import CreditNote, Notice, OutboxMail, Refund
+from billing.models import CreditNote, CreditPayout, Notice, OutboxMail, Refund
 from billing.notifications.notices import tell_endpoints
 from pricing.plain_text import plain
 
@@ -24,11 +25,27 @@ def note_issued(note: CreditNote, *, now: datetime) -> None:
 
 def refund_made(refund: Refund, *, now: datetime) -> None:
     """Once for each refund, when its money has left us."""
-    note = refund.credit_note
+    origin, key = refund.origin, str(refund.pk)
     context = {"amount": plain(refund.amount), "processor": refund.processor}
-    _mail(OutboxMail.Kind.REFUND, note, key=str(refund.pk), now=now, context=context)
-    data = _of_note(note) | {"refund": str(refund.pk), "amount": plain(refund.amount), "processor": refund.processor}
-    _tell(Notice.Kind.REFUND_SUCCEEDED, note, key=str(refund.pk), data=data, now=now)
+    data = {"refund": key, "amount": plain(refund.amount), "processor": refund.processor}
+    if isinstance(origin, CreditNote):
+        _mail(OutboxMail.Kind.REFUND, origin, key=key, now=now, context=context)
+        _tell(Notice.Kind.REFUND_SUCCEEDED, origin, key=key, data=_of_note(origin) | data, now=now)
+        return
+    organization = origin.organization
+    recipient = buyer_details(organization, billing_profile(organization))["contact_email"]
+    if recipient:
+        mails.enqueue(
+            kind=OutboxMail.Kind.REFUND,
+            key=f"{OutboxMail.Kind.REFUND}:{key}",
+            organization=organization,
+            recipient=recipient,
+            language=organization.language,
+            context={"credit_payout": str(origin.pk), "currency": origin.currency} | context,
+            now=now,
+        )
+    of_payout = {"credit_refund": str(origin.pk), "currency": origin.currency}
+    _tell(Notice.Kind.REFUND_SUCCEEDED, origin, key=key, data=of_payout | data, now=now)
 
 
 def _of_note(note: CreditNote) -> dict[str, str]:
@@ -57,5 +74,5 @@ def _mail(kind: str, note: CreditNote, *, key: str, now: datetime, context: dict
     )
 
 
-def _tell(kind: str, note: CreditNote, *, key: str, data: dict[str, Any], now: datetime) -> None:
-    tell_endpoints(organization=note.organization, kind=kind, key=f"{kind}:{key}", data=data, now=now)
+def _tell(kind: str, origin: CreditNote | CreditPayout, *, key: str, data: dict[str, Any], now: datetime) -> None:
+    tell_endpoints(organization=origin.organization, kind=kind, key=f"{kind}:{key}", data=data, now=now)

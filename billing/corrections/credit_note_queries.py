@@ -1,15 +1,18 @@
-"""Credit notes and refunds as their readers open them, for the dashboard and the REST API.
+"""Credit notes and refunds, of unused credit, too, as their readers open them, for the dashboard and the REST API.
 
 Every function needs the organization's tenant scope.
 """
 
 from datetime import datetime
+from decimal import Decimal
 from uuid import UUID
 
 from django.db.models import Q
 
 from accounts.models import Organization
-from billing.models import CreditNote, CreditNoteLine, Invoice, Refund
+from billing.corrections.refundable import left_to_refund
+from billing.models import CreditNote, CreditNoteLine, CreditPayout, Invoice, Refund
+from pricing.exact import exact_sum
 
 
 def notes_of_organization(
@@ -52,3 +55,15 @@ def refunds_of(subject: CreditNote | Invoice) -> list[Refund]:
     refunds = Refund.objects.for_organization(subject.organization_id).select_related("credit_note")
     mine = Q(credit_note=subject) if isinstance(subject, CreditNote) else Q(credit_note__invoice=subject)
     return list(refunds.filter(mine).order_by("-created_at", "-pk"))
+
+
+def refunds_of_credit(organization: Organization, *, limit: int) -> list[Refund]:
+    """What was sent back of unused credit, the newest first; failed attempts among them."""
+    refunds = Refund.objects.for_organization(organization).exclude(credit_payout=None)
+    return list(refunds.order_by("-created_at", "-pk")[:limit])
+
+
+def to_refund_of_credit(organization: Organization) -> Decimal:
+    """What was taken out of credit and nobody has sent back, or is sending back."""
+    payouts = CreditPayout.objects.for_organization(organization).select_related("credit_use")
+    return exact_sum(left_to_refund(payout) for payout in payouts)

@@ -15,6 +15,7 @@ from accounts.tenancy import tenant_scope
 from billing.corrections import correction_news, refunds
 from billing.corrections.creditable import Left, MoneyBack, Plan, left_of, plan_note
 from billing.corrections.proposed_amounts import amounts_of_proposal
+from billing.corrections.refundable import lock_payments
 from billing.corrections.unresolved_refunds import call_first
 from billing.invoicing import PaymentInProgress
 from billing.models import CreditNote, CreditNoteLine, CreditNoteProposal, Invoice, Payment, Refund
@@ -109,6 +110,7 @@ def _lock(organization_id: int, invoice_id: UUID, expected_left: Decimal | None)
         raise ChangedMeanwhile(f"{left.subtotal} is left of invoice {invoice.number}, not {expected_left}")
     if invoice.payments.filter(status__in=Payment.OPEN_STATUSES).exists():
         raise PaymentInProgress(f"invoice {invoice.number} is being paid")
+    lock_payments(invoice.payments.all())
     return invoice, left
 
 
@@ -171,7 +173,7 @@ def _make(
     _give_back(note, earlier=earlier, now=now)
     if invoice.status == Invoice.Status.OPEN and outstanding(invoice) == ZERO:
         pay_off(invoice, now=now)
-    going_back = refunds.intend(note=note, now=now, actor=actor)
+    going_back = refunds.intend(origin=note, now=now, actor=actor)
     write_audit_entry(
         action="credit_note.issued",
         target=number,

@@ -126,6 +126,7 @@ def _question(refund: Refund, *, is_first: bool) -> Question:
 
 def _money_reference(refund: Refund, processor: Processor) -> str:
     """The processor's name of the money that came in, as it tells it of the payment."""
+    assert refund.payment_id is not None, "only what is sent by hand may have no payment"
     payment = load_payment(organization_id=refund.organization_id, payment_id=refund.payment_id)
     if not payment.reference and payment.idempotency_key.endswith(LATE):
         payment = _origin(payment)

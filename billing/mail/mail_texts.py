@@ -308,17 +308,25 @@ def _credit_note(mail: OutboxMail) -> _Wording:
 
 
 def _refund(mail: OutboxMail) -> _Wording:
+    context = mail.context
+    lead = _("We have sent money back to you. Until it is on your account or card statement, a few days may pass.")
+    processor = _PROCESSORS.get(context["processor"])
+    sent_by = [(_("Sent back by"), processor())] if processor else []
+    if mail.invoice is None:
+        return _Wording(
+            subject=_("Refund of unused credit"),
+            lead=lead,
+            main=(_("Refunded amount"), texts.money(Decimal(context["amount"]), context["currency"])),
+            facts=[*_whose(mail), *sent_by],
+            url=credit_page(organization_slug=mail.organization.slug),
+            action=_("View the credit"),
+        )
     note, invoice = _note_of(mail), _of(mail)
-    processor = _PROCESSORS.get(mail.context["processor"])
     return _Wording(
         subject=_("Refund for invoice %(invoice)s") % {"invoice": invoice.number},
-        lead=_("We have sent money back to you. Until it is on your account or card statement, a few days may pass."),
-        main=(_("Refunded amount"), _money(invoice, Decimal(mail.context["amount"]))),
-        facts=[
-            (_("Credit note"), note.number),
-            (_label(mail, "number"), invoice.number),
-            *([(_("Sent back by"), processor())] if processor else []),
-        ],
+        lead=lead,
+        main=(_("Refunded amount"), _money(invoice, Decimal(context["amount"]))),
+        facts=[(_("Credit note"), note.number), (_label(mail, "number"), invoice.number), *sent_by],
         url=credit_note_page(organization_slug=mail.organization.slug, note_id=note.pk),
         action=_("View the credit note"),
     )

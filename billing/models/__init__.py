@@ -19,6 +19,7 @@ from billing.models.cards import ProcessorCustomer as ProcessorCustomer
 from billing.models.credit_notes import CreditNote as CreditNote
 from billing.models.credit_notes import CreditNoteLine as CreditNoteLine
 from billing.models.credit_notes import WriteOff as WriteOff
+from billing.models.credit_payouts import CreditPayout as CreditPayout
 from billing.models.deposits import BankDeposit as BankDeposit
 from billing.models.deposits import BankStatement as BankStatement
 from billing.models.deposits import DepositDecision as DepositDecision

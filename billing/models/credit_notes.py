@@ -83,6 +83,11 @@ class CreditNote(models.Model):
     def __str__(self) -> str:
         return self.number
 
+    @property
+    def purpose(self) -> str:
+        """What the audit log says is given back."""
+        return self.number
+
 
 class CreditNoteLine(models.Model):
     """How much of one of the invoice's lines a note takes back, in whole minor units. They add up to the note's subtotal."""

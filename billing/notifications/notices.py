@@ -14,7 +14,7 @@ from accounts.profiles import ROLES_THAT_ADMINISTER
 from accounts.tenancy import tenant_scope
 from billing.mail import mails
 from billing.models import Notice, NoticeSetting, OutboxMail, WebhookDelivery, WebhookEndpoint
-from billing.site_addresses import credit_note_page, invoices_page, keys_page, limits_page, webhooks_page
+from billing.site_addresses import credit_note_page, credit_page, invoices_page, keys_page, limits_page, webhooks_page
 from pricing.plain_text import plain
 
 _PAGES = {
@@ -23,8 +23,9 @@ _PAGES = {
     Notice.Kind.KEY_CREATED: keys_page,
     Notice.Kind.SUSPENDED: invoices_page,
     Notice.Kind.RESTORED: invoices_page,
+    Notice.Kind.REFUND_SUCCEEDED: credit_page,
 }
-"""Where one looks or changes something; of all others it is the page of limits."""
+"""Where one looks or changes something (a refund without a credit note is of credit); of all others it is the page of limits."""
 _OF_CREDIT_NOTES = (Notice.Kind.CREDIT_NOTE_ISSUED, Notice.Kind.REFUND_SUCCEEDED)
 
 
@@ -114,7 +115,7 @@ def moment_text(at: datetime) -> str:
 
 
 def _page(notice: Notice, organization: Organization) -> str:
-    if notice.kind in _OF_CREDIT_NOTES:
+    if notice.kind in _OF_CREDIT_NOTES and "credit_note" in notice.data:
         return credit_note_page(organization_slug=organization.slug, note_id=notice.data["credit_note"])
     page = _PAGES.get(Notice.Kind(notice.kind), limits_page)
     return page(organization_slug=organization.slug)

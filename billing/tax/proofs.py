@@ -5,7 +5,6 @@ the card slip the proof while no tax invoice was asked for; afterwards cards are
 """
 
 import logging
-import re
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -18,6 +17,7 @@ from accounts.models import BillingProfile, TaxTreatment, User
 from accounts.registration_numbers import InvalidRegistrationNumber, normalize_registration_number
 from accounts.tenancy import tenant_scope
 from billing.models import CollectionSetting, Invoice, Payment, SupplyProof, TaxInvoice
+from billing.payments.credit_origins import CREDIT_KEY
 from billing.processors import bank_transfer
 from billing.tax.korean_calendar import day_in_seoul, issue_deadline
 from billing.tax.tax_planning import drop_original, original_of, plan_original
@@ -29,11 +29,6 @@ Kind = SupplyProof.Kind
 TAXED: Final = (TaxTreatment.STANDARD, TaxTreatment.ZERO_RATED)
 ALARM = "supply_proof"
 MOST = 500
-CREDIT_KEY = re.compile(
-    r"(?:(?P<bought>top-up|overpayment)|credit_note|returned):(?P<source>[0-9a-f-]{36})(?::(?P<credit>\d+))?"
-)
-"""Keys of credit that was paid for (`top_up_settlement.top_up_key`, `settlement.overpayment_key`), and of what a note or a voided
-invoice gave back, for money or in place of other credit, whose id stands last. No card bought credit under any other key."""
 
 
 class CardRefused(Exception):

@@ -109,10 +109,12 @@ BREAKAGES = {
     "40": "UPDATE billing_creditnote SET subtotal = subtotal + 1000000, total = total + 1000000, applied = applied + 1000000",
     "41": "UPDATE billing_creditnoteline SET amount = amount + 1",
     "42": "UPDATE billing_invoiceseries SET next_number = next_number + 1 WHERE credit_notes_of_id IS NOT NULL",
-    "43": """INSERT INTO billing_refund (id, organization_id, payment_id, credit_note_id, processor, amount, currency, status,
-                idempotency_key, reference, failure, created_at)
-             SELECT gen_random_uuid(), organization_id, gen_random_uuid(), id, 'stripe', 1, currency, 'unknown', 'x', '', '', now()
-             FROM billing_creditnote""",
+    "43": """INSERT INTO billing_refund (id, organization_id, payment_id, credit_note_id, processor, amount, excess, currency,
+                status, idempotency_key, reference, failure, created_at)
+             SELECT gen_random_uuid(), organization_id, gen_random_uuid(), id, 'stripe', 1, 0, currency,
+                'unknown', 'x', '', '', now() FROM billing_creditnote""",
+    "57": """INSERT INTO billing_creditpayout (id, organization_id, credit_use_id, key, currency, reason, taken_at)
+             SELECT gen_random_uuid(), organization_id, id, id, 'KRW', '', now() FROM ledger_credituse""",
     "48": TAX_INVOICES.format(kind="card_slip", count=1),
     "49": "DROP INDEX one_standing_original_per_invoice; " + TAX_INVOICES.format(kind="tax_invoice", count=2),
     "50": TAX_INVOICES.format(kind="tax_invoice", count=1),

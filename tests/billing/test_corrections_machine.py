@@ -13,7 +13,8 @@ from accounts.invariants import all_invariants
 from accounts.tenancy import tenant_scope
 from billing import invoicing
 from billing.corrections.creditable import NotCreditable, TooMuch
-from billing.corrections.refunds import InvalidRefund, record_refund, refundable_payments
+from billing.corrections.refundable import refundable_payments
+from billing.corrections.refunds import InvalidRefund, record_refund
 from billing.corrections.write_offs import write_off_invoice
 from billing.models import CreditNote, Invoice
 from billing.settlement import outstanding
@@ -76,7 +77,7 @@ class Accountant:
         if ways:
             note, payment = self.random.choice(ways)
             record_refund(
-                organization_id=house.organization_id, note_id=note.pk, payment_id=payment.pk,
+                organization_id=house.organization_id, origin_id=note.pk, payment_id=payment.pk,
                 amount=Decimal(self.random.randint(1, int(note.to_refund))), sent_on=self.now.date(),
                 reference=f"out-{self.number}", now=self.now, actor=None,
             )  # fmt: skip

@@ -85,10 +85,10 @@ def test_a_500_that_sticks_is_given_up_by_look_up_and_refunded_anew(paid: House)
     sweep()
     assert refund(paid).status == Status.UNKNOWN, "it might still be on its way"
     with pytest.raises(NothingToRefund):
-        refunding.refund_again(organization_id=paid.organization_id, note_id=note.pk, now=moment(), actor=None)
+        refunding.refund_again(organization_id=paid.organization_id, origin_id=note.pk, now=moment(), actor=None)
     sweep(minutes=26 * 60)
     assert (refund(paid).status, refund(paid).failure) == (Status.FAILED, "never_arrived")
-    again = refunding.refund_again(organization_id=paid.organization_id, note_id=note.pk, now=moment(), actor=None)
+    again = refunding.refund_again(organization_id=paid.organization_id, origin_id=note.pk, now=moment(), actor=None)
     assert [row.status for row in unresolved_refunds.call_first(again, now=moment())] == [Status.SUCCEEDED]
     assert (paid.taken(), on_account(paid, Account.REFUNDABLE)) == (DUE - 1100, 0)
     call_command("audit")
@@ -108,7 +108,7 @@ def test_an_unknown_refund_blocks_another_of_its_payment(paid: House) -> None:
     second = note_on(paid, {1: 1000}, money_back=REFUND)
     assert len(refunds(paid)) == 1, "the second note's money waits until the first refund is known"
     sweep()
-    again = refunding.refund_again(organization_id=paid.organization_id, note_id=second.pk, now=moment(), actor=None)
+    again = refunding.refund_again(organization_id=paid.organization_id, origin_id=second.pk, now=moment(), actor=None)
     unresolved_refunds.call_first(again, now=moment())
     assert [row.status for row in refunds(paid)] == [Status.SUCCEEDED, Status.SUCCEEDED]
     assert paid.taken() == DUE - 2200
@@ -134,7 +134,7 @@ def test_two_who_refund_again_at_once_refund_once(paid: House) -> None:
     def click() -> int:
         try:
             made = refunding.refund_again(
-                organization_id=paid.organization_id, note_id=note.pk, now=moment(), actor=None
+                organization_id=paid.organization_id, origin_id=note.pk, now=moment(), actor=None
             )
         except NothingToRefund:
             return 0
@@ -277,7 +277,7 @@ def test_one_that_is_pending_is_asked_about_until_it_is_there(paid: House, monke
 def by_hand(house: House, note_id: Any, **changes: Any) -> Refund:
     given: dict[str, Any] = {
         "organization_id": house.organization_id,
-        "note_id": note_id,
+        "origin_id": note_id,
         "payment_id": house.payment().pk,
         "amount": Decimal(1100),
         "sent_on": moment().date() - timedelta(days=1),

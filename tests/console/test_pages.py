@@ -18,6 +18,7 @@ from billing.models import (
     CreditNote,
     CreditNoteLine,
     CreditNoteProposal,
+    CreditPayout,
     Document,
     Invoice,
     InvoiceSeries,
@@ -38,7 +39,7 @@ from catalog.upstreams import add_route, add_upstream
 from console.own_words import in_words
 from ledger.event_ids import new_id
 from ledger.holds import HoldRequest, reserve
-from ledger.models import BillingPeriod
+from ledger.models import BillingPeriod, CreditGrant, CreditUse
 from ledger.questions import question_expired
 from metering.models import UnratedUsage, UsageEvent
 from tests import stories
@@ -162,7 +163,12 @@ def story(cast: Cast, now: datetime, request: pytest.FixtureRequest) -> Cast:
 
 
 def correct(invoice: Invoice, *, now: datetime) -> None:
-    """A credit note, a refund of it that failed, and a write-off."""
+    """A credit note, a refund of it that failed, unused credit that goes back, and a write-off."""
+    grant = CreditGrant.objects.using("system").filter(organization=invoice.organization).first()
+    use = CreditUse.objects.using("system").create(organization=invoice.organization, grant=grant, amount=1, at=now)
+    CreditPayout.objects.using("system").create(
+        organization=invoice.organization, credit_use=use, key="x", currency="KRW", reason="x", taken_at=now
+    )
     series = InvoiceSeries.objects.using("system").create(prefix="CN", credit_notes_of_id=invoice.series_id)
     note = CreditNote.objects.using("system").create(
         organization=invoice.organization,
