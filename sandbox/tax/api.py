@@ -16,9 +16,11 @@ from sandbox.faults import Fault, FaultQueue
 from sandbox.tax.book import CANCELED, ISSUED, SENT, Book
 from sandbox.tax.checks import DUPLICATE, INVALID, NOT_FOUND, TOO_LATE, Refused, check_sheet, fits
 
-CALL_FAULTS = ("accept-then-drop", "accept-then-hang", "drop", "slow", "status-429", "status-500", "status-503")
+DONE_FAULTS = ("accept-then-drop", "accept-then-duplicate", "accept-then-hang", "accept-then-500")
+CALL_FAULTS = (*DONE_FAULTS, "drop", "slow", "status-429", "status-500", "status-503")
 HANG_SECONDS = 600.0
 TOKEN_LIFE = timedelta(minutes=30)
+REPEATED = "이미 등록된 문서번호입니다."
 UNREGISTERED = "국세청에 등록되지 않은 사업자등록번호입니다."
 STATES = {"01": "계속사업자", "02": "휴업자", "03": "폐업자"}
 MOST_NUMBERS = 100
@@ -48,7 +50,10 @@ def add_routes(app: web.Application) -> None:
 
 
 def with_faults(handler: Handler) -> Handler:
-    """Answers, or does what was ordered: `drop` before anything, `accept-then-…` once it is done."""
+    """Answers, or does what was ordered: `drop` before anything, `accept-then-…` once it is done.
+
+    `accept-then-duplicate` answers as to a repeated call: somebody between us sent it twice, and the second answer came back.
+    """
 
     async def handle(request: web.Request) -> web.StreamResponse:
         where = f"{request.method} {request.path}"
@@ -62,7 +67,7 @@ def with_faults(handler: Handler) -> Handler:
         try:
             answer = await handler(request)
         except Refused as refused:
-            answer = web.json_response({"code": refused.code, "message": refused.message}, status=400)
+            answer = _refusal(refused)
         return await _after(request, answer, fault)
 
     return handle
@@ -73,7 +78,15 @@ async def _after(request: web.Request, answer: web.StreamResponse, fault: Fault 
         await asyncio.sleep(fault.seconds(HANG_SECONDS))
     if fault and fault.name in ("accept-then-drop", "accept-then-hang"):
         return _drop(request)
+    if fault and fault.name == "accept-then-500":
+        return web.json_response({"code": -1, "message": "an ordered fault"}, status=500)
+    if fault and fault.name == "accept-then-duplicate":
+        return _refusal(Refused(DUPLICATE, REPEATED))
     return answer
+
+
+def _refusal(refused: Refused) -> web.Response:
+    return web.json_response({"code": refused.code, "message": refused.message}, status=400)
 
 
 def _drop(request: web.Request) -> web.StreamResponse:
@@ -124,7 +137,7 @@ async def issue(request: web.Request) -> web.Response:
     mgt_key = check_sheet(book, body, corp_number=number)
     if book.find(mgt_key) is not None:
         book.count_attempt(mgt_key)
-        raise Refused(DUPLICATE, "이미 등록된 문서번호입니다.")
+        raise Refused(DUPLICATE, REPEATED)
     return web.json_response({"code": 1, "message": "발행 완료", "ntsConfirmNum": book.keep(mgt_key, body)})
 
 

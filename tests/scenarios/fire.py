@@ -94,8 +94,10 @@ class Works:
 
 
 @contextmanager
-def running_works(environment: Mapping[str, str], *, folder: Path) -> Iterator[Works]:
-    """All of it on ports of its own; files stand in `folder`. Nobody works yet."""
+def running_works(
+    environment: Mapping[str, str], *, folder: Path, more: Mapping[str, str] | None = None
+) -> Iterator[Works]:
+    """All of it on ports of its own; files stand in `folder`. `more` are settings besides ours. Nobody works yet."""
     site = ports.free_port()
     with ExitStack() as stack:
         mailbox = stack.enter_context(stand_in("mailbox", "--smtp-port", "0", "--directory", str(folder / "mails")))
@@ -113,7 +115,7 @@ def running_works(environment: Mapping[str, str], *, folder: Path) -> Iterator[W
             "VAR_DIR": str(folder / "var"),
             "SWEEP_PACE": str(PACE),
         }
-        environment = dict(environment) | ours
+        environment = dict(environment) | ours | dict(more or {})
         nursery = Nursery(environment, folder)
         stack.callback(nursery.close)
         stack.enter_context(_running_site(environment, port=site, log=folder / "site.log"))

@@ -113,12 +113,12 @@ def test_one_invoice_one_payment_every_mail_whoever_is_killed(works: Works) -> N
 class MonthEnd:
     """The organizations, what they used last month, and what must have become of it."""
 
-    def __init__(self, works: Works) -> None:
+    def __init__(self, works: Works, *, companies: int = COMPANIES) -> None:
         self.works, self.now = works, datetime.now(UTC)
         stories.make_catalog(now=self.now)
         set_seller(now=self.now - timedelta(days=60), **SELLER)
-        self.companies = [self._company(number) for number in range(COMPANIES)]
-        self.customers = [self._customer(number, company) for number, company in enumerate(self.companies)]
+        self.companies = [self._company(number) for number in range(companies)]
+        self.customers = [self.customer(number, company) for number, company in enumerate(self.companies)]
         self._not_due = list(self.companies)
         BillingProfile.objects.using("system").update(grace_hours=24 * 365)
 
@@ -151,7 +151,7 @@ class MonthEnd:
             assert holds.reserve([hold]) == [None]
         return company
 
-    def _customer(self, number: int, company: Company) -> Customer:
+    def customer(self, number: int, company: Company) -> Customer:
         if number % 2:
             return with_stored_card(company, works=self.works, now=self.now)
         return with_page(company, card={0: "succeeds", 2: "declines", 4: "processing"}[number % 6])
@@ -165,7 +165,7 @@ class MonthEnd:
 
     def is_half_done(self) -> bool:
         """On a busy machine that takes longer than `KILLS`."""
-        return Invoice.objects.using("system").count() >= COMPANIES / 2
+        return Invoice.objects.using("system").count() >= len(self.companies) / 2
 
     def unrest(self) -> dict[str, int]:
         """What is still in a mid-state, by kind."""
@@ -190,8 +190,8 @@ class MonthEnd:
 
     def numbers_have_no_gap(self) -> None:
         sequences = Invoice.objects.using("system").order_by("sequence").values_list("sequence", "number")
-        assert list(sequences) == [(number, f"INV-{number:06}") for number in range(1, COMPANIES + 1)]
-        assert InvoiceSeries.objects.using("system").get().next_number == COMPANIES + 1
+        assert list(sequences) == [(number, f"INV-{number:06}") for number in range(1, len(self.companies) + 1)]
+        assert InvoiceSeries.objects.using("system").get().next_number == len(self.companies) + 1
 
     def each_pdf_is_what_was_noted(self) -> None:
         documents = Document.objects.using("system").select_related("invoice")
