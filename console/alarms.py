@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Alarm
-from billing.models import AuditRun, InvoiceDraft, TaxInvoice
+from billing.models import AuditRun, InvoiceDraft, Refund, TaxInvoice
 from catalog.models import Upstream, UpstreamBill
 from console.own_words import in_words, words_filter
 from console.read_only import ReadOnlyAdmin, address_of, list_of, raw_column
@@ -115,6 +115,25 @@ KINDS: Mapping[str, Kind] = {
         remedy=_("One supply must not have both: refund the card and take a transfer, or cancel the tax invoice."),
         place=lambda: list_of(TaxInvoice),
         place_label=_("Tax invoices"),
+    ),
+    "refund_failed": Kind(
+        label=_("Failed refund"),
+        headline=_("A refund failed, and its money is still with us."),
+        remedy=_(
+            "Open the credit note or credit refund that set it aside: refund to the card once more, or send it by transfer and "
+            "record that. The alarm ends by itself."
+        ),
+        place=lambda: list_of(Refund, "status__exact=failed"),
+        place_label=_("Refunds"),
+    ),
+    "refund_twice": Kind(
+        label=_("Refunded twice"),
+        headline=_("A refund that had failed came about after all, after its money had been sent another way."),
+        remedy=_(
+            "The customer has the amount twice; the books carry it as refunded twice. Agree with the customer how it comes back."
+        ),
+        place=lambda: list_of(Refund),
+        place_label=_("Refunds"),
     ),
     "exchange_rate": Kind(
         label=_("Exchange rate"),

@@ -175,6 +175,7 @@ class RefundAdmin(ReadOnlyAdmin):
                     ORIGIN,
                     linked("of_payment", _("payment"), lambda row: row.payment),
                     money_column("amount", _("Amount")),
+                    money_column("excess", _("Refunded twice")),
                     state_column(_("Status"), TONES),
                     "processor",
                     "reference",

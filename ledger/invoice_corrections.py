@@ -8,13 +8,15 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
+from django.db.models import Q
+
 from accounts.models import Organization
 from ledger.credit_order import CreditLeft
 from ledger.credits import grant_credit
 from ledger.journal import Posting, post
-from ledger.models import Account, CreditGrant, CreditUse, TransactionKind
+from ledger.models import Account, CreditGrant, CreditUse, LedgerTransaction, TransactionKind
 from ledger.settling import RETURNED_DAYS
-from pricing.exact import EXACT, ZERO, exact_sum
+from pricing.exact import EXACT, ONE, ZERO, exact_product, exact_sum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,13 +93,31 @@ def _used(organization_id: int, invoice_id: UUID, earlier: list[UUID]) -> list[C
 
 
 def send_back(
-    *, organization_id: int, refund_id: UUID, amount: Decimal, account: Account, now: datetime, returned: bool = False
+    *,
+    organization_id: int,
+    refund_id: UUID,
+    amount: Decimal,
+    excess: Decimal,
+    account: Account,
+    now: datetime,
+    returned: bool = False,
 ) -> None:
-    """A refund has left us through `account`; `returned` if a bank sent it back afterwards, so that it is to be refunded again."""
+    """A refund has left us through `account`; `returned` if a bank sent it back afterwards, so that it is to be refunded again.
+
+    `excess` of it was not set aside any more: the customer has it twice. What leaves again after it came back is posted again.
+    """
     kind = TransactionKind.REFUND_RETURNED if returned else TransactionKind.REFUND
-    gone = EXACT.minus(amount) if returned else amount
-    entries = {Account.REFUNDABLE: gone, account: EXACT.minus(gone)}
-    _post(organization_id, kind, refund_id, entries, now)
+    sign = EXACT.minus(ONE) if returned else ONE
+    entries = {
+        Account.REFUNDABLE: EXACT.subtract(amount, excess),
+        Account.OVERREFUNDED: excess,
+        account: EXACT.minus(amount),
+    }
+    posted = LedgerTransaction.objects.for_organization(organization_id).filter(kind=kind.value)
+    times = posted.filter(Q(key=str(refund_id)) | Q(key__startswith=f"{refund_id}:")).count()
+    key = f"{refund_id}:{times}" if times else str(refund_id)
+    signed = {name: exact_product(part, sign) for name, part in entries.items()}
+    post(organization_id=organization_id, postings=[Posting(kind, key, signed)], now=now)
 
 
 def write_off(*, organization_id: int, invoice_id: UUID, amount: Decimal, now: datetime) -> None:

@@ -274,6 +274,7 @@ class Account(models.TextChoices):
     OPENING = "opening", _("Opening balance")
     REFUNDABLE = "refundable", _("To be refunded")
     BAD_DEBT = "bad_debt", _("Written off")
+    OVERREFUNDED = "overrefunded", _("Refunded twice")
 
 
 CACHED = {Account.UNBILLED: 1, Account.RECEIVABLE: 1, Account.PREPAID: -1}

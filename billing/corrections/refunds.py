@@ -5,7 +5,6 @@ says so here.
 Never more than was set aside, nor than its payment brought; while one refund of a payment is open, no other begins.
 """
 
-import logging
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -15,7 +14,7 @@ from zoneinfo import ZoneInfo
 from accounts.audit_log import write_audit_entry
 from accounts.models import User
 from accounts.tenancy import tenant_scope
-from billing.corrections import correction_news
+from billing.corrections import correction_news, refund_alarms
 from billing.corrections.refundable import (
     Origin,
     left_of_payment,
@@ -34,8 +33,6 @@ from ledger.retrying import with_retries
 from pricing.exact import EXACT, ZERO
 from pricing.plain_text import plain
 from pricing.totals import round_to_minor
-
-logger = logging.getLogger(__name__)
 
 
 class NothingToRefund(Exception):
@@ -151,7 +148,8 @@ def record_answer(*, organization_id: int, refund_id: UUID, answer: RefundAnswer
 def apply_answer(*, organization_id: int, refund_id: UUID, answer: RefundAnswer, now: datetime) -> Refund:
     """Write down where a refund stands, under its origin's lock. Answers may come twice and in any order.
 
-    One that succeeded may still fail: its bank sent the money back, so it is to be refunded again.
+    One that succeeded may still fail: its bank sent the money back, so it is to be refunded again. One that we took for failed may
+    have succeeded: the money is gone, whatever was sent instead of it meanwhile.
     """
     refunds = Refund.objects.for_organization(organization_id)
     lock_origin(organization_id=organization_id, origin_id=refunds.get(pk=refund_id).origin_id)
@@ -160,17 +158,30 @@ def apply_answer(*, organization_id: int, refund_id: UUID, answer: RefundAnswer,
     refund.checked_at, refund.reference = now, refund.reference or answer.reference
     if answer.status == Status.FAILED and before != Refund.Status.FAILED:
         refund.status, refund.failure, refund.settled_at = Refund.Status.FAILED, answer.failure[:200], now
-        logger.error("a refund failed", extra={"refund_id": str(refund.pk), "reason": answer.failure})
+        refund.save()
         if before == Refund.Status.SUCCEEDED:
             _post(refund, now=now, returned=True)
         _audit("refund.failed", refund, now=now, actor=refund.started_by)
-    elif answer.status == Status.SUCCEEDED and before in Refund.OPEN_STATUSES:
-        refund.status, refund.settled_at = Refund.Status.SUCCEEDED, now
+        refund_alarms.failed(refund, now=now)
+    elif answer.status == Status.SUCCEEDED and before != Refund.Status.SUCCEEDED:
+        if before == Refund.Status.FAILED:
+            refund.excess = _sent_twice(refund)
+        refund.status, refund.failure, refund.settled_at = Refund.Status.SUCCEEDED, "", now
+        refund.save()
         _post(refund, now=now)
+        if before == Refund.Status.FAILED:
+            refund_alarms.came_about_after_all(refund, now=now)
     elif answer.status == Status.PENDING and before == Refund.Status.UNKNOWN:
         refund.status = Refund.Status.PENDING
     refund.save()
     return refund
+
+
+def _sent_twice(refund: Refund) -> Decimal:
+    """How much of a refund that was taken for failed has been sent back another way, or is on its way."""
+    assert refund.payment is not None, "what is sent by hand never fails"
+    room = min(left_to_refund(refund.origin), left_of_payment(refund.origin, refund.payment))
+    return max(EXACT.subtract(refund.amount, max(room, ZERO)), ZERO)
 
 
 def _post(refund: Refund, *, now: datetime, returned: bool = False) -> None:
@@ -180,6 +191,7 @@ def _post(refund: Refund, *, now: datetime, returned: bool = False) -> None:
         organization_id=refund.organization_id,
         refund_id=refund.pk,
         amount=refund.amount,
+        excess=refund.excess,
         account=Account.BANK if refund.processor == bank_transfer.NAME else Account.CLEARING,
         now=now,
         returned=returned,
@@ -187,6 +199,7 @@ def _post(refund: Refund, *, now: datetime, returned: bool = False) -> None:
     if not returned:
         _audit("refund.succeeded", refund, now=now, actor=refund.started_by)
         correction_news.refund_made(refund, now=now)
+        refund_alarms.settled(refund, now=now)
 
 
 def _link(origin: Origin) -> dict[str, Any]:
@@ -222,5 +235,6 @@ def _audit(action: str, refund: Refund, *, now: datetime, actor: User | None) ->
             "amount": plain(refund.amount),
             "reference": refund.reference,
             "failure": refund.failure,
+            "excess": plain(refund.excess),
         },
     )

@@ -90,11 +90,11 @@ def _of_its_refunds(payment: Payment, now: datetime) -> str:
 
 
 def _of_refund(event: ProcessorEvent, now: datetime) -> str:
-    """One that succeeded is asked about, too: its bank may have sent the money back."""
+    """Ended ones are asked about, too: a bank may have sent the money back, and what we took for failed may have been sent."""
     rows = Refund.objects.using("system").filter(pk=UUID(event.payload["refund"]), processor=event.processor)
     refund = rows.first()
-    if refund is None or refund.status == Refund.Status.FAILED:
-        return _close(event, NOTHING_TO_DO if refund else NOT_OURS, now=now)
+    if refund is None:
+        return _close(event, NOT_OURS, now=now)
     answer = unresolved_refunds.ask(refund, now=now)
     return with_retries(lambda: _take_effect_on_refund(event, refund, answer, now))
 

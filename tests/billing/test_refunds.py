@@ -14,11 +14,12 @@ from django.core.management import call_command
 from django.db import DatabaseError, IntegrityError
 from pytest_django.fixtures import Settings
 
+from accounts.models import Alarm
 from accounts.tenancy import tenant_scope
 from billing.corrections import refunds as refunding
 from billing.corrections import unresolved_refunds
 from billing.corrections.refunds import InvalidRefund, NothingToRefund, ReferenceInUse, record_refund
-from billing.models import Invoice, Payment, ProcessorEvent, Refund
+from billing.models import CreditNote, Invoice, Payment, ProcessorEvent, Refund
 from billing.payments import unresolved, webhooks
 from billing.processors.interface import ProcessorRefused, RefundAnswer
 from billing.processors.interface import Status as ProcessorStatus
@@ -258,6 +259,53 @@ def test_a_bank_that_sends_the_money_back_makes_it_due_again(paid: House, monkey
     by_hand(paid, note.pk)
     assert (on_account(paid, Account.REFUNDABLE), on_account(paid, Account.BANK)) == (0, -1100)
     call_command("audit")
+
+
+def open_alarms() -> list[str]:
+    return list(
+        Alarm.objects.using("system").filter(cleared_at=None, kind__startswith="refund").values_list("kind", flat=True)
+    )
+
+
+@pytest.fixture
+def given_up(paid: House) -> CreditNote:
+    """A refund that the processor made, and that we took for failed."""
+    paid.processor.order({"fault": "accept-then-drop", "where": REFUND_CALL})
+    with pytest.MonkeyPatch.context() as patch:
+        note = note_on(paid, {1: 1000}, money_back=REFUND)
+        patch.setattr(StripeProcessor, "look_up_refund", lambda *_: None)
+        sweep(minutes=26 * 60)
+    assert (refund(paid).status, paid.taken(), open_alarms()) == (Status.FAILED, DUE - 1100, ["refund_failed"])
+    return note
+
+
+def test_one_that_was_taken_for_failed_and_was_sent_is_in_the_books(paid: House, given_up: CreditNote) -> None:
+    assert settle_by_webhook(paid, "refund.created", times=2) == "succeeded"
+    assert stands(paid) == (Status.SUCCEEDED, DUE - 1100, 0)
+    assert (refund(paid).excess, refund(paid).failure, open_alarms()) == (0, "", [])
+    assert paid.mails().count("refund") == 1
+    call_command("audit")
+
+
+def test_one_that_was_redone_meanwhile_is_refunded_twice_and_says_so(paid: House, given_up: CreditNote) -> None:
+    by_hand(paid, given_up.pk, amount=Decimal(300))
+    assert open_alarms() == ["refund_failed"], "800 are still here"
+    assert settle_by_webhook(paid, "refund.created") == "succeeded"
+    assert [(row.amount, row.excess) for row in refunds(paid)] == [(1100, 300), (300, 0)]
+    assert (on_account(paid, Account.REFUNDABLE), on_account(paid, Account.OVERREFUNDED)) == (0, 300)
+    assert (on_account(paid, Account.CLEARING), on_account(paid, Account.BANK)) == (DUE - 1100, -300)
+    assert open_alarms() == ["refund_twice"]
+    call_command("audit")
+
+
+def test_money_that_came_back_and_left_again_is_posted_each_time(paid: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    note_on(paid, {1: 1000}, money_back=REFUND)
+    for turn, status in enumerate(["failed", "succeeded", "failed"]):
+        answer = RefundAnswer(reference=refund(paid).reference, status=ProcessorStatus(status), failure="x")
+        monkeypatch.setattr(StripeProcessor, "look_up_refund", lambda *_, answer=answer: answer)
+        assert settle_by_webhook(paid, "refund.created", id=f"evt_{turn}", type="refund.updated") == status
+        call_command("audit")
+    assert (-on_account(paid, Account.REFUNDABLE), open_alarms()) == (1100, ["refund_failed"])
 
 
 def test_one_that_is_pending_is_asked_about_until_it_is_there(paid: House, monkeypatch: pytest.MonkeyPatch) -> None:
