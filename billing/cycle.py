@@ -1,10 +1,12 @@
-"""The month ends: which periods are due, one job each. The work list is rows, so a lost message or a dead worker loses nothing.
+"""The month ends: which periods are due, in chunks, each closed in a transaction of its own. The work list is rows, so a lost
+message or a dead worker loses nothing, and a message that comes twice finds nothing left to do.
 
 Nothing is closed on books that are not clean: the last audit of everything must be fresh, and the usage of the very period is
 proven inside the transaction that closes it. What is refused stays due, so the sweep tries it again.
 """
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -15,9 +17,16 @@ from accounts.alarms import clear_alarm, raise_alarm
 from accounts.models import BillingProfile
 from billing import auditing, invoicing
 from billing.models import Invoice
-from billing.quiet_months import make_quiet_months
+from billing.period_charges import PeriodCharges
+from billing.quiet_months import make_quiet_months, missing_quiet_months
+from billing.sweeping import others_go_on
 from ledger.models import BillingPeriod
 
+logger = logging.getLogger(__name__)
+CHUNK = 50
+"""Periods a message: half a second's work, so that a worker that dies or must stop leaves little to others."""
+PeriodKey = tuple[int, int]
+"""(organization, period)"""
 EARLIEST_ZONE = timedelta(hours=14)
 """How far the earth's earliest time zone is ahead of UTC."""
 ANY_ZONE = timedelta(days=1)
@@ -51,6 +60,39 @@ def due_periods(*, now: datetime) -> list[DuePeriod]:
     ]
 
 
+def chunks(due: Sequence[DuePeriod]) -> Iterator[list[PeriodKey]]:
+    """The periods as messages carry them, CHUNK at a time."""
+    for start in range(0, len(due), CHUNK):
+        yield [(period.organization_id, period.period_id) for period in due[start : start + CHUNK]]
+
+
+def close_all(periods: Iterable[PeriodKey], *, now: datetime) -> list[Invoice]:
+    """Close those of the periods that are still open, as `close` does; one that fails stops no other. Returns their invoices.
+
+    Unclean books, found before or by an audit that ends meanwhile, stop all that are left. What stays open is logged.
+    """
+    books, invoices = auditing.CleanBooks(), []
+    still_open = _rows().filter(
+        organization_id__in={organization_id for organization_id, _period_id in periods},
+        pk__in=[period_id for _organization_id, period_id in periods],
+        status=BillingPeriod.Status.OPEN,
+    )
+    for period in map(_due, still_open):
+        try:
+            books.require(now=now)
+        except (auditing.BooksNotClean, auditing.AuditRunning) as error:
+            logger.warning("periods stay open", extra={"first": period.period_id, "reason": str(error)})
+            break
+        with others_go_on(organization_id=period.organization_id, period_id=period.period_id):
+            try:
+                invoice = _close(period, now=now)
+            except invoicing.UsageDisagrees as error:
+                logger.warning("a period stays open", extra={"period": period.period_id, "reason": str(error)})
+            else:
+                invoices += [invoice] if invoice is not None else []
+    return invoices
+
+
 def close(*, organization_id: int, period_id: int, now: datetime) -> Invoice | None:
     """Close a due period on clean books; again it changes nothing. Returns its invoice, None without usage.
 
@@ -58,10 +100,13 @@ def close(*, organization_id: int, period_id: int, now: datetime) -> Invoice | N
     period is not the sum of its events.
     """
     auditing.require_clean_audit(now=now)
-    period = _due(_rows().get(organization_id=organization_id, pk=period_id))
+    return _close(_due(_rows().get(organization_id=organization_id, pk=period_id)), now=now)
+
+
+def _close(period: DuePeriod, *, now: datetime) -> Invoice | None:
     subject = f"{period.organization_slug} {period.starts_at:%Y-%m}"
     try:
-        invoice = invoicing.close_period(organization_id=organization_id, period_id=period_id, now=now)
+        invoice = invoicing.close_period(organization_id=period.organization_id, period_id=period.period_id, now=now)
     except invoicing.UsageDisagrees as error:
         raise_alarm(kind=auditing.ALARM, subject=subject, summary=str(error), now=now)
         raise
@@ -77,9 +122,29 @@ def refuse_unclean(due: Iterable[DuePeriod], *, now: datetime) -> None:
 
 
 def periods_of_month(month: str, *, now: datetime) -> list[DuePeriod]:
-    """The open periods of `month` ("2026-10", in each organization's zone) that ended, grace time or not. Raises UnknownMonth."""
-    first = _parse(month)
+    """The open periods of `month` ("2026-10", in each organization's zone) that ended, grace time or not, quiet ones made.
+
+    Raises UnknownMonth.
+    """
     make_quiet_months(now=now)
+    return _periods_of_month(month, now=now)
+
+
+def preview_month(month: str, *, now: datetime) -> list[tuple[DuePeriod, PeriodCharges]]:
+    """What closing the month would invoice; nothing is written, so quiet months that have no period yet get none.
+
+    Raises UnknownMonth, `period_charges.LinesDisagree`.
+    """
+    stored = _periods_of_month(month, now=now)
+    quiet = [row for row in missing_quiet_months(now=now) if _first_day(_due(row)) == _parse(month)]
+    found = [
+        (due, invoicing.preview(organization_id=due.organization_id, period_id=due.period_id)) for due in stored
+    ] + [(_due(row), invoicing.preview_of(row)) for row in quiet]
+    return sorted(found, key=lambda one: (one[0].starts_at, one[0].organization_id))
+
+
+def _periods_of_month(month: str, *, now: datetime) -> list[DuePeriod]:
+    first = _parse(month)
     if datetime.combine(first, time(), UTC) - EARLIEST_ZONE > now:
         raise UnknownMonth(f"{month} is in the future")
     ended = [period for period in _ended(now=now) if _first_day(period) == first]

@@ -54,10 +54,15 @@ class UsageDisagrees(Exception):
 def preview(*, organization_id: int, period_id: int) -> PeriodCharges:
     """What closing the period now would invoice; nothing is written. Raises LinesDisagree."""
     with tenant_scope([organization_id]):
-        organization = Organization.objects.get(pk=organization_id)
-        period = BillingPeriod.objects.for_organization(organization).get(pk=period_id)
-        balance = Balance.objects.for_organization(organization).get()
-        return _charges(organization, period, balance)
+        periods = BillingPeriod.objects.for_organization(organization_id).select_related("organization")
+        return preview_of(periods.get(pk=period_id))
+
+
+def preview_of(period: BillingPeriod) -> PeriodCharges:
+    """The same of a period that need not be stored."""
+    with tenant_scope([period.organization_id]):
+        balance = Balance.objects.for_organization(period.organization_id).get()
+        return _charges(period.organization, period, balance)
 
 
 def close_period(*, organization_id: int, period_id: int, now: datetime) -> Invoice | None:
@@ -165,10 +170,8 @@ def ring_after_commit(invoice: Invoice) -> None:
     """Ask for what follows an invoice, its PDF above all, once the transaction is committed."""
     from billing import tasks  # which run the steps of this module
 
-    organization_id, invoice_id = invoice.organization_id, str(invoice.pk)
-    transaction.on_commit(
-        lambda: tasks.ring_for_invoice(organization_id=organization_id, invoice_id=invoice_id), robust=True
-    )
+    issued = invoice.organization_id, str(invoice.pk)
+    transaction.on_commit(lambda: tasks.ring_for_invoices([issued]), robust=True)
 
 
 def live_invoice(period: BillingPeriod) -> Invoice | None:

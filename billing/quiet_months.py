@@ -11,9 +11,17 @@ from ledger.periods import month_bounds
 
 
 def make_quiet_months(*, now: datetime) -> int:
-    """Make the periods that have ended and are owed a minimum fee or an invoice of 0; missed months, too. Again it makes none.
+    """Make the periods that have ended and are owed a minimum fee or an invoice of 0; missed months, too. Again it makes none."""
+    missing = missing_quiet_months(now=now)
+    if missing:
+        BillingPeriod.objects.using("system").bulk_create(missing, ignore_conflicts=True)
+    return len(missing)
 
-    Looks at all tenants, in three queries. A closed month is followed by the next one only, so nothing before it is looked at.
+
+def missing_quiet_months(*, now: datetime) -> list[BillingPeriod]:
+    """Those periods, not stored, as far as there are none yet.
+
+    Looks at all tenants, in two queries. A closed month is followed by the next one only, so nothing before it is looked at.
     """
     agreed: dict[int, list[BillingTerms]] = {}
     rows = BillingTerms.objects.using("system").select_related("organization")
@@ -21,16 +29,14 @@ def make_quiet_months(*, now: datetime) -> int:
         agreed.setdefault(terms.organization_id, []).append(terms)
     agreed = {owner: rows for owner, rows in agreed.items() if any(row.invoices_quiet_months for row in rows)}
     if not agreed:
-        return 0
+        return []
     known, closed_until = _known(agreed)
-    missing = [
-        BillingPeriod(organization_id=owner, starts_at=start, ends_at=end, zone=rows[0].organization.zone)
+    return [
+        BillingPeriod(organization=rows[0].organization, starts_at=start, ends_at=end, zone=rows[0].organization.zone)
         for owner, rows in agreed.items()
         for start, end in _quiet_months(rows, after=closed_until.get(owner), now=now)
         if (owner, start) not in known
     ]
-    BillingPeriod.objects.using("system").bulk_create(missing, ignore_conflicts=True)
-    return len(missing)
 
 
 def _quiet_months(

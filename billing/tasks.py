@@ -1,6 +1,7 @@
 """Doorbells of billing: ids in, one call, ring the next step. Work that a lost message leaves undone is swept up by beat."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from accounts import business_standing
-from billing import auditing, cycle, delivery, documents, invoicing, review
+from billing import auditing, cycle, delivery, documents, review
 from billing.cards import automatic, automatic_top_up, card_setups, payment_methods
 from billing.corrections import unresolved_refunds
 from billing.mail import outbox
@@ -17,6 +18,7 @@ from billing.notifications import noticing, webhook_delivery
 from billing.overdue import dunning, suspension
 from billing.papers import document_files, evidence_files
 from billing.payments import unresolved, webhooks
+from billing.sweeping import others_go_on
 from billing.tax import tax_invoice_run
 
 logger = logging.getLogger(__name__)
@@ -26,7 +28,7 @@ AUDIT_SECONDS = 3000
 """How long an audit may take; less than the broker waits before it gives a task to another worker."""
 
 
-def ring(task: "Task[Any, Any]", **ids: int | str) -> None:
+def ring(task: "Task[Any, Any]", **ids: object) -> None:
     """Ask for `task` now if the broker is there; if it is not, a sweep finds the row that was just committed."""
     try:
         task.apply_async(kwargs=ids, retry=False)
@@ -36,9 +38,9 @@ def ring(task: "Task[Any, Any]", **ids: int | str) -> None:
 
 @shared_task
 def close_due_periods() -> None:
-    """Ring for every period whose grace time is over."""
-    for period in cycle.due_periods(now=timezone.now()):
-        close_period.delay(organization_id=period.organization_id, period_id=period.period_id)
+    """Ring for all periods whose grace time is over, a chunk a message."""
+    for chunk in cycle.chunks(cycle.due_periods(now=timezone.now())):
+        close_periods.delay(periods=chunk)
 
 
 @shared_task(time_limit=AUDIT_SECONDS)
@@ -51,28 +53,25 @@ def audit() -> None:
 
 
 @shared_task(time_limit=AUDIT_SECONDS)
-def close_period(*, organization_id: int, period_id: int) -> None:
-    """Close one period and finalize its invoice, after an audit if none is fresh. On unclean books the sweep tries again."""
-    try:
-        invoice = cycle.close(organization_id=organization_id, period_id=period_id, now=timezone.now())
-    except (auditing.BooksNotClean, auditing.AuditRunning, invoicing.UsageDisagrees) as error:
-        logger.warning("a period stays open", extra={"period": period_id, "reason": str(error)})
-        return
-    if invoice is not None:
-        ring_for_invoice(organization_id=organization_id, invoice_id=str(invoice.pk))
+def close_periods(*, periods: Sequence[cycle.PeriodKey]) -> None:
+    """Close periods and finalize their invoices, after an audit if none is fresh. What stays open the sweep tries again."""
+    invoices = cycle.close_all(periods, now=timezone.now())
+    if invoices:
+        ring_for_invoices([(invoice.organization_id, str(invoice.pk)) for invoice in invoices])
 
 
-def ring_for_invoice(*, organization_id: int, invoice_id: str) -> None:
-    """What an invoice that was just issued asks for: its PDF, which its mail waits for, its evidence, and the card that pays it."""
-    ring(render_document, organization_id=organization_id, invoice_id=invoice_id)
-    ring(write_evidence, organization_id=organization_id, invoice_id=invoice_id)
-    ring(charge_due_invoices, invoice_id=invoice_id)
+def ring_for_invoices(invoices: Sequence[tuple[int, str]]) -> None:
+    """What invoices (organization, id) that were just issued ask for: their PDFs, which their mails wait for, their evidence, and
+    the cards that pay them."""
+    ring(render_documents, invoices=invoices)
+    ring(write_evidence, invoices=invoices)
+    ring(charge_due_invoices, invoice_ids=[invoice_id for _organization_id, invoice_id in invoices])
 
 
 @shared_task
-def charge_due_invoices(*, invoice_id: str | None = None) -> None:
-    """Charge what is due by itself: one invoice, or all."""
-    automatic.charge_due(now=timezone.now(), invoice_id=UUID(invoice_id) if invoice_id else None)
+def charge_due_invoices(*, invoice_ids: Sequence[str] | None = None) -> None:
+    """Charge what is due by itself: of these invoices, or of all."""
+    automatic.charge_due(now=timezone.now(), invoice_ids=None if invoice_ids is None else [*map(UUID, invoice_ids)])
 
 
 @shared_task
@@ -100,11 +99,13 @@ def watch_drafts() -> None:
 
 
 @shared_task
-def render_document(*, organization_id: int, invoice_id: str) -> None:
-    """Make an invoice's PDF, and send the mail that waits for it."""
-    documents.render_document(organization_id=organization_id, subject_id=invoice_id, now=timezone.now())
-    for mail_id in outbox.waiting_for_document(organization_id=organization_id, invoice_id=invoice_id):
-        ring(deliver_mail, organization_id=organization_id, mail_id=str(mail_id))
+def render_documents(*, invoices: Sequence[tuple[int, str]]) -> None:
+    """Make the PDFs of invoices (organization, id), and send the mails that wait for them. One that fails stops no other."""
+    for organization_id, invoice_id in invoices:
+        with others_go_on(organization_id=organization_id, invoice_id=invoice_id):
+            documents.render_document(organization_id=organization_id, subject_id=invoice_id, now=timezone.now())
+            for mail_id in outbox.waiting_for_document(organization_id=organization_id, invoice_id=invoice_id):
+                ring(deliver_mail, organization_id=organization_id, mail_id=str(mail_id))
 
 
 @shared_task
@@ -116,9 +117,10 @@ def sweep_documents() -> None:
 
 
 @shared_task
-def write_evidence(*, organization_id: int, invoice_id: str) -> None:
-    """Write the requests behind an invoice to a file."""
-    evidence_files.write_evidence(organization_id=organization_id, invoice_id=invoice_id, now=timezone.now())
+def write_evidence(*, invoices: Sequence[tuple[int, str]]) -> None:
+    """Write the requests behind invoices (organization, id) to a file each."""
+    keys = [(organization_id, UUID(invoice_id)) for organization_id, invoice_id in invoices]
+    evidence_files.write_all(keys, now=timezone.now())
 
 
 @shared_task

@@ -6,7 +6,7 @@ decide on the same one never make two.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
@@ -40,8 +40,8 @@ class DueCharge:
     invoice_id: UUID
 
 
-def due_charges(*, now: datetime, invoice_id: UUID | None = None) -> Iterator[DueCharge]:
-    """Open invoices of all tenants (or that one) whose day has come, that nobody is paying and no card was charged for yet.
+def due_charges(*, now: datetime, invoice_ids: Sequence[UUID] | None = None) -> Iterator[DueCharge]:
+    """Open invoices of all tenants (or of these) whose day has come, that nobody is paying and no card was charged for yet.
 
     Those with a tax invoice are paid by transfer.
     """
@@ -60,21 +60,21 @@ def due_charges(*, now: datetime, invoice_id: UUID | None = None) -> Iterator[Du
         status=Invoice.Status.OPEN,
         amount_due__gt=ZERO,
     )
-    if invoice_id is not None:
-        invoices = invoices.filter(pk=invoice_id)
+    if invoice_ids is not None:
+        invoices = invoices.filter(pk__in=invoice_ids)
     told = ("organization_id", "issued_on", "due_on", "period__zone")
     for invoice in invoices.select_related("period").only(*told).order_by("finalized_at", "pk"):
         if charge_day(invoice) <= now.astimezone(ZoneInfo(invoice.period.zone)).date():
             yield DueCharge(invoice.organization_id, invoice.pk)
 
 
-def charge_due(*, now: datetime, invoice_id: UUID | None = None) -> int:
+def charge_due(*, now: datetime, invoice_ids: Sequence[UUID] | None = None) -> int:
     """Charge them, MOST at a time; how many were charged, whatever came of it. Stops while the processor does not answer.
 
     What cannot be charged, because it is too little for a card say, counts for nothing, so that it is in nobody's way.
     """
     charged = in_vain = 0
-    for due in list(due_charges(now=now, invoice_id=invoice_id)):
+    for due in list(due_charges(now=now, invoice_ids=invoice_ids)):
         if in_vain >= MOST_IN_VAIN or charged >= MOST:
             break
         with others_go_on(organization_id=due.organization_id, invoice_id=str(due.invoice_id)):

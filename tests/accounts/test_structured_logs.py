@@ -32,7 +32,7 @@ def test_secrets_are_shortened_wherever_they_stand(kind: str) -> None:
 
 
 def test_words_that_only_end_like_a_prefix_stay() -> None:
-    assert "Task billing.tasks.close_period" in line("Task billing.tasks.close_period succeeded")
+    assert "Task billing.tasks.close_periods" in line("Task billing.tasks.close_periods succeeded")
 
 
 def test_what_may_hold_a_prompt_is_left_out() -> None:

@@ -34,7 +34,7 @@ def test_an_invoice_is_charged_to_the_card_by_itself(house: House) -> None:
     leave_card(house)
     assert automatic.charge_due(now=moment()) == 0, "nobody asked for it"
     pay_by_itself(house)
-    tasks.charge_due_invoices(invoice_id=str(house.invoice.pk))
+    tasks.charge_due_invoices(invoice_ids=[str(house.invoice.pk)])
     assert (house.status(), house.taken(), house.mails()) == (Invoice.Status.PAID, DUE, ["receipt"])
     assert house.payment().started_by is None
     assert automatic.charge_due(now=moment()) == 0

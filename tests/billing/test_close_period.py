@@ -142,7 +142,7 @@ def test_without_a_broker_nothing_is_asked(cast: stories.Cast, monkeypatch: pyte
     def nobody(**_options: object) -> None:
         raise OperationalError("refused")
 
-    monkeypatch.setattr(tasks.close_period, "apply_async", nobody)
+    monkeypatch.setattr(tasks.close_periods, "apply_async", nobody)
     with pytest.raises(CommandError, match="REDIS_URL"):
         run("--period", "2026-10")
 

@@ -158,7 +158,7 @@ def test_the_invoice_arrives_with_its_pdf(cast: Cast, mailbox: StandIn) -> None:
 @pytest.fixture
 def workers() -> Iterator[None]:
     """Tasks that are rung for are done at once."""
-    configuration = tasks.close_period.app.conf
+    configuration = tasks.close_periods.app.conf
     configuration.task_always_eager = True
     yield
     configuration.task_always_eager = False
@@ -167,7 +167,7 @@ def workers() -> Iterator[None]:
 def test_closing_a_month_rings_for_the_pdf_and_the_mail(cast: Cast, mailbox: StandIn, workers: None) -> None:
     use(cast.acme.organization, at=OCTOBER, usage=LOTS)
     [period] = cycle.periods_of_month("2026-10", now=AFTER)
-    tasks.close_period.delay(organization_id=period.organization_id, period_id=period.period_id)
+    tasks.close_periods.delay(periods=[(period.organization_id, period.period_id)])
     [letter] = received(mailbox, ACME)
     assert [attachment["filename"] for attachment in letter["attachments"]] == ["INV-000001.pdf"]
 

@@ -220,7 +220,7 @@ def test_the_sweep_makes_what_nobody_rang_for(cast: Cast, monkeypatch: pytest.Mo
 def test_rendering_rings_for_the_mail_that_waits(invoice: Invoice, monkeypatch: pytest.MonkeyPatch) -> None:
     rung: list[tuple[str, dict[str, object]]] = []
     monkeypatch.setattr(tasks, "ring", lambda task, **ids: rung.append((task.name, ids)))
-    tasks.render_document(organization_id=invoice.organization_id, invoice_id=str(invoice.pk))
+    tasks.render_documents(invoices=[(invoice.organization_id, str(invoice.pk))])
     mail = OutboxMail.objects.using("system").get()
     assert rung == [
         ("billing.tasks.deliver_mail", {"organization_id": invoice.organization_id, "mail_id": str(mail.pk)})

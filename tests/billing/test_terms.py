@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from io import StringIO
 from uuid import uuid4
 
 import pytest
@@ -198,6 +199,15 @@ def test_a_quiet_month_is_made_for_who_pays_for_it_and_for_nobody_else(cast: sto
     assert due == [("acme", "2026-09"), ("acme", "2026-10")]
     assert len(cycle.due_periods(now=january)) == 2, "looking again makes no more"
     assert [due.organization_slug for due in cycle.periods_of_month("2026-10", now=january)] == ["acme"]
+
+
+def test_a_dry_run_shows_a_quiet_month_and_makes_none(cast: stories.Cast) -> None:
+    agree(cast.acme, month=date(2026, 10, 1), minimum=1000)
+    told = StringIO()
+    with time_machine.travel(AFTER):
+        call_command("close_period", "--period", "2026-10", "--dry-run", stdout=told)
+    assert [line.split()[:4] for line in told.getvalue().splitlines()[:-1]] == [["acme", "1", "lines", "supply"]]
+    assert not BillingPeriod.objects.using("system").exists()
 
 
 @pytest.mark.parametrize(("zero", "is_invoiced"), [(WITH_USAGE, False), (ALWAYS, True), (NEVER, False)])

@@ -261,12 +261,12 @@ class TestInvoices:
         again = operator.post(reverse("admin:void_invoice", args=[invoice.pk]), {"reason": "x", "confirm": "1"})
         assert again.status_code == 422
         rung: list[dict[str, object]] = []
-        monkeypatch.setattr("billing.tasks.render_document.apply_async", lambda kwargs, **_options: rung.append(kwargs))
+        monkeypatch.setattr(
+            "billing.tasks.render_documents.apply_async", lambda kwargs, **_options: rung.append(kwargs)
+        )
         carry_out(operator, reverse("admin:reissue_invoice", args=[invoice.pk]), {})
         fresh = Invoice.objects.get(status="open")
-        assert rung == [{"organization_id": fresh.organization_id, "invoice_id": str(fresh.pk)}], (
-            "its PDF does not wait"
-        )
+        assert rung == [{"invoices": [(fresh.organization_id, str(fresh.pk))]}], "its PDF does not wait"
         detail = operator.get(reverse("admin:billing_invoice_change", args=[fresh.pk])).content.decode()
         assert "It is being made." in detail
         assert fresh.total == invoice.total and fresh.number != invoice.number

@@ -53,8 +53,8 @@ FAULTS: list[dict[str, Any]] = [
     {"fault": "drop-webhook", "where": "payment_intent.succeeded", "times": 6},
 ]
 STEPS = (
-    ("close_period",),
-    ("render_document", "sweep_documents"),
+    ("close_periods",),
+    ("render_documents", "sweep_documents"),
     ("deliver_mail", "sweep_mail"),
     ("process_processor_event", "sweep_processor_events", "resolve_unknown_payments"),
 )

@@ -3,6 +3,7 @@
 import time
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -25,6 +26,7 @@ NO_WORKER = (
     "Waiting on; Ctrl-C stops only the waiting."
 )
 DRAFT = "a draft, which an operator reviews"
+NOTHING = "Nothing to close: no organization has an open period in {month}."
 NO_INVOICE = "nothing to charge, no invoice"
 
 
@@ -42,26 +44,31 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()
+        month: str = options["period"]
         try:
-            due = cycle.periods_of_month(options["period"], now=now)
             sellers.current_seller(now=now)
+            if options["dry_run"]:
+                self._preview(month, now=now)
+            else:
+                self._close(cycle.periods_of_month(month, now=now), month, timeout=options["timeout"])
         except (cycle.UnknownMonth, sellers.NoSeller) as error:
             raise CommandError(str(error)) from None
-        if not due:
-            self.stdout.write(f"Nothing to close: no organization has an open period in {options['period']}.")
-        elif options["dry_run"]:
-            self._preview(due)
-        else:
-            self._refuse_unclean(due)
-            self._ring(due)
-            self._wait(due, timeout=options["timeout"])
-            self._report(due)
 
-    def _preview(self, due: Sequence[DuePeriod]) -> None:
-        for period in due:
-            found = invoicing.preview(organization_id=period.organization_id, period_id=period.period_id)
-            self.stdout.write(f"{period.organization_slug:<30} {_preview_text(found, period.currency)}")
-        self.stdout.write(f"{len(due)} period(s) would be closed; nothing was written.")
+    def _preview(self, month: str, *, now: datetime) -> None:
+        found = cycle.preview_month(month, now=now)
+        for period, charges in found:
+            self.stdout.write(f"{period.organization_slug:<30} {_preview_text(charges, period.currency)}")
+        told = f"{len(found)} period(s) would be closed; nothing was written."
+        self.stdout.write(told if found else NOTHING.format(month=month))
+
+    def _close(self, due: Sequence[DuePeriod], month: str, *, timeout: float) -> None:
+        if not due:
+            self.stdout.write(NOTHING.format(month=month))
+            return
+        self._refuse_unclean(due)
+        self._ring(due)
+        self._wait(due, timeout=timeout)
+        self._report(due)
 
     def _refuse_unclean(self, due: Sequence[DuePeriod]) -> None:
         """The jobs look too; here it is said at once."""
@@ -72,9 +79,8 @@ class Command(BaseCommand):
 
     def _ring(self, due: Sequence[DuePeriod]) -> None:
         try:
-            for period in due:
-                ids = {"organization_id": period.organization_id, "period_id": period.period_id}
-                tasks.close_period.apply_async(kwargs=ids, retry=False)
+            for chunk in cycle.chunks(due):
+                tasks.close_periods.apply_async(kwargs={"periods": chunk}, retry=False)
         except OperationalError:
             raise CommandError(
                 "The broker (REDIS_URL) cannot be reached, so no worker can be asked. Nothing is lost: run this again."
