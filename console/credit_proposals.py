@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.contrib.admin import display
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from billing.models import CreditNoteProposal
@@ -26,12 +26,12 @@ INVOICE = linked("of_invoice", _("invoice"), lambda row: row.invoice, order="inv
 def lines_table(proposal: CreditNoteProposal) -> str:
     """What would be charged instead: quantity × the new unit price in place of quantity × the old one."""
     heads = (
-        (_now("Model"), ""),
-        (_now("Kind"), ""),
-        (_now("Quantity"), "number"),
-        (_now("Unit price"), "number"),
-        (_now("Amount"), "number"),
-        (_now("Difference"), "number"),
+        (gettext("Model"), ""),
+        (gettext("Kind"), ""),
+        (gettext("Quantity"), "number"),
+        (gettext("Unit price"), "number"),
+        (gettext("Amount"), "number"),
+        (gettext("Difference"), "number"),
     )
     head = format_html_join("", '<th scope="col" class="{1}">{0}</th>', heads)
     rows = format_html_join(

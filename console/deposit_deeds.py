@@ -284,7 +284,8 @@ def told(refusal: StatementRefused | FormDiffers) -> str:
         said = gettext("Line %(line)s: %(what)s") % {"line": refusal.line, "what": said}
     if refusal.text:
         said = f"{said} (“{refusal.text}”)"
-    return f"{said}. {gettext('Nothing was taken.')}"
+    nothing_taken = gettext("Nothing was taken.")
+    return f"{said}. {nothing_taken}"
 
 
 def _is_certain(row: DepositRow) -> bool:

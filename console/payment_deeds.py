@@ -61,8 +61,9 @@ def attempt_in_the_way(invoice: Invoice, *, now: datetime) -> Obstacle | None:
     attempt = open_attempt(invoice)
     if attempt is None:
         return None
+    being_paid = gettext("The invoice is being paid right now.")
     return Obstacle(
-        text=f"{gettext('The invoice is being paid right now.')} {MEANINGS[attempt.status]}",
+        text=f"{being_paid} {MEANINGS[attempt.status]}",
         facts=attempt_facts(attempt, now=now),
         label=_("End the payment attempt first"),
         url=reverse("admin:cancel_attempt", args=[invoice.pk]),

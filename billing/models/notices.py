@@ -4,7 +4,7 @@ import uuid
 
 from django.db import models
 from django.db.models import Q
-from django.utils.translation import gettext as translate
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organization, User
@@ -146,7 +146,7 @@ class WebhookDelivery(models.Model):
     def failure_words(self) -> str:
         """The same in words."""
         if self._answered:
-            return translate("It answered with status %(status)s.") % {"status": self._answered}
+            return gettext("It answered with status %(status)s.") % {"status": self._answered}
         return str(self.Failure(self.failure).label) if self.failure else ""
 
     @property

@@ -61,9 +61,8 @@ def payment_state(payment: Payment, *, now: datetime) -> PaymentState:
     if status == Status.REQUIRES_ACTION and payment.method_id is None and now >= payment.created_at + PAGE_LIFE:
         return PaymentState(label=_("Payment page expired"), tone="", note=why)
     if status == Status.REQUIRES_ACTION and payment.failure:
-        return PaymentState(
-            label=_("Declined"), tone="danger", note=f"{why} {_('Another card can be tried while the page is open.')}"
-        )
+        another = _("Another card can be tried while the page is open.")
+        return PaymentState(label=_("Declined"), tone="danger", note=f"{why} {another}")
     if status == Status.CANCELED and payment.failure and payment.failure != "canceled":
         return PaymentState(label=_("Declined"), tone="danger", note=why)
     return PaymentState(label=label, tone=tone, note="" if status == Status.SUCCEEDED else why)
