@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.corrections.write_offs import write_off_invoice
 from billing.invoicing import NotOpen, PaymentInProgress
+from billing.overdue.suspension import running_suspension
 from billing.settlement import outstanding
 from console.deeds import Obstacle, Refused, Row, add_deed
 from console.figures import money
@@ -33,6 +34,7 @@ class WriteOffInvoice(InvoiceDeed):
         return [
             *self.facts(),
             (_("Becomes bad debt"), money(outstanding(self.invoice), self.invoice.currency)),
+            (_("API keys"), self._calls()),
             (_("Reason"), values["reason"]),
         ]
 
@@ -50,6 +52,12 @@ class WriteOffInvoice(InvoiceDeed):
         except PaymentInProgress:
             raise Refused(gettext("The invoice is being paid right now.")) from None
         return gettext("Invoice %(number)s is written off.") % {"number": self.invoice.number}
+
+    def _calls(self) -> Any:
+        """What becomes of the customer's calls."""
+        if running_suspension(self.invoice.organization) is None:
+            return _("They go on working. Suspend the organization if they should not.")
+        return _("They stay suspended until this is paid after all, or until you reactivate the organization.")
 
 
 add_deed("invoices/<uuid:pk>/write-off/", WriteOffInvoice, name="write_off_invoice")

@@ -17,7 +17,7 @@ from accounts.tenancy import tenant_scope
 from billing.models import Invoice, Notice
 from billing.models.dunning import Suspension
 from billing.notifications.notices import announce, moment_text
-from billing.settlement import outstanding, outstanding_by_invoice
+from billing.settlement import outstanding, outstanding_by_invoice, recoverable
 from billing.site_addresses import invoice_page
 from billing.sweeping import others_go_on
 from pricing.exact import ZERO
@@ -59,7 +59,7 @@ def restore(*, organization_id: int, reason: str, now: datetime, actor: User | N
 
 
 def restore_paid(*, now: datetime) -> list[int]:
-    """Let those call again who were suspended over invoices and have nothing overdue any more. Looks at all tenants."""
+    """Let those call again who were suspended over invoices and owe nothing of what is overdue any more. Looks at all tenants."""
     running = Suspension.objects.using("system").filter(ended_at=None, cause=Cause.OVERDUE)
     found = running.order_by("organization_id").values_list("organization_id", flat=True)
     restored = []
@@ -100,6 +100,17 @@ def overdue_invoices(organization: Organization, *, now: datetime) -> list[tuple
     return [(invoice, owed[invoice.pk]) for invoice in late if owed[invoice.pk] > ZERO]
 
 
+def written_off_during(suspension: Suspension) -> list[tuple[Invoice, Decimal]]:
+    """What was written off while it runs and is still owed, oldest first. A debt that we gave up collecting is no debt that was
+    paid: it keeps an organization suspended until it comes in, or an operator lets it call again. Needs the scope.
+    """
+    invoices = Invoice.objects.for_organization(suspension.organization_id).filter(
+        status=Invoice.Status.UNCOLLECTIBLE, write_off__written_off_at__gte=suspension.suspended_at
+    )
+    rows = [(invoice, recoverable(invoice)) for invoice in invoices.order_by("due_on", "sequence")]
+    return [(invoice, owed) for invoice, owed in rows if owed > ZERO]
+
+
 def invoice_facts(invoice: Invoice) -> dict[str, str]:
     """An invoice as webhooks and errors name it. Needs the tenant scope."""
     return {
@@ -107,7 +118,7 @@ def invoice_facts(invoice: Invoice) -> dict[str, str]:
         "number": invoice.number,
         "currency": invoice.currency,
         "amount_due": plain(invoice.amount_due),
-        "outstanding": plain(outstanding(invoice)),
+        "outstanding": plain(outstanding(invoice) or recoverable(invoice)),
         "due_on": invoice.due_on.isoformat(),
         "url": invoice_page(organization_slug=invoice.organization.slug, invoice_id=invoice.pk),
     }
@@ -119,7 +130,7 @@ def _restore(organization_id: int, *, now: datetime) -> bool:
         if overdue_invoices(organization, now=now):
             return False
         suspension = running_suspension(organization)
-        if suspension is None or suspension.cause != Cause.OVERDUE:
+        if suspension is None or suspension.cause != Cause.OVERDUE or written_off_during(suspension):
             return False
         try:
             reactivate_organization(

@@ -15,6 +15,7 @@ from accounts.organizations import NotPossible
 from accounts.tenancy import tenant_scope
 from billing import delivery, invoicing
 from billing.bank.bank_transfers import record_transfer
+from billing.corrections.write_offs import write_off_invoice
 from billing.mail import outbox
 from billing.mail.mail_texts import compose
 from billing.models import (
@@ -332,6 +333,39 @@ def test_whom_an_operator_lets_call_again_is_not_suspended_again_for_the_same(ow
     for now in days(31, 60):
         sweep(now)
     assert status(owing.acme) == "active"
+    call_command("audit")
+
+
+def write_off(invoice: Invoice, *, now: datetime) -> None:
+    write_off_invoice(
+        organization_id=invoice.organization_id, invoice_id=invoice.pk, reason="Insolvent", now=now, actor=None
+    )
+
+
+def test_a_write_off_lets_nobody_call_again_but_its_payment_does(owing: Debtors) -> None:
+    for now in days(1, 30):
+        sweep(now)
+    write_off(owing.acme, now=day(31))
+    assert suspension.restore_paid(now=day(31)) == [] and status(owing.acme) == "suspended"
+    told = suspension.suspended_for(owing.acme.organization_id)
+    assert (told.invoice_number, told.amount) == (owing.acme.number, DUE)
+    pay(owing.acme, DUE - 1, now=day(32))
+    assert suspension.restore_paid(now=day(32)) == []
+    pay(owing.acme, 1, now=day(33))
+    assert suspension.restore_paid(now=day(33)) == [owing.acme.organization_id]
+    call_command("audit")
+
+
+def test_a_debt_written_off_before_a_suspension_does_not_prolong_it(owing: Debtors) -> None:
+    write_off(owing.acme, now=day(1))
+    later = next_invoice(owing.cast.acme)
+
+    for number in range(32):
+        sweep(datetime.combine(later.due_on + timedelta(days=number), time(10), SEOUL))
+    assert status(owing.acme) == "suspended"
+    now = datetime.combine(later.due_on + timedelta(days=33), time(10), SEOUL)
+    pay(later, int(later.amount_due), now=now)
+    assert suspension.restore_paid(now=now) == [owing.acme.organization_id]
     call_command("audit")
 
 

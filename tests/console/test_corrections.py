@@ -124,7 +124,8 @@ def test_a_write_off_and_the_money_that_comes_after_all(
     operator: Client, invoice: Invoice, cast: Cast, now: datetime, language: str
 ) -> None:
     address = reverse("admin:write_off_invoice", args=[invoice.pk])
-    carry_out(operator, address, {"reason": "Insolvent"}, language=language)
+    review = carry_out(operator, address, {"reason": "Insolvent"}, language=language).content.decode()
+    assert {"ko": "조직의 이용을 정지", "en": "Suspend the organization"}[language] in review
     assert (WriteOff.objects.get().amount, WriteOff.objects.get().written_off_by) == (invoice.amount_due, cast.operator)
     assert operator.post(address, {"reason": "x", "confirm": "1"}).status_code == 422
     transfer = reverse("admin:record_transfer", args=[invoice.pk])
