@@ -28,7 +28,10 @@ class SupplyProof(models.Model):
     invoice = models.OneToOneField("billing.Invoice", on_delete=models.PROTECT, related_name="proof")
     kind = models.CharField(max_length=12, choices=Kind.choices)
     by_card = _won(default=0)
-    """How much of the total was paid with credit that a card had bought: the slips of those purchases prove that part."""
+    """How much of the total was paid with credit that a card had bought: the slips of those purchases prove that part.
+
+    Below zero, of an invoice below zero: what it takes back and no tax invoice says.
+    """
     chosen_at = models.DateTimeField()
 
     objects = TenantQuerySet["SupplyProof"].as_manager()

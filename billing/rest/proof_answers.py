@@ -5,6 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from billing.models import Invoice, SupplyProof, TaxInvoice
+from billing.tax.tax_sums import sheets_for
 
 
 class TaxInvoiceAnswer(serializers.Serializer[Any]):
@@ -30,8 +31,11 @@ def proof_shown(invoice: Invoice) -> str:
 
 
 def sheets_of(invoice: Invoice) -> list[TaxInvoice]:
-    """The invoice's tax invoices, the original first; none that was dropped. Needs the scope."""
-    rows = TaxInvoice.objects.for_organization(invoice.organization_id).filter(invoice=invoice)
+    """The invoice's tax invoices, the original first, or those by which it takes earlier ones back; none that was dropped.
+
+    Needs the scope.
+    """
+    rows = TaxInvoice.objects.for_organization(invoice.organization_id).filter(invoice=invoice) | sheets_for(invoice)
     return list(rows.exclude(status=TaxInvoice.Status.DROPPED).order_by("created_at", "reason", "pk"))
 
 

@@ -21,6 +21,7 @@ from billing.payments.credit_origins import CREDIT_KEY
 from billing.processors import bank_transfer
 from billing.tax.korean_calendar import day_in_seoul, issue_deadline
 from billing.tax.tax_planning import drop_original, original_of, plan_original
+from billing.tax.tax_reductions import plan_reductions
 from ledger.models import CreditGrant, CreditUse
 from pricing.exact import ZERO, exact_sum
 
@@ -36,14 +37,17 @@ class CardRefused(Exception):
 
 
 def choose_proof(invoice: Invoice, *, profile: BillingProfile, now: datetime) -> SupplyProof:
-    """Of a final invoice, in its transaction: plans the tax invoice if it is one."""
+    """Of a final invoice, in its transaction: plans the tax invoice if it is one, or what takes earlier ones back."""
     by_card = card_credit(invoice)
     is_card = pays_by_card(invoice, profile) or (by_card > ZERO and by_card == invoice.total)
     kind = Kind.CARD_SLIP if is_card else without_card(invoice)
+    if invoice.total < ZERO and without_card(invoice) == Kind.TAX_INVOICE:
+        by_card = plan_reductions(invoice, now=now)
+        kind = Kind.TAX_INVOICE if by_card != invoice.total else Kind.NONE
     proof = SupplyProof.objects.create(
         organization_id=invoice.organization_id, invoice=invoice, kind=kind, by_card=by_card, chosen_at=now
     )
-    if kind == Kind.TAX_INVOICE:
+    if kind == Kind.TAX_INVOICE and invoice.total > ZERO:
         plan_original(invoice, by_card=by_card, now=now)
     return proof
 
@@ -88,10 +92,12 @@ def _was_bought_by_card(grant: CreditGrant) -> bool:
 
 def without_card(invoice: Invoice) -> str:
     """The proof of a supply that is paid by transfer or by credit."""
-    if invoice.currency != "KRW" or invoice.total <= ZERO or invoice.tax_treatment not in TAXED:
+    if invoice.currency != "KRW" or invoice.total == ZERO or invoice.tax_treatment not in TAXED:
         return Kind.NONE
     if is_business(invoice.buyer.get("registration_number", "")):
         return Kind.TAX_INVOICE
+    if invoice.total < ZERO:
+        return Kind.NONE
     return Kind.CASH_RECEIPT if settings.CASH_RECEIPTS and invoice.tax_treatment == TaxTreatment.STANDARD else Kind.NONE
 
 

@@ -4,6 +4,7 @@
 |---|---|---|---|
 | 01 | wrong entries | minus the old, plus the new | as the original |
 | 02, 03 | the supply value changed, something was returned | the difference | the day of the change |
+| 02 | a later invoice below zero (`tax_reductions`) | what it takes back | as that invoice |
 | 04 | the invoice was voided | minus what is left | the day of the cancellation |
 | 06 | issued twice by mistake, once here and once elsewhere | minus the original | as the original |
 
@@ -11,27 +12,25 @@
 """
 
 from collections.abc import Mapping
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import datetime
 from uuid import UUID, uuid4
 
 from accounts.models import User
 from accounts.tenancy import tenant_scope
 from billing.models import CreditNote, Invoice, TaxInvoice
-from billing.tax.korean_calendar import day_in_seoul, issue_deadline
 from billing.tax.tax_invoices import NotPossible
-from billing.tax.tax_planning import day_noticed, drop_original, original_of
-from billing.tax.tax_sheets import items_of, mgt_key_of
+from billing.tax.tax_planning import drop_original, original_of, plan_amendment
+from billing.tax.tax_reductions import take_back_reductions
 from billing.tax.tax_sums import ISSUED_TWICE, standing
-from pricing.exact import ZERO, exact_sum
+from pricing.exact import ZERO
 
 Status = TaxInvoice.Status
 Reason = TaxInvoice.Reason
-AS_THE_ORIGINAL = (Reason.CORRECTION, Reason.ISSUED_TWICE)
 
 
 def amend_for_void(invoice: Invoice, *, now: datetime, actor: User | None) -> TaxInvoice | None:
     """The invoice is void, its row locked: an original that nobody has is dropped, one that was issued gets a cancellation (04)."""
+    take_back_reductions(invoice, now=now)
     original = original_of(invoice)
     if original is None or drop_original(invoice):
         _drop_unissued(invoice)
@@ -39,7 +38,7 @@ def amend_for_void(invoice: Invoice, *, now: datetime, actor: User | None) -> Ta
     supply, tax = standing(invoice)
     if supply == ZERO and tax == ZERO:
         return None
-    return _plan(original, Reason.CANCELLATION, "void", supply=-supply, tax=-tax, now=now, actor=actor)
+    return plan_amendment(original, Reason.CANCELLATION, "void", supply=-supply, tax=-tax, now=now, actor=actor)
 
 
 def amend_for_credit_note(note: CreditNote, *, now: datetime, actor: User | None) -> list[TaxInvoice]:
@@ -56,12 +55,16 @@ def amend_for_credit_note(note: CreditNote, *, now: datetime, actor: User | None
     if back == ZERO:
         return []
     if note.reason_code != Reason.CORRECTION:
-        return [_plan(original, note.reason_code, occasion, supply=-back, tax=-back_tax, now=now, actor=actor)]
-    sheets = [_plan(original, Reason.CORRECTION, f"{occasion}:minus", supply=-supply, tax=-tax, now=now, actor=actor)]
+        return [plan_amendment(original, note.reason_code, occasion, supply=-back, tax=-back_tax, now=now, actor=actor)]
+    sheets = [
+        plan_amendment(original, Reason.CORRECTION, f"{occasion}:minus", supply=-supply, tax=-tax, now=now, actor=actor)
+    ]
     left, left_tax = supply - back, tax - back_tax
     if left:
         plus = f"{occasion}:plus"
-        sheets.append(_plan(original, Reason.CORRECTION, plus, supply=left, tax=left_tax, now=now, actor=actor))
+        sheets.append(
+            plan_amendment(original, Reason.CORRECTION, plus, supply=left, tax=left_tax, now=now, actor=actor)
+        )
     return sheets
 
 
@@ -73,10 +76,10 @@ def correct_entries(
         invoice, original = _issued_original(organization_id, tax_invoice_id)
         supply, tax = standing(invoice)
         number = uuid4().hex[:12]
-        minus = _plan(
+        minus = plan_amendment(
             original, Reason.CORRECTION, f"correction:{number}:minus", supply=-supply, tax=-tax, now=now, actor=actor
         )
-        plus = _plan(
+        plus = plan_amendment(
             original,
             Reason.CORRECTION,
             f"correction:{number}:plus",
@@ -94,7 +97,9 @@ def take_back_second(*, organization_id: int, tax_invoice_id: UUID, now: datetim
     with tenant_scope([organization_id]):
         invoice, original = _issued_original(organization_id, tax_invoice_id)
         supply, tax = standing(invoice)
-        return _plan(original, Reason.ISSUED_TWICE, ISSUED_TWICE, supply=-supply, tax=-tax, now=now, actor=actor)
+        return plan_amendment(
+            original, Reason.ISSUED_TWICE, ISSUED_TWICE, supply=-supply, tax=-tax, now=now, actor=actor
+        )
 
 
 def _issued_original(organization_id: int, tax_invoice_id: UUID) -> tuple[Invoice, TaxInvoice]:
@@ -111,49 +116,3 @@ def _issued_original(organization_id: int, tax_invoice_id: UUID) -> tuple[Invoic
 def _drop_unissued(invoice: Invoice) -> None:
     rows = TaxInvoice.objects.for_organization(invoice.organization_id).filter(invoice=invoice)
     rows.filter(status__in=(Status.PLANNED, Status.FAILED)).update(status=Status.DROPPED)
-
-
-def _plan(
-    original: TaxInvoice,
-    reason: str,
-    occasion: str,
-    *,
-    supply: Decimal,
-    tax: Decimal,
-    now: datetime,
-    actor: User | None,
-    buyer: Mapping[str, str] | None = None,
-) -> TaxInvoice:
-    dated, due_on = _days(original, reason, now=now)
-    row, _made = TaxInvoice.objects.get_or_create(
-        organization_id=original.organization_id,
-        invoice_id=original.invoice_id,
-        occasion=occasion,
-        defaults={
-            "amends": original,
-            "reason": reason,
-            "mgt_key": mgt_key_of(invoice_id=original.invoice_id, occasion=occasion),
-            "write_date": dated,
-            "issue_from": day_in_seoul(now),
-            "due_on": due_on,
-            "purpose": original.purpose,
-            "tax_type": original.tax_type,
-            "supply": supply,
-            "tax": tax,
-            "total": exact_sum((supply, tax)),
-            "items": items_of(written_on=original.write_date, supplied_on=dated, supply=supply, tax=tax),
-            "supplier": original.supplier,
-            "buyer": dict(buyer or original.buyer),
-            "remark": original.remark,
-            "created_at": now,
-            "created_by": actor,
-        },
-    )
-    return row
-
-
-def _days(original: TaxInvoice, reason: str, *, now: datetime) -> tuple[date, date]:
-    if reason in AS_THE_ORIGINAL:
-        return original.write_date, day_noticed(now)
-    today = day_in_seoul(now)
-    return today, issue_deadline(today)

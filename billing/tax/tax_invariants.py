@@ -39,13 +39,30 @@ TAX_INVARIANTS = (
         SELECT * FROM (
             SELECT invoice.number, sum(sheet.total) AS sheets, CASE WHEN invoice.status = 'void' THEN 0 ELSE greatest(0,
                 invoice.total - proof.by_card - coalesce((SELECT sum(total) FROM billing_creditnote AS note
-                    WHERE note.invoice_id = invoice.id), 0)) END AS standing
+                    WHERE note.invoice_id = invoice.id), 0) + coalesce((SELECT sum(later.total) FROM billing_taxinvoice AS later
+                    WHERE later.invoice_id = invoice.id AND later.occasion LIKE 'invoice:%' AND later.status <> 'dropped'
+                    AND NOT EXISTS (SELECT FROM billing_taxinvoice AS anew WHERE anew.replaces_id = later.id)), 0)) END AS standing
             FROM billing_taxinvoice AS sheet
             JOIN billing_invoice AS invoice ON invoice.id = sheet.invoice_id
             JOIN billing_supplyproof AS proof ON proof.invoice_id = invoice.id
             WHERE sheet.status NOT IN ('dropped', 'canceled') AND sheet.occasion NOT LIKE 'issued_twice%'
             GROUP BY invoice.id, proof.id
         ) AS books WHERE sheets <> standing
+        """,
+    ),
+    by_sql(
+        "56",
+        "an invoice below zero takes back from earlier tax invoices what it says, less what none of them said; a void one nothing",
+        """
+        SELECT * FROM (
+            SELECT invoice.number, CASE WHEN invoice.status = 'void' THEN 0 ELSE invoice.total - proof.by_card END AS taken_back,
+                coalesce((SELECT sum(sheet.total) FROM billing_taxinvoice AS sheet
+                    JOIN billing_invoice AS earlier ON earlier.id = sheet.invoice_id
+                    WHERE sheet.occasion LIKE 'invoice:' || invoice.id || '%' AND sheet.status NOT IN ('dropped', 'canceled')
+                    AND NOT (invoice.status = 'void' AND earlier.status = 'void')), 0) AS sheets
+            FROM billing_invoice AS invoice JOIN billing_supplyproof AS proof ON proof.invoice_id = invoice.id
+            WHERE invoice.total < 0 AND proof.kind = 'tax_invoice'
+        ) AS books WHERE taken_back <> sheets
         """,
     ),
 )

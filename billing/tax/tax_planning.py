@@ -12,11 +12,13 @@ from django.conf import settings
 from accounts.models import User
 from billing.models import Invoice, TaxInvoice
 from billing.tax.korean_calendar import business_day_from, day_in_seoul, day_of_following_month, issue_deadline
-from billing.tax.tax_sheets import buyer_of, items_of, mgt_key_of, purpose_of, supplier_of, tax_type_of
+from billing.tax.tax_sheets import buyer_of, items_of, mgt_key_of, purpose_of, remark_of, supplier_of, tax_type_of
 from billing.tax.tax_sums import left_to_prove
 from pricing.exact import ZERO, exact_sum
 
 ORIGINAL = "original"
+AS_THE_ORIGINAL = (TaxInvoice.Reason.CORRECTION, TaxInvoice.Reason.ISSUED_TWICE)
+"""Amendments for these reasons bear the original's date, and are issued as soon as the mistake is noticed."""
 SHORT = 4
 """Digits of a count; what else stands at the end of an occasion is longer."""
 Status = TaxInvoice.Status
@@ -106,6 +108,49 @@ def drop_original(invoice: Invoice) -> bool:
     return True
 
 
-def day_noticed(now: datetime) -> date:
-    """The deadline of what is put right as soon as it is noticed (01, 06)."""
-    return business_day_from(day_in_seoul(now))
+def plan_amendment(
+    original: TaxInvoice,
+    reason: str,
+    occasion: str,
+    *,
+    supply: Decimal,
+    tax: Decimal,
+    now: datetime,
+    actor: User | None = None,
+    buyer: Mapping[str, str] | None = None,
+    dated: date | None = None,
+) -> TaxInvoice:
+    """An amendment of `original`, once for its occasion, dated today unless the reason or `dated` says otherwise."""
+    written, due_on = _days(original, reason, dated=dated, now=now)
+    row, _made = TaxInvoice.objects.get_or_create(
+        organization_id=original.organization_id,
+        invoice_id=original.invoice_id,
+        occasion=occasion,
+        defaults={
+            "amends": original,
+            "reason": reason,
+            "mgt_key": mgt_key_of(invoice_id=original.invoice_id, occasion=occasion),
+            "write_date": written,
+            "issue_from": day_in_seoul(now),
+            "due_on": due_on,
+            "purpose": original.purpose,
+            "tax_type": original.tax_type,
+            "supply": supply,
+            "tax": tax,
+            "total": exact_sum((supply, tax)),
+            "items": items_of(written_on=original.write_date, supplied_on=written, supply=supply, tax=tax),
+            "supplier": original.supplier,
+            "buyer": dict(buyer or original.buyer),
+            "remark": remark_of(original, reason),
+            "created_at": now,
+            "created_by": actor,
+        },
+    )
+    return row
+
+
+def _days(original: TaxInvoice, reason: str, *, dated: date | None, now: datetime) -> tuple[date, date]:
+    if reason in AS_THE_ORIGINAL:
+        return original.write_date, business_day_from(day_in_seoul(now))
+    day = dated or day_in_seoul(now)
+    return day, issue_deadline(day)

@@ -54,6 +54,13 @@ def _party(details: Mapping[str, str], *, name: str, contact: str, email: str) -
     return {field: details.get(field, "") for field in PARTY} | {"name": name, "contact_name": contact, "email": email}
 
 
+def remark_of(original: TaxInvoice, reason: str) -> str:
+    """An amendment with a date of its own says the original's (부가가치세법 시행령 제70조 제1항 제1호–제3호)."""
+    if reason in (TaxInvoice.Reason.CORRECTION, TaxInvoice.Reason.ISSUED_TWICE):
+        return original.remark
+    return f"{original.remark} (당초 작성일자 {original.write_date})"
+
+
 def items_of(*, written_on: date, supplied_on: date, supply: Decimal, tax: Decimal) -> list[dict[str, str]]:
     """One line for the month that ends with `written_on`; the invoice itself has the details."""
     return [

@@ -2,12 +2,14 @@
 
 from decimal import Decimal
 
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 
 from billing.models import CreditNote, Invoice, TaxInvoice
 from pricing.exact import ZERO, exact_sum
 from pricing.totals import split_inclusive
 
+OF_INVOICE = "invoice:"
+"""How the occasion begins of a sheet that an invoice below zero brings; its id follows."""
 ISSUED_TWICE = "issued_twice"
 """The occasion of the sheet that takes ours back because another one stands elsewhere."""
 
@@ -31,6 +33,12 @@ def standing(invoice: Invoice) -> tuple[Decimal, Decimal]:
     return sums["supply"] or ZERO, sums["tax"] or ZERO
 
 
+def sheets_for(invoice: Invoice) -> QuerySet[TaxInvoice]:
+    """Amendments of earlier tax invoices that an invoice below zero has brought, and what was said of them anew."""
+    rows = TaxInvoice.objects.for_organization(invoice.organization_id)
+    return rows.filter(occasion__startswith=f"{OF_INVOICE}{invoice.pk}")
+
+
 def missing(invoice: Invoice) -> Decimal:
     """By how much the sheets say too little, or below zero too much: tax included."""
     return exact_sum((_wanted(invoice), *(amount.copy_negate() for amount in standing(invoice))))
@@ -42,4 +50,6 @@ def _wanted(invoice: Invoice) -> Decimal:
     elsewhere = rows.exclude(status__in=TaxInvoice.ENDED).filter(occasion__startswith=ISSUED_TWICE)
     if invoice.status == Invoice.Status.VOID or elsewhere.exists():
         return ZERO
-    return exact_sum(left_to_prove(invoice, by_card=invoice.proof.by_card))
+    later = rows.filter(occasion__startswith=OF_INVOICE, replaced_by=None).exclude(status=TaxInvoice.Status.DROPPED)
+    taken_back = later.aggregate(total=Sum("total"))["total"] or ZERO
+    return max(ZERO, exact_sum((*left_to_prove(invoice, by_card=invoice.proof.by_card), taken_back)))

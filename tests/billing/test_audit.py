@@ -118,6 +118,8 @@ BREAKAGES = {
     "48": TAX_INVOICES.format(kind="card_slip", count=1),
     "49": "DROP INDEX one_standing_original_per_invoice; " + TAX_INVOICES.format(kind="tax_invoice", count=2),
     "50": TAX_INVOICES.format(kind="tax_invoice", count=1),
+    "56": """UPDATE billing_supplyproof SET kind = 'tax_invoice';
+             UPDATE billing_invoice SET subtotal = -10, tax = -1, total = -11, credit_applied = -11, amount_due = 0""",
     "52": "UPDATE ledger_billingperiod SET status = 'closing' WHERE status = 'open'",
     "31": "UPDATE metering_usageevent SET occurred_at = occurred_at - interval '1 minute'",
 }

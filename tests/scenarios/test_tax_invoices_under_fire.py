@@ -37,6 +37,8 @@ from tests.scenarios.test_month_to_payment import last_moment_of_last_month
 from tests.stories import Company
 
 COMPANIES, KILLS, MOST_KILLS, HITS = 24, 60, 130, 2
+ON_THE_PAGE_SECONDS = 2.5
+"""Long enough for a sweep that would not wait for an open page."""
 REST_SECONDS = 45.0
 """At most; a killed worker keeps its mail for 18."""
 ISSUE, ISSUING = "POST /Taxinvoice", "billing.tasks.run_tax_invoices"
@@ -91,6 +93,7 @@ class ByCardIfPossible(ByTransfer):
             except CardRefused:
                 ByTransfer.pay(self, works, invoice_id)
                 return
+        time.sleep(ON_THE_PAGE_SECONDS)
         assert type_card(page)[0] == 303
 
 
