@@ -16,6 +16,7 @@ from django.db.models import Q
 
 from accounts.audit_log import write_audit_entry
 from accounts.models import ApiKey, Organization, Role, Scope, ServiceKey, SourceOrganization, User
+from accounts.organizations import keep_from_ending
 
 ALPHABET = string.digits + string.ascii_letters
 RANDOM_LENGTH, CHECKSUM_LENGTH, SHOWN_LENGTH = 32, 6, 13
@@ -105,7 +106,8 @@ def issue_api_key(
     expires_at: datetime | None = None,
     using: str = "default",
 ) -> tuple[ApiKey, str]:
-    """Make a key and return it with its secret, which is never to be seen again."""
+    """Make a key and return it with its secret, which is never to be seen again. Raises HasEnded."""
+    keep_from_ending(organization.pk, using=using)
     secret = new_secret(API_PREFIX)
     key = ApiKey.objects.using(using).create(
         organization=organization,
@@ -183,12 +185,12 @@ def identify_api_key(secret: str, *, now: datetime) -> KeyIdentity:
     key = keys.filter(Q(digest=name) | Q(previous_digest=name)).first()
     if key is None or not _is_valid(key, now=now):
         raise InvalidKey
-    expires_at = key.expires_at
-    if bytes(key.digest) != name:
-        expires_at = min(filter(None, (key.previous_until, key.expires_at)))
-        if expires_at <= now:
-            raise InvalidKey
     organization = key.organization
+    expires_at = min(filter(None, (key.expires_at, organization.closes_at)), default=None)
+    if bytes(key.digest) != name:
+        expires_at = min(filter(None, (key.previous_until, expires_at)))
+    if expires_at is not None and expires_at <= now:
+        raise InvalidKey
     return KeyIdentity(
         api_key_id=key.pk,
         organization_id=organization.pk,

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.utils import translation
-from rest_framework.exceptions import APIException, NotAcceptable, NotAuthenticated, PermissionDenied
+from django.utils import timezone, translation
+from rest_framework.exceptions import APIException, NotAcceptable, NotAuthenticated, NotFound, PermissionDenied
 from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.permissions import AllowAny, IsAuthenticated
+from rest_framework.permissions import SAFE_METHODS, AllowAny, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -83,6 +83,8 @@ class OrganizationAPIView(ApiView):
     roles: ClassVar[frozenset[str]] = frozenset(Role)
     unscoped_methods: ClassVar[frozenset[str]] = frozenset()
     """Methods that check for themselves who asks, and write through a door of their own."""
+    after_end: ClassVar[bool] = False
+    """Whether something may still be changed by it once the organization's usage has ended."""
     permission_classes = [IsAuthenticated]
 
     organization: Organization
@@ -124,6 +126,10 @@ class OrganizationAPIView(ApiView):
         def scoped(*args: Any, **kwargs: Any) -> Response:
             with tenant_scope([self.caller.organization_id]):
                 self.organization = Organization.objects.get(pk=self.caller.organization_id)
+                if self.organization.is_out_of_sight(now=timezone.now()):
+                    raise NotFound("No such organization.")
+                if self.organization.has_ended and self.request.method not in SAFE_METHODS and not self.after_end:
+                    raise PermissionDenied("The organization's usage has ended, so nothing can be changed any more.")
                 return handler(*args, **kwargs)
 
         return scoped

@@ -15,6 +15,7 @@ from django.db import IntegrityError, transaction
 from accounts.audit_log import write_audit_entry
 from accounts.members import MayNot, administers
 from accounts.models import Invitation, Membership, Organization, Role, User
+from accounts.organizations import keep_from_ending
 from accounts.tenancy import TenantQuerySet, tenant_scope
 
 VALID_FOR = timedelta(days=7)
@@ -182,8 +183,8 @@ def _check_may_give(member: Membership, role: str) -> None:
 
 
 def _check_number(organization: Organization, *, now: datetime) -> None:
-    """Serialized by the organization's row."""
-    Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+    """Serialized by the organization's row. Raises HasEnded."""
+    keep_from_ending(organization.pk)
     sent = Invitation.objects.for_organization(organization).filter(sent_at__gt=now - timedelta(days=1))
     if sent.count() >= MOST_A_DAY:
         raise TooManyInvitations

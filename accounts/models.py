@@ -1,5 +1,6 @@
 """Who is there: users, organizations (the tenants), members, keys, and the trail of what they did."""
 
+from datetime import datetime
 from typing import ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
@@ -78,6 +79,7 @@ class Organization(models.Model):
     class Status(models.TextChoices):
         ACTIVE = "active", _("Active")
         SUSPENDED = "suspended", _("Suspended")
+        CLOSING = "closing", _("Being closed")
         CLOSED = "closed", _("Closed")
 
     slug = models.SlugField(max_length=50, unique=True)
@@ -91,11 +93,19 @@ class Organization(models.Model):
     requests_per_minute = models.PositiveIntegerField(_("requests a minute"), null=True, blank=True)
     tokens_per_minute = models.PositiveIntegerField(_("tokens a minute"), null=True, blank=True)
     """Of all its keys together, at the gateway; NULL is what the settings say (RATE_LIMIT_REQUESTS, RATE_LIMIT_TOKENS)."""
+    closes_at = models.DateTimeField(null=True, blank=True)
+    """From when on it uses nothing: its keys end then, and no usage of later is taken. NULL: nobody asked for its closure."""
+    readable_until = models.DateTimeField(null=True, blank=True)
+    """Of a closed one: how long its members may still read and export."""
 
     class Meta:
         verbose_name = _("organization")
         verbose_name_plural = _("organizations")
         constraints = [
+            models.CheckConstraint(
+                condition=~models.Q(status__in=["closing", "closed"]) | models.Q(closes_at__isnull=False),
+                name="what_closes_has_a_moment",
+            ),
             models.CheckConstraint(
                 condition=models.Q(billing_currency__in=Currency.values), name="organization_currency_known"
             ),
@@ -103,6 +113,15 @@ class Organization(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its usage is over for good: it settles what is left, or has done so."""
+        return self.status in (self.Status.CLOSING, self.Status.CLOSED)
+
+    def is_out_of_sight(self, *, now: datetime) -> bool:
+        """Whether even its members do not see it any more."""
+        return self.readable_until is not None and self.readable_until <= now
 
 
 class Role(models.TextChoices):

@@ -17,6 +17,18 @@ class NotPossible(Exception):
     """The organization's status does not allow this."""
 
 
+class HasEnded(Exception):
+    """The organization is closing or closed: nothing new begins in it."""
+
+
+def keep_from_ending(organization_id: int, *, using: str = "default") -> None:
+    """Whoever closes the organization waits until the transaction ends. Raises HasEnded if somebody did."""
+    with transaction.atomic(using=using):
+        organization = Organization.objects.using(using).select_for_update(no_key=True).get(pk=organization_id)
+    if organization.has_ended:
+        raise HasEnded(f"organization {organization.slug} is {organization.status}")
+
+
 def create_organization(
     *,
     name: str,

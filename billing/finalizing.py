@@ -19,6 +19,7 @@ from billing.sellers import current_seller, snapshot
 from billing.tax.proofs import choose_proof
 from ledger import settling
 from ledger.credits import grant_credit
+from ledger.cutting import MOMENT
 from ledger.models import Account, Balance, BillingPeriod, CreditGrant
 from pricing.conditions import Charged, LineKind
 from pricing.exact import ZERO
@@ -100,6 +101,7 @@ def finalize(
         id=invoice_id,
         organization=organization,
         period=period,
+        kind=kind_of(period, organization=organization),
         status=Invoice.Status.PAID if paid_by_credit else Invoice.Status.OPEN,
         paid_at=now if paid_by_credit else None,
         series=series,
@@ -118,7 +120,7 @@ def finalize(
         terms=charges.terms if charges.terms.pk else None,
         po_number=po_number,
         issued_on=issued_on,
-        written_on=(period.ends_at.astimezone(zone) - timedelta(days=1)).date(),
+        written_on=(period.ends_at - MOMENT).astimezone(zone).date(),
         due_on=issued_on + timedelta(days=seller.payment_days),
         seller=snapshot(seller),
         buyer=buyer_details(organization, profile),
@@ -140,6 +142,12 @@ def finalize(
         now=now,
     )
     return invoice
+
+
+def kind_of(period: BillingPeriod, *, organization: Organization) -> Invoice.Kind:
+    """Final where the organization closes within the period, or had closed before it."""
+    closes_at = organization.closes_at
+    return Invoice.Kind.MONTHLY if closes_at is None or period.ends_at < closes_at else Invoice.Kind.FINAL
 
 
 def claim_of(charged: Charged, invoice_id: UUID) -> settling.Claim:

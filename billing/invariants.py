@@ -1,6 +1,7 @@
 """Invariants of billing: what was charged is what is invoiced, numbers have no gaps, money is taken once and accounted for."""
 
 from accounts.invariants import LIMIT, Invariant, Violations, by_sql
+from billing.closures.closure_invariants import CLOSURES
 from billing.corrections.correction_invariants import CORRECTIONS
 from billing.mail.outbox import overdue_mails
 from billing.notifications.webhook_delivery import overdue_deliveries
@@ -61,24 +62,27 @@ INVARIANTS = (
         SELECT * FROM (
             SELECT invoice.number, lines.discount, lines.minimum_fee, lines.usage + lines.discount AS net,
                 -round(lines.usage * coalesce(terms.discount, 0), 20) AS discount_agreed,
-                coalesce(CASE WHEN opened.day > first.day AND opened.day < following.day
-                    THEN round(terms.minimum_fee * (following.day - opened.day) / (following.day - first.day),
-                        CASE invoice.currency WHEN 'KRW' THEN 0 ELSE 2 END)
-                    ELSE terms.minimum_fee END, 0) AS minimum
+                coalesce(CASE WHEN counted.days = following.day - first.day THEN terms.minimum_fee
+                    ELSE round(terms.minimum_fee * counted.days / (following.day - first.day),
+                        CASE invoice.currency WHEN 'KRW' THEN 0 ELSE 2 END) END, 0) AS minimum
             FROM billing_invoice AS invoice
             JOIN ledger_billingperiod AS period ON period.id = invoice.period_id
             JOIN accounts_organization AS organization ON organization.id = invoice.organization_id
             LEFT JOIN billing_billingterms AS terms ON terms.id = invoice.terms_id
-            CROSS JOIN LATERAL (SELECT (period.starts_at AT TIME ZONE period.zone)::date AS day) AS first
-            CROSS JOIN LATERAL (SELECT (period.ends_at AT TIME ZONE period.zone)::date AS day) AS following
+            CROSS JOIN LATERAL (SELECT date_trunc('month', period.starts_at AT TIME ZONE period.zone) AS midnight) AS month
+            CROSS JOIN LATERAL (SELECT month.midnight::date AS day) AS first
+            CROSS JOIN LATERAL (SELECT (month.midnight + interval '1 month')::date AS day) AS following
+            CROSS JOIN LATERAL (SELECT ((period.ends_at - interval '1 microsecond') AT TIME ZONE period.zone)::date AS day) AS last
             CROSS JOIN LATERAL (SELECT (organization.created_at AT TIME ZONE period.zone)::date AS day) AS opened
+            CROSS JOIN LATERAL (SELECT CASE WHEN month.midnight AT TIME ZONE period.zone <> period.starts_at THEN 0
+                WHEN opened.day > first.day AND opened.day < following.day THEN last.day - opened.day + 1
+                ELSE last.day - first.day + 1 END AS days) AS counted
             CROSS JOIN LATERAL (
                 SELECT coalesce(sum(exact_amount) FILTER (WHERE kind = 'usage'), 0) AS usage,
                     coalesce(sum(exact_amount) FILTER (WHERE kind = 'discount'), 0) AS discount,
                     coalesce(sum(exact_amount) FILTER (WHERE kind = 'minimum_fee'), 0) AS minimum_fee
                 FROM billing_invoiceline WHERE invoice_id = invoice.id
             ) AS lines
-            WHERE invoice.kind = 'monthly'
         ) AS found
         WHERE discount <> discount_agreed OR minimum_fee <> greatest(minimum - greatest(net, 0), 0)
         """,
@@ -211,6 +215,7 @@ INVARIANTS = (
         HAVING coalesce(sum(payment.amount), 0) <> CASE decision.kind WHEN 'set_aside' THEN 0 ELSE deposit.amount END
         """,
     ),
+    *CLOSURES,
     *CORRECTIONS,
     *TAX_INVARIANTS,
 )

@@ -25,7 +25,8 @@ def missing_quiet_months(*, now: datetime) -> list[BillingPeriod]:
     """
     agreed: dict[int, list[BillingTerms]] = {}
     rows = BillingTerms.objects.using("system").select_related("organization")
-    for terms in rows.exclude(organization__status=Organization.Status.CLOSED):
+    ended = (Organization.Status.CLOSING, Organization.Status.CLOSED)
+    for terms in rows.exclude(organization__status__in=ended):
         agreed.setdefault(terms.organization_id, []).append(terms)
     agreed = {owner: rows for owner, rows in agreed.items() if any(row.invoices_quiet_months for row in rows)}
     if not agreed:

@@ -43,3 +43,8 @@ def limits_page(*, organization_slug: str) -> str:
 def webhooks_page(*, organization_slug: str) -> str:
     """Where an organization says which addresses hear of notices."""
     return f"{settings.SITE_URL}/o/{organization_slug}/webhooks"
+
+
+def closure_page(*, organization_slug: str) -> str:
+    """Where an organization is closed, and how far that is; its data export, too."""
+    return f"{settings.SITE_URL}/o/{organization_slug}/settings/close"

@@ -12,6 +12,7 @@ from kombu.exceptions import OperationalError
 from accounts import business_standing
 from billing import auditing, cycle, delivery, documents, review
 from billing.cards import automatic, automatic_top_up, card_setups, payment_methods
+from billing.closures import ending, finishing
 from billing.corrections import unresolved_refunds
 from billing.mail import outbox
 from billing.notifications import noticing, webhook_delivery
@@ -90,6 +91,15 @@ def top_up_automatically() -> None:
 def forget_removed_cards() -> None:
     """Tell the processor again of cards that were removed."""
     payment_methods.forget_removed(now=timezone.now())
+
+
+@shared_task
+def close_organizations() -> None:
+    """End the usage of those whose closing moment has come, make last invoices, close those who are settled."""
+    now = timezone.now()
+    ending.end_due(now=now)
+    for invoice in finishing.finish_all(now=now):
+        ring_for_invoice(organization_id=invoice.organization_id, invoice_id=str(invoice.pk))
 
 
 @shared_task

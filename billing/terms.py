@@ -14,7 +14,9 @@ from django.db import transaction
 from accounts.audit_log import write_audit_entry
 from accounts.models import Organization, User
 from billing.models import BillingTerms
+from ledger.cutting import MOMENT, is_rest
 from ledger.models import BillingPeriod
+from ledger.periods import month_bounds
 from pricing.conditions import Conditions, is_discount, minimum_of_days
 from pricing.plain_text import plain
 from pricing.totals import FractionOfMinorUnit, round_to_minor
@@ -88,13 +90,16 @@ def in_force(rows: Iterable[BillingTerms], at: datetime) -> BillingTerms:
 
 
 def conditions_of(terms: BillingTerms, *, organization: Organization, period: BillingPeriod) -> Conditions:
-    """What `terms` mean for a period: the minimum of an organization's first month is for the days from its opening on."""
-    zone = ZoneInfo(period.zone)
-    first, end = (moment.astimezone(zone).date() for moment in (period.starts_at, period.ends_at))
+    """What `terms` mean for a period: the minimum of an organization's first month is for the days from its opening on, that of its
+    last one for those until it closed, that day included; what is charged to the rest of that month owes no other.
+    """
+    zone, whole = ZoneInfo(period.zone), month_bounds(period.starts_at, zone=period.zone)
+    first, end = (moment.astimezone(zone).date() for moment in whole)
+    last = (period.ends_at - MOMENT).astimezone(zone).date()
     opened = organization.created_at.astimezone(zone).date()
     minimum = minimum_of_days(
         Decimal(terms.minimum_fee),
-        days=(end - max(first, opened)).days if opened < end else (end - first).days,
+        days=0 if is_rest(period) else (last - (max(first, opened) if opened < end else first)).days + 1,
         of=(end - first).days,
         currency=organization.billing_currency,
     )

@@ -167,6 +167,7 @@ CELERY_BEAT_SCHEDULE = {
     "compare-upstream-bills": sweep("gateway.tasks.compare_upstream_bills", every=6 * 3600),
     "forget-call-keys": sweep("ledger.tasks.forget_call_keys", every=3600),
     "close-due-periods": sweep("billing.tasks.close_due_periods", every=60),
+    "close-organizations": sweep("billing.tasks.close_organizations", every=15),
     "watch-drafts": sweep("billing.tasks.watch_drafts", every=600),
     "sweep-processor-events": sweep("billing.tasks.sweep_processor_events", every=15),
     "resolve-unknown-payments": sweep("billing.tasks.resolve_unknown_payments", every=15),
@@ -285,6 +286,10 @@ AUDIT_MAX_AGE_HOURS = env.int("AUDIT_MAX_AGE_HOURS", default=30)
 """A month is closed only on a clean audit that is not older; it is run then if the nightly one is missing."""
 DRAFT_REVIEW_HOURS = env.int("DRAFT_REVIEW_HOURS", default=48)
 """Longer than this no draft of an invoice may wait for its review without an alarm."""
+CLOSED_DAYS = env.int("CLOSED_DAYS", default=90)
+"""How long members of a closed organization may still sign in to read and export."""
+EXPORT_DAYS = env.int("EXPORT_DAYS", default=7)
+"""How long the file of a data export is kept."""
 DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default="billing@invoicedream.example")
 """Without a name: mail then comes from the product, as its language calls it."""
 

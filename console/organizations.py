@@ -17,6 +17,7 @@ from accounts.models import ApiKey, BillingProfile, Membership, Organization, Us
 from accounts.rate_limits import rates_of
 from billing.models import Invoice
 from billing.overdue.dunning_policy import Policies
+from console.closure_deeds import Closures, closure_deeds
 from console.dunning import standing_deeds
 from console.figures import figure, money, money_column, named
 from console.money import CREDIT_LEFT
@@ -29,7 +30,7 @@ from ledger.credit_expiry import balance_at
 from ledger.credit_order import with_left
 from ledger.models import Balance, CreditGrant
 
-STATUS_TONES = {"active": "success", "suspended": "warning", "closed": "danger"}
+STATUS_TONES = {"active": "success", "suspended": "warning", "closing": "warning", "closed": "danger"}
 
 
 class Members(ReadOnlyInline):
@@ -172,10 +173,10 @@ class OrganizationAdmin(ReadOnlyAdmin):
         balance_field("unbilled", _("Not yet invoiced")),
         "created_at",
     )
-    list_filter = ("status", "billing_currency")
+    list_filter = ("status", ("closes_at", admin.EmptyFieldListFilter), "billing_currency")
     search_fields = ("name", "slug", "billing_profile__legal_name", "billing_profile__registration_number")
     ordering = ("name",)
-    inlines = (Profile, TermsInline, Members, Keys, Credits, Invoices)
+    inlines = (Profile, TermsInline, Closures, Members, Keys, Credits, Invoices)
     fieldsets = (
         (
             None,
@@ -191,6 +192,8 @@ class OrganizationAdmin(ReadOnlyAdmin):
                     rate_field("requests_per_minute", _("Requests a minute"), 0),
                     rate_field("tokens_per_minute", _("Tokens a minute"), 1),
                     "created_at",
+                    "closes_at",
+                    "readable_until",
                 )
             },
         ),
@@ -221,7 +224,7 @@ class OrganizationAdmin(ReadOnlyAdmin):
             (_("Set the tax treatment"), reverse("admin:set_tax_treatment", args=[obj.pk])),
         ]
         links += standing_deeds(obj, Policies(now=timezone.now()).of(obj.pk))
-        return links
+        return links + closure_deeds(obj)
 
 
 @admin.register(User, site=site)

@@ -72,7 +72,7 @@ class BillingDetailsForm(forms.ModelForm):
         return number
 
 
-@organization_page()
+@organization_page(after_end=True)
 @require_http_methods(["GET", "HEAD", "POST"])
 def billing_details(request: HttpRequest) -> HttpResponse:
     """Everybody may look; owners, admins and billing managers may change."""

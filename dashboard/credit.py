@@ -71,7 +71,7 @@ def top_up(request: HttpRequest) -> HttpResponse:
     return go(request, f"{_address(request)}?payment={BACK}")
 
 
-@organization_page(roles=ROLES_THAT_PAY, scoped=False)
+@organization_page(roles=ROLES_THAT_PAY, scoped=False, after_end=True)
 @require_POST
 def leave_top_up(request: HttpRequest) -> HttpResponse:
     """Close the payment page that is open."""

@@ -30,7 +30,7 @@ BACK, LEFT = "done", "canceled"
 ASK_AGAIN = timedelta(seconds=4)
 
 
-@organization_page(roles=ROLES_THAT_PAY, scoped=False)
+@organization_page(roles=ROLES_THAT_PAY, scoped=False, after_end=True)
 @require_POST
 def pay(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
     """To the processor's page. htmx goes there by script, because our Content-Security-Policy lets no form leave the site."""

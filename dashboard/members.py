@@ -113,7 +113,7 @@ class LeaveForm(forms.Form):
     )
 
 
-@organization_page()
+@organization_page(after_end=True)
 @require_http_methods(["GET", "HEAD", "POST"])
 def leave(request: HttpRequest) -> HttpResponse:
     """Everybody may go, except the last owner."""

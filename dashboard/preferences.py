@@ -56,7 +56,7 @@ def organization_settings(request: HttpRequest) -> HttpResponse:
     return render(request, "dashboard/settings.html", context, status=422 if form.errors else 200)
 
 
-@organization_page()
+@organization_page(after_end=True)
 @require_http_methods(["GET", "HEAD", "POST"])
 def own_settings(request: HttpRequest) -> HttpResponse:
     """The reader's name and language; a new language holds at once, in this browser, too."""

@@ -5,6 +5,7 @@ from django.views.generic import RedirectView
 
 from dashboard import (
     billing_details,
+    closure,
     compare,
     credit,
     credit_notes,
@@ -115,5 +116,8 @@ urlpatterns = [
     path("o/<slug:slug>/settings/payment/add", payment_methods.add_card, name="add_card"),
     path("o/<slug:slug>/settings/payment/progress", payment_methods.setup_progress, name="setup_progress"),
     path("o/<slug:slug>/settings/tags", declared_tags.tags, name="tags"),
+    path("o/<slug:slug>/settings/close", closure.closure, name="closure"),
+    path("o/<slug:slug>/settings/close/ask", closure.ask, name="ask_for_closure"),
+    path("o/<slug:slug>/settings/close/take-back", closure.take_back, name="take_back_closure"),
     path("o/<slug:slug>/settings/profile", preferences.own_settings, name="profile"),
 ]

@@ -63,6 +63,17 @@ def expire(balance: Balance, *, now: datetime, invoiced_until: datetime | None =
     return total
 
 
+def lapse(balance: Balance, *, now: datetime) -> Decimal:
+    """Post away all credit that is left of a locked balance, whose organization closes: gifts, and fractions of a won that cannot
+    be sent back. Returns how much.
+    """
+    gone = credits_left(balance.pk)
+    for grant, amount in gone:
+        _post(grant, amount, now=now)
+    note_next_expiry(balance)
+    return exact_sum(amount for _grant, amount in gone)
+
+
 def note_next_expiry(balance: Balance) -> None:
     """Look up when the credits of a locked balance expire next."""
     _note_next(balance, next_expiry(credits_left(balance.pk)))

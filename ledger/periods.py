@@ -19,9 +19,16 @@ SELECT id FROM ledger_billingperiod WHERE organization_id = ANY(%s) AND id = ANY
 ORDER BY organization_id, starts_at FOR SHARE
 """
 ADD_PERIOD = """
-INSERT INTO ledger_billingperiod (organization_id, starts_at, ends_at, zone, status) VALUES (%s, %s, %s, %s, 'open')
-ON CONFLICT DO NOTHING
+INSERT INTO ledger_billingperiod (organization_id, starts_at, ends_at, zone, status)
+SELECT t.organization_id, coalesce(max(cut.ends_at), t.starts_at), t.ends_at, t.zone, 'open'
+FROM (VALUES (%s::bigint, %s::timestamptz, %s::timestamptz, %s)) AS t (organization_id, starts_at, ends_at, zone)
+LEFT JOIN ledger_billingperiod AS cut ON cut.organization_id = t.organization_id
+    AND cut.starts_at >= t.starts_at AND cut.ends_at < t.ends_at
+WHERE NOT EXISTS (SELECT FROM ledger_billingperiod AS whole WHERE whole.organization_id = t.organization_id
+    AND whole.starts_at >= t.starts_at AND whole.ends_at = t.ends_at)
+GROUP BY t.organization_id, t.starts_at, t.ends_at, t.zone ON CONFLICT DO NOTHING
 """
+"""A month that was cut short, because its organization closes, goes on where it was cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,11 @@ def open_periods_in(rows: Rows) -> OpenPeriods:
     for organization_id, *row in rows:
         found.setdefault(organization_id, []).append(OpenPeriod(*row))
     return found
+
+
+def add_month(*, organization_id: int, at: datetime, zone: str) -> None:
+    """Make the month of `at`, or its rest, unless it is there."""
+    _add_periods([(organization_id, at)], {organization_id: zone})
 
 
 def _lock_open(wanted: Sequence[tuple[int, datetime]]) -> OpenPeriods:

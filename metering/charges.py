@@ -18,7 +18,8 @@ from pricing.rating import AmountTooLarge, MissingUnitPrice, amount_of
 
 TERMS = Statement("""
 SELECT organization.id, organization.billing_currency, organization.exchange_policy, organization.zone, balance.tax_rate,
-    balance.limited, (SELECT declaration.keys FROM accounts_tagdeclaration AS declaration
+    balance.limited, CASE organization.status WHEN 'closed' THEN to_timestamp(0) ELSE organization.closes_at END,
+    (SELECT declaration.keys FROM accounts_tagdeclaration AS declaration
         WHERE declaration.organization_id = organization.id ORDER BY declaration.id DESC LIMIT 1)
 FROM accounts_organization AS organization JOIN ledger_balance AS balance ON balance.organization_id = organization.id
 WHERE organization.id = ANY(%s)
@@ -27,12 +28,14 @@ WHERE organization.id = ANY(%s)
 
 @dataclass(frozen=True, slots=True)
 class ChargeTerms:
-    """How an organization is charged, whether it has spend limits, and the tags by which it wants its usage summed."""
+    """How an organization is charged, whether it has spend limits, the tags by which it wants its usage summed, and its end."""
 
     pricing: price_book.Terms
     tax_rate: Decimal
     limited: bool = False
     declared_tags: Sequence[str] = ()
+    ends_at: datetime | None = None
+    """From when on nothing that is reported is taken, because the organization closes; of a closed one long ago."""
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -86,8 +89,9 @@ def terms_in(rows: Rows) -> dict[int, ChargeTerms]:
             tax_rate,
             limited,
             declared_tags or (),
+            ends_at,
         )
-        for organization_id, currency, exchange_policy, zone, tax_rate, limited, declared_tags in rows
+        for organization_id, currency, exchange_policy, zone, tax_rate, limited, ends_at, declared_tags in rows
     }
 
 

@@ -50,7 +50,14 @@ def _correct(corrections: Sequence[Asked], *, by: AskedBy, now: datetime) -> lis
     outcomes: dict[int, Outcome] = {}
     organizations = sorted({asked.organization_id for asked in corrections})
     with tenant_scope(organizations):
-        for organization_id in organizations:
+        closed = set(
+            Organization.objects.filter(pk__in=organizations, status=Organization.Status.CLOSED).values_list(
+                "pk", flat=True
+            )
+        )
+        refused = Outcome(Status.REJECTED, recording.ENDED)
+        outcomes |= {n: refused for n, asked in enumerate(corrections) if asked.organization_id in closed}
+        for organization_id in sorted(set(organizations) - closed):
             own = {n: asked for n, asked in enumerate(corrections) if asked.organization_id == organization_id}
             outcomes |= _correct_of(organization_id, own, by=by, now=now)
     return [outcomes[number] for number in range(len(corrections))]

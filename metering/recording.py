@@ -21,6 +21,7 @@ from metering.charges import TERMS, Charge, ChargeTerms, Claim, Waiting, claims_
 from metering.reports import Outcome, Status, UsageReport
 from pricing.exact import exact_sum
 
+ENDED = "the organization is closed, or closes before this"
 HOUR = timedelta(hours=1)
 """A charge is filed under the hour in which it occurred; so far may the hour's beginning lie before it."""
 
@@ -33,11 +34,20 @@ class _UnknownOrganizations(Exception):
         self.organization_ids = organization_ids
 
 
+class _Ended(Exception):
+    """These organizations close, and some reports are of after that."""
+
+    def __init__(self, terms: Mapping[int, ChargeTerms]) -> None:
+        super().__init__(set(terms))
+        self.terms = terms
+
+
 def record(reports: Sequence[UsageReport], *, now: datetime) -> list[Outcome]:
     """Record a batch and say of each report what is committed: accepted, duplicate, conflict, or rejected.
 
     Reports may belong to many organizations. Repeating a call whose answer was lost changes nothing. A report that names an
-    organization without a balance is rejected by itself.
+    organization without a balance is rejected by itself, and so is one of after an organization's closing moment, or any of a
+    closed one; but for calls that we had admitted, whose hold it settles.
     """
     if not reports:
         return []
@@ -51,6 +61,11 @@ def record(reports: Sequence[UsageReport], *, now: datetime) -> list[Outcome]:
     except _UnknownOrganizations as error:
         unknown, refused = error.organization_ids, Outcome(Status.REJECTED, "unknown organization")
         return _record_others(reports, lambda report: report.organization_id in unknown, refused, now=now)
+    except _Ended as error:
+        ended = error.terms
+        return _record_others(
+            reports, lambda report: _is_too_late(report, ended), Outcome(Status.REJECTED, ENDED), now=now
+        )
 
 
 def _record_others(
@@ -59,6 +74,13 @@ def _record_others(
     """Nothing was recorded, because some of the reports never can be: they are rejected, the others are recorded."""
     outcomes = iter(record([report for report in reports if not is_refused(report)], now=now))
     return [refused if is_refused(report) else next(outcomes) for report in reports]
+
+
+def _is_too_late(report: UsageReport, ending: Mapping[int, ChargeTerms]) -> bool:
+    terms = ending.get(report.organization_id)
+    if terms is None or terms.ends_at is None or report.hold_id is not None:
+        return False
+    return report.occurred_at >= terms.ends_at
 
 
 def _record(reports: Sequence[UsageReport], *, now: datetime) -> list[Outcome]:
@@ -72,6 +94,9 @@ def _record(reports: Sequence[UsageReport], *, now: datetime) -> list[Outcome]:
         terms = terms_in(rows)
         if len(terms) < len(organization_ids):
             raise _UnknownOrganizations(set(organization_ids) - set(terms))
+        ending = {organization_id: term for organization_id, term in terms.items() if term.ends_at is not None}
+        if ending and any(_is_too_late(report, ending) for report in reports):
+            raise _Ended(ending)
         fresh = {event_id for (event_id,) in claimed}
         repeated = [claim for claim in claims if claim.event_id not in fresh]
         holders = event_rows.claimed_before(repeated) if repeated else {}

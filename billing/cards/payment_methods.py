@@ -108,6 +108,17 @@ def remove_method(*, organization: Organization, method_id: int, actor: User | N
     return method
 
 
+def remove_all_methods(organization: Organization, *, now: datetime) -> None:
+    """An organization is closed: nothing is charged by itself any more, and every card is removed; a sweep has them forgotten."""
+    setting = lock_setting(organization)
+    setting.is_automatic, setting.default_method = False, None
+    setting.save()
+    for method in PaymentMethod.objects.select_for_update().for_organization(organization).filter(removed_at=None):
+        method.removed_at = now
+        method.save(update_fields=["removed_at"])
+        _note("payment_method.removed", method.label, organization, None, now, payment_method=method.pk)
+
+
 def forget(method: PaymentMethod, *, now: datetime) -> bool:
     """Have the processor forget a removed card; False if it has to be asked again."""
     processor = processors().get(method.processor)

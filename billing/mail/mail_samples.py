@@ -127,6 +127,7 @@ def _notices(*, at: str, person: str) -> dict[str, tuple[Notice.Kind, dict[str, 
         "url": invoice_page(organization_slug=ORGANIZATION, invoice_id=INVOICE_ID),
     }
     limit = {**_LIMIT, "resets_at": at}
+    closure = {"closes_at": at, "at_once": False, "asked_by": person}
     found: dict[str, tuple[Notice.Kind, dict[str, Any]]] = {
         f"{one.LIMIT_THRESHOLD}:{percent}": (one.LIMIT_THRESHOLD, {**limit, "percent": percent})
         for percent in (50, 80, 100)
@@ -142,6 +143,10 @@ def _notices(*, at: str, person: str) -> dict[str, tuple[Notice.Kind, dict[str, 
         one.SUSPENDED.value: (one.SUSPENDED, suspended | {"invoice": owing}),
         f"{one.SUSPENDED}:by_hand": (one.SUSPENDED, suspended),
         one.RESTORED.value: (one.RESTORED, suspended | {"restored_at": at}),
+        one.CLOSURE_ASKED.value: (one.CLOSURE_ASKED, closure),
+        one.CLOSURE_WITHDRAWN.value: (one.CLOSURE_WITHDRAWN, closure),
+        one.CLOSING.value: (one.CLOSING, closure),
+        one.CLOSED.value: (one.CLOSED, closure | {"readable_until": at}),
         one.WEBHOOK_DISABLED.value: (one.WEBHOOK_DISABLED, {"days": 3, "url": "https://hooks.example/invoicedream"}),
     }
     return found

@@ -16,6 +16,7 @@ from billing.models.cards import CardSetup as CardSetup
 from billing.models.cards import CollectionSetting as CollectionSetting
 from billing.models.cards import PaymentMethod as PaymentMethod
 from billing.models.cards import ProcessorCustomer as ProcessorCustomer
+from billing.models.closures import Closure as Closure
 from billing.models.credit_notes import CreditNote as CreditNote
 from billing.models.credit_notes import CreditNoteLine as CreditNoteLine
 from billing.models.credit_notes import WriteOff as WriteOff
@@ -32,6 +33,7 @@ from billing.models.drafts import InvoiceDraft as InvoiceDraft
 from billing.models.dunning import DunningPolicy as DunningPolicy
 from billing.models.dunning import DunningStep as DunningStep
 from billing.models.dunning import Suspension as Suspension
+from billing.models.exports import DataExport as DataExport
 from billing.models.money_fields import minor_unit_field
 from billing.models.notices import Notice as Notice
 from billing.models.notices import NoticeSetting as NoticeSetting
@@ -100,6 +102,7 @@ class Invoice(models.Model):
 
     class Kind(models.TextChoices):
         MONTHLY = "monthly", _("Monthly")
+        FINAL = "final", _("Final")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="invoices")

@@ -30,6 +30,10 @@ class Notice(models.Model):
         REFUND_SUCCEEDED = "refund.succeeded", _("Money was sent back")
         SUSPENDED = "account.suspended", _("The organization was suspended")
         RESTORED = "account.restored", _("The organization may call again")
+        CLOSURE_ASKED = "closure.asked", _("The organization will be closed")
+        CLOSURE_WITHDRAWN = "closure.withdrawn", _("The organization is not closed after all")
+        CLOSING = "account.closing", _("The organization uses nothing any more")
+        CLOSED = "account.closed", _("The organization is closed")
         WEBHOOK_DISABLED = "webhook.disabled", _("A webhook was switched off")
         WEBHOOK_TEST = "webhook.test", _("Test")
 

@@ -12,7 +12,14 @@ from django.utils.translation import gettext as _
 
 from billing.models import Notice
 from billing.papers import document_texts as texts
-from billing.site_addresses import credit_page, invoices_page, keys_page, limits_page, webhooks_page
+from billing.site_addresses import (
+    closure_page,
+    credit_page,
+    invoices_page,
+    keys_page,
+    limits_page,
+    webhooks_page,
+)
 from ledger.models import LimitWindow
 from pricing.totals import round_to_minor
 
@@ -167,6 +174,73 @@ def _restored(notice: Notice, data: Mapping[str, Any]) -> NoticeWords:
     )
 
 
+def _closure_asked(notice: Notice, data: Mapping[str, Any]) -> NoticeWords:
+    return _closure(
+        notice,
+        data,
+        subject=_("Your organization will be closed"),
+        lead=_("The closure of your organization was asked for. Until its closing moment everything works as before."),
+        after=[
+            _("From that moment on, API keys are refused. The last month is invoiced soon after."),
+            _("An owner can take this back until then."),
+        ],
+    )
+
+
+def _closure_withdrawn(notice: Notice, data: Mapping[str, Any]) -> NoticeWords:
+    return NoticeWords(
+        subject=_("Your organization is not closed after all"),
+        lead=_("The closure of your organization was taken back. Everything goes on as before."),
+        facts=[(_("It would have closed at"), _moment(notice, data["closes_at"]))],
+        url=closure_page(organization_slug=notice.organization.slug),
+        action=_("View the closure"),
+    )
+
+
+def _closing(notice: Notice, data: Mapping[str, Any]) -> NoticeWords:
+    return _closure(
+        notice,
+        data,
+        subject=_("Usage of your organization has ended"),
+        lead=_(
+            "As asked, your API keys are revoked and open invitations are canceled. Calls that were running still end."
+        ),
+        after=[
+            _("The final invoice comes by a mail of its own. Invoices can be read and paid as before."),
+            _("As soon as nothing is owed any more and unused paid credit is refunded, the organization is closed."),
+        ],
+    )
+
+
+def _closed(notice: Notice, data: Mapping[str, Any]) -> NoticeWords:
+    return NoticeWords(
+        subject=_("Your organization is closed"),
+        lead=_("Everything is settled. Nothing more will be charged."),
+        facts=[
+            (_("Usage ended at"), _moment(notice, data["closes_at"])),
+            (_("Readable until"), _moment(notice, data["readable_until"])),
+        ],
+        url=closure_page(organization_slug=notice.organization.slug),
+        action=_("Export all data"),
+        after=[
+            _("Until then, members can still sign in to read invoices and to export all data."),
+            _("Invoices and books are kept for five years, as the law demands."),
+        ],
+    )
+
+
+def _closure(notice: Notice, data: Mapping[str, Any], *, subject: str, lead: str, after: list[str]) -> NoticeWords:
+    by = [(_("Asked for by"), _line(data["asked_by"]))] if data["asked_by"] else []
+    return NoticeWords(
+        subject=subject,
+        lead=lead,
+        facts=[(_("Closing moment"), _moment(notice, data["closes_at"])), *by],
+        url=closure_page(organization_slug=notice.organization.slug),
+        action=_("View the closure"),
+        after=after,
+    )
+
+
 def _webhook_disabled(notice: Notice, data: Mapping[str, Any]) -> NoticeWords:
     return NoticeWords(
         subject=_("A webhook was switched off"),
@@ -186,6 +260,10 @@ _WORDS: Mapping[Notice.Kind, Callable[[Notice, Mapping[str, Any]], NoticeWords]]
     Notice.Kind.KEY_STOPPED: _key_stopped,
     Notice.Kind.SUSPENDED: _suspended,
     Notice.Kind.RESTORED: _restored,
+    Notice.Kind.CLOSURE_ASKED: _closure_asked,
+    Notice.Kind.CLOSURE_WITHDRAWN: _closure_withdrawn,
+    Notice.Kind.CLOSING: _closing,
+    Notice.Kind.CLOSED: _closed,
     Notice.Kind.WEBHOOK_DISABLED: _webhook_disabled,
 }
 

@@ -14,7 +14,15 @@ from accounts.profiles import ROLES_THAT_ADMINISTER
 from accounts.tenancy import tenant_scope
 from billing.mail import mails
 from billing.models import Notice, NoticeSetting, OutboxMail, WebhookDelivery, WebhookEndpoint
-from billing.site_addresses import credit_note_page, credit_page, invoices_page, keys_page, limits_page, webhooks_page
+from billing.site_addresses import (
+    closure_page,
+    credit_note_page,
+    credit_page,
+    invoices_page,
+    keys_page,
+    limits_page,
+    webhooks_page,
+)
 from pricing.plain_text import plain
 
 _PAGES = {
@@ -24,6 +32,10 @@ _PAGES = {
     Notice.Kind.SUSPENDED: invoices_page,
     Notice.Kind.RESTORED: invoices_page,
     Notice.Kind.REFUND_SUCCEEDED: credit_page,
+    Notice.Kind.CLOSURE_ASKED: closure_page,
+    Notice.Kind.CLOSURE_WITHDRAWN: closure_page,
+    Notice.Kind.CLOSING: closure_page,
+    Notice.Kind.CLOSED: closure_page,
 }
 """Where one looks or changes something (a refund without a credit note is of credit); of all others it is the page of limits."""
 _OF_CREDIT_NOTES = (Notice.Kind.CREDIT_NOTE_ISSUED, Notice.Kind.REFUND_SUCCEEDED)
@@ -67,14 +79,15 @@ def announce(
 def tell_endpoints(
     *, organization: Organization, kind: str, key: str, data: Mapping[str, object], now: datetime
 ) -> Notice | None:
-    """As `announce`, for programs only: what people hear by a mail of its own kind."""
+    """As `announce`, for programs only: what people hear by a mail of its own kind. Those of a closed organization hear nothing."""
     notice, made = Notice.objects.get_or_create(
         organization=organization, key=key, defaults={"kind": kind, "data": dict(data), "created_at": now}
     )
     if not made:
         return None
-    endpoints = WebhookEndpoint.objects.for_organization(organization).filter(removed_at=None, disabled_at=None)
-    queue_deliveries(notice, endpoints, now=now)
+    if organization.status != Organization.Status.CLOSED:
+        endpoints = WebhookEndpoint.objects.for_organization(organization).filter(removed_at=None, disabled_at=None)
+        queue_deliveries(notice, endpoints, now=now)
     return notice
 
 

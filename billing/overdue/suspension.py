@@ -70,6 +70,13 @@ def restore_paid(*, now: datetime) -> list[int]:
     return restored
 
 
+def end_for_closure(organization: Organization, *, now: datetime, actor: User | None) -> None:
+    """A suspended organization closes, so there is nothing left to refuse; nobody is told that it may call again."""
+    suspension = running_suspension(organization)
+    if suspension is not None:
+        _write_end(suspension, reason="The organization closes.", now=now, actor=actor)
+
+
 def running_suspension(organization: Organization) -> Suspension | None:
     """Needs the tenant scope."""
     rows = Suspension.objects.for_organization(organization).filter(ended_at=None)
@@ -157,10 +164,14 @@ def _end(organization: Organization, *, reason: str, now: datetime, actor: User 
     suspension = running_suspension(organization)
     if suspension is None:
         return
-    suspension.ended_at, suspension.ended_by, suspension.end_reason = now, actor, reason
-    suspension.save(update_fields=["ended_at", "ended_by", "end_reason"])
+    _write_end(suspension, reason=reason, now=now, actor=actor)
     times = {"suspended_at": moment_text(suspension.suspended_at), "restored_at": moment_text(now)}
     _tell(Notice.Kind.RESTORED, organization, suspension, times, now=now)
+
+
+def _write_end(suspension: Suspension, *, reason: str, now: datetime, actor: User | None) -> None:
+    suspension.ended_at, suspension.ended_by, suspension.end_reason = now, actor, reason
+    suspension.save(update_fields=["ended_at", "ended_by", "end_reason"])
 
 
 def _tell(

@@ -12,6 +12,7 @@ from uuid import UUID
 from django.conf import settings
 
 from accounts.models import Organization, User
+from accounts.organizations import keep_from_ending
 from accounts.tenancy import tenant_scope
 from billing.models import Payment
 from billing.payments.attempts import lock_method, new_attempt
@@ -119,6 +120,7 @@ def _open_attempt(
     key = f"top-up-{organization.pk}-{request_key}"
     with tenant_scope([organization.pk]):
         lock_top_ups(organization.pk)
+        keep_from_ending(organization.pk)
         known = Payment.objects.for_organization(organization).filter(idempotency_key=key).first()
         known = known or open_top_up(organization.pk)
         if known is not None:

@@ -17,6 +17,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 EVERYBODY = frozenset(Role)
 MANAGERS = ROLES_THAT_MANAGE_KEYS
 ADMINISTRATORS = frozenset({Role.OWNER, Role.ADMIN})
+OWNERS = frozenset({Role.OWNER})
 PAYERS, PROFILE_EDITORS = frozenset(ROLES_THAT_PAY), frozenset(ROLES_THAT_EDIT_PROFILE)
 """People only: no key pays, or changes who is billed."""
 REPORTERS: frozenset[Role] = frozenset()
@@ -146,6 +147,9 @@ EXPECTATIONS: Mapping[str, Expectation] = {
     "o/<slug:slug>/settings/payment/add": action(PAYERS),
     "o/<slug:slug>/settings/payment/progress": page(),
     "o/<slug:slug>/settings/tags": page(post=ADMINISTRATORS),
+    "o/<slug:slug>/settings/close": page(),
+    "o/<slug:slug>/settings/close/ask": page(get=OWNERS, post=OWNERS),
+    "o/<slug:slug>/settings/close/take-back": action(OWNERS),
     "o/<slug:slug>/settings/profile": page(post=EVERYBODY),
     # REST
     "api/v1/usage": api(GET=EVERYBODY),

@@ -121,6 +121,8 @@ BREAKAGES = {
     "56": """UPDATE billing_supplyproof SET kind = 'tax_invoice';
              UPDATE billing_invoice SET subtotal = -10, tax = -1, total = -11, credit_applied = -11, amount_due = 0""",
     "52": "UPDATE ledger_billingperiod SET status = 'closing' WHERE status = 'open'",
+    "54": "UPDATE accounts_organization SET status = 'closing', closes_at = '2026-01-01'",
+    "55": "UPDATE accounts_organization SET closes_at = '2099-01-01'",
     "31": "UPDATE metering_usageevent SET occurred_at = occurred_at - interval '1 minute'",
 }
 

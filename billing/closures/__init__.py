@@ -1,0 +1,1 @@
+"""An organization closes: asked for, its usage ended, its last invoices, settled."""
