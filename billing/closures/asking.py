@@ -30,7 +30,7 @@ def ask_for_closure(
     reason: str = "",
     by_operator: bool = False,
 ) -> Closure:
-    """Close the organization at once, which cannot be taken back, or when its month ends. Raises NotPossible if it closes already."""
+    """Close the organization at once, which cannot be taken back, or when its month ends. Raises NotPossible if it closes."""
     return with_retries(
         lambda: _ask(organization_id, at_once=at_once, now=now, actor=actor, reason=reason, by_operator=by_operator)
     )

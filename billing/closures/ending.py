@@ -4,7 +4,7 @@ Calls that were admitted before go on; their usage is of before the moment, so i
 follow in `finishing`.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from accounts.audit_log import write_audit_entry
 from accounts.closing import end_access, lock_organization
@@ -62,13 +62,20 @@ def end_usage(closure: Closure, organization: Organization, *, now: datetime, ac
 def cut_month(organization: Organization, *, at: datetime, now: datetime) -> datetime:
     """End the month that `at` lies in there, or after the last usage that was reported ahead of our clock; returns that moment.
 
-    A month that ends at `at` by itself stays as it is. Needs the tenant scope.
+    A whole second, for ids of events order them by millisecond only. A month that ends at `at` by itself stays as it is. Needs the
+    tenant scope.
     """
+    at = _next_second(at)
     period = lock_month(organization_id=organization.pk, zone=organization.zone, at=at)
     if period is None:
         return at
     moment = last_usage(organization_id=organization.pk, period_id=period.pk, since=min(at, now))
-    until = at if moment is None else max(at, moment)
+    until = at if moment is None else max(at, _next_second(moment))
     if until < period.ends_at:
         cut(period, at=until)
     return min(until, period.ends_at)
+
+
+def _next_second(at: datetime) -> datetime:
+    """`at` itself if it is a whole second."""
+    return at if at.microsecond == 0 else at.replace(microsecond=0) + timedelta(seconds=1)

@@ -1,25 +1,32 @@
 """An organization is closed: asked for, ended, invoiced for the last time, settled; nothing is used or left open afterwards."""
 
-from datetime import UTC, datetime, timedelta
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-import time_machine
 from django.core.management import call_command
-from django.test import Client
+from django.db import DatabaseError, connections
 
 from accounts.api_keys import InvalidKey, identify_api_key
-from accounts.models import AuditEntry, Organization
+from accounts.models import Organization
 from accounts.organizations import HasEnded, NotPossible
 from accounts.tenancy import tenant_scope
-from billing import cycle, invoicing
+from billing import cycle
+from billing.bank.bank_transfers import record_transfer
 from billing.closures import asking, ending, finishing
 from billing.closures.remaining import Step, remaining
-from billing.models import Closure, Invoice, Notice, OutboxMail
+from billing.models import Closure, CreditPayout, Invoice, Notice, OutboxMail
 from billing.sellers import set_seller
 from billing.terms import set_terms
+from ledger.credits import grant_credit
+from ledger.cutting import cut
+from ledger.event_ids import new_id
+from ledger.holds import HoldRequest, reserve
 from ledger.models import Balance, BillingPeriod
-from metering.models import UsageEvent
+from metering.recording import record
 from pricing.tokens import TokenUsage
 from tests import stories
 from tests.stories import SELLER, Company, use
@@ -112,3 +119,226 @@ def test_who_owes_nothing_is_closed_and_its_promotional_credit_lapses(cast: stor
     with tenant_scope([closed.pk]):
         assert OutboxMail.objects.filter(kind="notice").count() == 2
     call_command("audit")
+
+
+def test_a_closure_at_the_end_of_the_month_can_be_taken_back_until_then(cast: stories.Cast) -> None:
+    use(cast.acme.organization, at=USED, usage=MANY)
+    closure = ask(cast.acme, at_once=False)
+    assert closure.closes_at == MONTH_END
+    identify_api_key(cast.acme.secret, now=MONTH_END - timedelta(seconds=1))
+    with pytest.raises(InvalidKey):
+        identify_api_key(cast.acme.secret, now=MONTH_END)
+    asking.take_back(organization_id=closure.organization_id, now=SOON, actor=cast.acme.owner)
+    identify_api_key(cast.acme.secret, now=MONTH_END)
+    assert sweep(MONTH_END) == []
+    assert notices(cast.acme) == ["closure.asked", "closure.withdrawn"]
+    assert ask(cast.acme, at_once=False, now=SOON).status == Closure.Status.ASKED
+    with pytest.raises(NotPossible):
+        asking.take_back(organization_id=closure.organization_id, now=MONTH_END, actor=None)
+
+
+def test_closure_and_monthly_run_at_once_make_one_invoice_of_each_month(cast: stories.Cast) -> None:
+    use(cast.acme.organization, at=USED, usage=MANY)
+    ask(cast.acme, at_once=False)
+    later = MONTH_END + timedelta(days=1)
+    use(cast.globex.organization, at=USED, usage=MANY)
+    ending.end_due(now=MONTH_END)
+    barrier = threading.Barrier(2)
+
+    def close(run: Callable[[], object]) -> None:
+        barrier.wait(10)
+        run()
+        connections.close_all()
+
+    def monthly() -> None:
+        for period in cycle.due_periods(now=later):
+            cycle.close(organization_id=period.organization_id, period_id=period.period_id, now=later)
+
+    call_command("audit")
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(close, [monthly, lambda: finishing.finish_all(now=later)]))
+    assert [(one.kind, one.period.ends_at) for one in invoices(cast.acme)] == [("final", MONTH_END)]
+    assert [one.kind for one in invoices(cast.globex)] == ["monthly"]
+    assert [period.ends_at for period in periods(cast.acme)] == [MONTH_END]
+
+
+def test_closing_in_the_grace_time_invoices_the_month_before_too(cast: stories.Cast) -> None:
+    september_ends = datetime(2026, 9, 30, 15, tzinfo=UTC)
+    use(cast.acme.organization, at=september_ends - timedelta(days=3), usage=MANY)
+    october = september_ends + timedelta(hours=2)
+    use(cast.acme.organization, at=october, usage=MANY)
+    closure = ask(cast.acme, now=october + timedelta(hours=1))
+    sweep(october + timedelta(hours=2))
+    assert [(one.kind, one.period.ends_at) for one in invoices(cast.acme)] == [
+        ("monthly", september_ends),
+        ("final", closure.closes_at),
+    ]
+
+
+def test_a_call_that_was_admitted_before_and_ends_after_is_on_the_final_invoice(cast: stories.Cast) -> None:
+    hold = hold_of(cast.acme, at=ASKED - timedelta(minutes=1))
+    ask(cast.acme)
+    assert sweep(SOON) == []
+    assert left(cast.acme, now=SOON) == {Step.CALLS, Step.INVOICE}
+    late = SOON + timedelta(minutes=5)
+    outcome = use(cast.acme.organization, at=hold.created_at, now=late, usage=MANY, hold_id=hold.id)
+    assert outcome.status == "accepted"
+    [final] = sweep(late)
+    assert (final.kind, final.total) == ("final", 7260)
+    call_command("audit")
+
+
+def test_what_a_lost_call_cost_after_all_gets_a_further_final_invoice(cast: stories.Cast) -> None:
+    hold = hold_of(cast.acme, at=ASKED - timedelta(minutes=1))
+    use(cast.acme.organization, at=USED, usage=MANY)
+    ask(cast.acme)
+    after_grace = ASKED + timedelta(hours=25)
+    [first] = sweep(after_grace)
+    later = after_grace + timedelta(hours=1)
+    use(cast.acme.organization, at=hold.created_at, now=later, usage=MANY, hold_id=hold.id)
+    [second] = sweep(later)
+    assert [first.kind, second.kind] == ["final", "final"]
+    with tenant_scope([second.organization_id]):
+        assert second.lines.get(kind="usage").service_month == date(2026, 10, 1)
+    assert [period.status for period in periods(cast.acme)] == ["closed", "closed"]
+    call_command("audit")
+
+
+def test_pushed_usage_is_taken_up_to_the_moment_and_refused_from_it_on(cast: stories.Cast) -> None:
+    closure = ask(cast.acme)
+    before = closure.closes_at - timedelta(microseconds=1)
+    assert use(cast.acme.organization, at=before, now=SOON).status == "accepted"
+    refused = use(cast.acme.organization, at=closure.closes_at, now=SOON)
+    assert (refused.status, refused.reason) == ("rejected", "the organization is closed, or closes before this")
+    mixed = [
+        stories.usage_report(cast.acme.organization, at=SOON),
+        stories.usage_report(cast.globex.organization, at=SOON),
+    ]
+    assert [one.status for one in record(mixed, now=SOON)] == ["rejected", "accepted"]
+    sweep(SOON)
+    pay_all(cast.acme, now=SOON)
+    sweep(SOON + timedelta(minutes=1))
+    assert organization(cast.acme).status == "closed"
+    assert use(cast.acme.organization, at=USED, now=SOON + timedelta(minutes=2)).status == "rejected"
+
+
+def test_usage_that_was_reported_ahead_of_our_clock_is_within_the_month_that_ends(cast: stories.Cast) -> None:
+    ahead = ASKED + timedelta(minutes=4)
+    use(cast.acme.organization, at=ahead, now=ASKED, usage=MANY)
+    closure = ask(cast.acme)
+    assert closure.closes_at == ahead + timedelta(seconds=1)
+    assert sweep(SOON) == []
+    [final] = sweep(closure.closes_at)
+    assert final.total == 7260
+
+
+def test_the_minimum_fee_of_a_month_that_is_cut_counts_its_days(cast: stories.Cast) -> None:
+    set_terms(
+        organization=cast.acme.organization,
+        month=date(2026, 10, 1),
+        minimum_fee=Decimal(31_000),
+        discount=Decimal(0),
+        zero_invoices="with_usage",
+        reviewed=False,
+        reason="Contract 7",
+        actor=None,
+        now=OPENED,
+    )
+    ask(cast.acme)
+    [final] = sweep(SOON)
+    assert final.subtotal == 20_000, "20 of 31 days"
+    call_command("audit")
+
+
+def test_paid_credit_goes_back_before_the_organization_is_closed(cast: stories.Cast) -> None:
+    with tenant_scope([cast.acme.organization.pk]):
+        grant_credit(
+            organization=cast.acme.organization,
+            amount=Decimal(20_000),
+            currency="KRW",
+            kind="paid",
+            reason="Top-up",
+            key="by hand",
+            now=OPENED,
+        )
+    use(cast.acme.organization, at=USED, usage=MANY)
+    ask(cast.acme)
+    [final] = sweep(SOON)
+    assert (final.status, final.credit_applied) == ("paid", 7260)
+    assert left(cast.acme, now=SOON) == {Step.REFUND}
+    with tenant_scope([cast.acme.organization.pk]):
+        [payout] = CreditPayout.objects.all()
+        assert (payout.to_refund, Balance.objects.get().prepaid) == (17_740, 0)
+    assert organization(cast.acme).status == "closing"
+    call_command("audit")
+
+
+def test_the_debt_of_a_closed_month_is_paid_before_the_organization_is_closed(cast: stories.Cast) -> None:
+    use(cast.acme.organization, at=USED, usage=MANY)
+    ask(cast.acme)
+    sweep(SOON)
+    assert organization(cast.acme).status == "closing"
+    pay_all(cast.acme, now=SOON)
+    sweep(SOON + timedelta(minutes=1))
+    assert organization(cast.acme).status == "closed"
+    with pytest.raises(NotPossible):
+        ask(cast.acme, now=SOON + timedelta(days=1))
+    call_command("audit")
+
+
+def test_two_who_ask_at_once_close_once(cast: stories.Cast) -> None:
+    def one(_number: int) -> bool:
+        try:
+            ask(cast.acme)
+        except NotPossible:
+            return False
+        finally:
+            connections.close_all()
+        return True
+
+    with ThreadPoolExecutor(2) as threads:
+        assert sorted(threads.map(one, range(2))) == [False, True]
+
+
+def test_a_month_that_was_cut_cannot_be_moved_again(cast: stories.Cast) -> None:
+    use(cast.acme.organization, at=USED)
+    ask(cast.acme)
+    sweep(SOON)
+    [period] = periods(cast.acme)
+    with pytest.raises(DatabaseError), tenant_scope([period.organization_id]):
+        cut(period, at=period.ends_at - timedelta(hours=1))
+    with pytest.raises(DatabaseError), tenant_scope([period.organization_id]):
+        BillingPeriod.objects.filter(pk=period.pk).update(ends_at=MONTH_END)
+
+
+def hold_of(company: Company, *, at: datetime) -> HoldRequest:
+    """A call that was admitted then and runs."""
+    request = HoldRequest(
+        organization_id=company.organization.pk,
+        id=new_id(at),
+        created_at=at,
+        expires_at=at + timedelta(minutes=15),
+        api_key_id=company.key.pk,
+        model_id=1,
+        amount=Decimal(100),
+        request_id="req",
+        upstream="test",
+    )
+    assert reserve([request]) == [None]
+    return request
+
+
+def pay_all(company: Company, *, now: datetime) -> None:
+    """By bank transfer, as an operator enters it."""
+    for invoice in invoices(company):
+        if invoice.status == Invoice.Status.OPEN:
+            record_transfer(
+                organization_id=invoice.organization_id,
+                invoice_id=invoice.pk,
+                amount=invoice.amount_due,
+                key=f"bank-{invoice.number}",
+                payer_name="acme",
+                received_at=now,
+                now=now,
+                actor=None,
+            )
