@@ -27,8 +27,8 @@ from accounts.mail_sender import mail_sender
 from accounts.tenancy import tenant_scope
 from billing import documents
 from billing.mail import outbox
-from billing.mail.mail_texts import compose, invitation_of
-from billing.models import CreditNote, Invoice, OutboxMail, Payment
+from billing.mail.mail_texts import compose, invitation_of, sheet_of
+from billing.models import CreditNote, Invoice, OutboxMail, Payment, TaxInvoice
 from billing.papers.paper_kinds import Subject, file_name
 
 MAX_ATTEMPTS, MAX_REFUSALS = 10, 3
@@ -171,6 +171,8 @@ def _refuse_hopeless(mail: OutboxMail, *, now: datetime) -> None:
         raise Hopeless("The recipient is not an e-mail address.") from None
     if mail.kind == OutboxMail.Kind.INVOICE and mail.invoice is not None and mail.invoice.status == Invoice.Status.VOID:
         raise Hopeless("The invoice was voided before this mail went out.")
+    if mail.kind == OutboxMail.Kind.TAX_INVOICE and sheet_of(mail).status == TaxInvoice.Status.CANCELED:
+        raise Hopeless("The tax invoice was taken back before this mail went out.")
     if mail.kind in outbox.REMINDERS and mail.invoice is not None and mail.invoice.status != Invoice.Status.OPEN:
         raise Hopeless("Nothing was owed any more when this reminder would have gone out.")
     if mail.kind == OutboxMail.Kind.INVITATION and not is_open(invitation_of(mail), now=now):

@@ -27,8 +27,8 @@ from billing.payments.payment_states import PaymentState, payment_state
 from billing.rest.payments_api import ROLES_THAT_PAY
 from billing.rest.proof_answers import proof_shown, sheets_of
 from billing.settlement import outstanding, recoverable
+from billing.tax.card_windows import card_window
 from billing.tax.korean_calendar import day_in_seoul
-from billing.tax.proofs import may_pay_by_card
 from dashboard.access import may, organization_page
 from dashboard.agreed_lines import AgreedRow
 from dashboard.credit_notes import refund_rows, way_of
@@ -127,7 +127,7 @@ def invoice(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
         "proof": proof_shown(found),
         "sheets": sheets_of(found),
         "today": day_in_seoul(now),
-        "card_was_possible": may_pay_by_card(found),
+        "card_window": card_window(found),
         "credit_given": max(-found.credit_applied, ZERO),
         "notes": notes,
         "noted": noted,

@@ -12,7 +12,7 @@ from django.conf import settings
 
 from accounts.models import Invitation, Organization, Role, TaxTreatment, User
 from billing.mail.mail_texts import Letter, compose
-from billing.models import CreditNote, Invoice, Notice, OutboxMail
+from billing.models import CreditNote, Invoice, Notice, OutboxMail, TaxInvoice
 from billing.notifications.notices import moment_text
 from billing.sellers import SNAPSHOT, NoSeller, current_seller, snapshot
 from billing.site_addresses import invoice_page
@@ -42,6 +42,7 @@ CONTEXTS: Mapping[Kind, Mapping[str, Any]] = {
     Kind.INVITATION: {},
     Kind.CREDIT_NOTE: {},
     Kind.REFUND: {"amount": "110000", "processor": "stripe"},
+    Kind.TAX_INVOICE: {},
 }  # fmt: skip
 _LIMIT: Mapping[str, Any] = {
     "api_key": None,
@@ -83,11 +84,13 @@ def sample(name: str, *, language: str, now: datetime) -> Sample:
     invoice = None if kind in (Kind.TOP_UP, Kind.TOP_UP_FAILED, Kind.INVITATION) else _invoice(language, now)
     if invoice is not None and kind == Kind.RECEIPT:
         invoice.status = Invoice.Status.PAID
-    about: Invitation | CreditNote | None = None
+    about: Invitation | CreditNote | TaxInvoice | None = None
     if kind == Kind.INVITATION:
         about = _invitation(language, now)
     elif kind in (Kind.CREDIT_NOTE, Kind.REFUND) and invoice is not None:
         about = _credit_note(invoice, now)
+    elif kind == Kind.TAX_INVOICE and invoice is not None:
+        about = _tax_invoice(invoice)
     mail = _mail(kind, context, invoice, language=language, now=now, about=about)
     return Sample(name=name, label=str(kind.label), letter=compose(mail, without_token=True))
 
@@ -222,4 +225,17 @@ def _credit_note(invoice: Invoice, now: datetime) -> CreditNote:
         to_credit=Decimal(0),
         to_refund=Decimal(110_000),
         credit_returned=Decimal(0),
+    )
+
+
+def _tax_invoice(invoice: Invoice) -> TaxInvoice:
+    return TaxInvoice(
+        id=INVOICE_ID,
+        invoice=invoice,
+        write_date=invoice.written_on,
+        approval_number=f"{invoice.issued_on:%Y%m%d}4100020300000042",
+        supply=invoice.subtotal,
+        tax=invoice.tax,
+        total=invoice.total,
+        buyer={"name": LEGAL_NAME[invoice.language], "registration_number": "120-81-47521"},
     )

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from accounts.invitations import token_of
 from accounts.models import Invitation
-from billing.models import CreditNote, Invoice, Notice, OutboxMail
+from billing.models import CreditNote, Invoice, Notice, OutboxMail, TaxInvoice
 from billing.notifications.notice_texts import words_of
 from billing.papers import document_texts as texts
 from billing.papers.document_content import credit_word, nothing_due_words, service_days
@@ -83,6 +83,13 @@ def invitation_of(mail: OutboxMail) -> Invitation:
         return cast(Invitation, mail.about)
     invitations = Invitation.objects.for_organization(mail.organization_id).select_related("invited_by")
     return invitations.get(pk=mail.context["invitation"])
+
+
+def sheet_of(mail: OutboxMail) -> TaxInvoice:
+    """The tax invoice that a mail of that kind tells of. Needs the tenant scope."""
+    if mail.about is not None:
+        return cast(TaxInvoice, mail.about)
+    return TaxInvoice.objects.for_organization(mail.organization_id).get(pk=mail.context["tax_invoice"])
 
 
 def one_line(text: str) -> str:
@@ -332,6 +339,43 @@ def _refund(mail: OutboxMail) -> _Wording:
     )
 
 
+def _tax_invoice(mail: OutboxMail) -> _Wording:
+    sheet, invoice = sheet_of(mail), _of(mail)
+    number = {"number": invoice.number}
+    facts = [
+        (_("Approval number"), sheet.approval_number),
+        (_label(mail, "number"), invoice.number),
+        (_("Date of writing"), texts.prose_day(sheet.write_date, mail.language)),
+        (_("Buyer"), one_line(f"{sheet.buyer['name']} ({sheet.buyer['registration_number']})")),
+        (_("Supply value"), _money(invoice, sheet.supply)),
+        (_("VAT"), _money(invoice, sheet.tax)),
+    ]
+    known = _(
+        "The tax office has it by the day after it was issued. At Hometax (hometax.go.kr) it is found under its approval number."
+    )
+    to_pay = invoice.status == Invoice.Status.OPEN and outstanding(invoice) > 0
+    by_transfer = [
+        _("Please pay this invoice by transfer: what a card pays gets no tax invoice."),
+        _label(mail, "bank_note"),
+    ]
+    return _Wording(
+        subject=(_("Amended tax invoice issued (%(number)s)") if sheet.reason else _("Tax invoice issued (%(number)s)"))
+        % number,
+        lead=_("A tax invoice that was issued for an invoice of yours is amended.")
+        if sheet.reason
+        else _("The tax invoice for an invoice of yours is issued."),
+        main=(_("Total"), _money(invoice, sheet.total)),
+        facts=[
+            *facts,
+            *([(_("Amendment"), str(sheet.get_reason_display()))] if sheet.reason else []),
+            *(_account(mail, invoice) if to_pay else []),
+        ],
+        url=_page(mail, invoice),
+        action=_("View the invoice"),
+        after=[known, *(by_transfer if to_pay else [])],
+    )
+
+
 _WORDINGS: Mapping[OutboxMail.Kind, Callable[[OutboxMail], _Wording]] = {
     OutboxMail.Kind.INVOICE: _invoice,
     OutboxMail.Kind.RECEIPT: _receipt,
@@ -344,6 +388,7 @@ _WORDINGS: Mapping[OutboxMail.Kind, Callable[[OutboxMail], _Wording]] = {
     OutboxMail.Kind.NOTICE: _notice,
     OutboxMail.Kind.CREDIT_NOTE: _credit_note,
     OutboxMail.Kind.REFUND: _refund,
+    OutboxMail.Kind.TAX_INVOICE: _tax_invoice,
 }
 
 

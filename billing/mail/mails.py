@@ -8,6 +8,7 @@ What each kind carries in `context` (money as text, in the invoice's currency):
 - payment_failed: `amount`, `failure` (the processor's code)
 - top_up: `amount`, `currency`, `processor`, `method` (the card's label, "" for a page); top_up_failed: and `failure`
 - due_soon, overdue: `suspension_on`, the day on which calls will be refused, or empty
+- tax_invoice: `tax_invoice` (its id; the rest is in its row)
 - notice: `notice` (its id: `notice_texts.py` words it)
 - invitation: `invitation` (its number; the token is made when the mail is written, so the outbox opens no door)
 """

@@ -275,6 +275,7 @@ class OutboxMail(models.Model):
         TOP_UP_FAILED = "top_up_failed", _("Automatic top-up failed")
         CREDIT_NOTE = "credit_note", _("Credit note")
         REFUND = "refund", _("Refund")
+        TAX_INVOICE = "tax_invoice", pgettext_lazy("mail", "Tax invoice issued")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")

@@ -19,6 +19,7 @@ from billing.processors import bank_transfer
 from billing.tax.proofs import proof_of
 from billing.tax.providers.interface import Answer, ProviderRefused, ProviderUnreachable, State, TaxProvider
 from billing.tax.providers.selection import tax_provider
+from billing.tax.tax_news import sheet_issued
 from billing.tax.tax_planning import original_of
 from billing.tax.tax_sheets import buyer_of, purpose_of, sheet_of
 
@@ -146,6 +147,7 @@ def record_answer(row: TaxInvoice, answer: Answer, *, now: datetime, actor: User
         if row.status == Status.REQUESTED:
             row.approval_number, row.issued_at, row.status = answer.approval_number, now, Status.ISSUED
             note("tax_invoice.issued", row, invoice, now=now, actor=actor)
+            sheet_issued(row, invoice, now=now)
         if row.status == Status.ISSUED:
             row.failure = answer.failure[:LONGEST_FAILURE]
             if answer.state == State.SENT:
@@ -200,6 +202,7 @@ def note_issued_by_hand(
         row.requested_at = row.checked_at = row.issued_at = row.sent_at = now
         row.save()
         note("tax_invoice.issued_by_hand", row, invoice, now=now, actor=actor)
+        sheet_issued(row, invoice, now=now)
     return row
 
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import time_machine
 from django.core.management import call_command
 from django.db import DatabaseError, connections
 from django.test import Client
@@ -18,13 +19,16 @@ from accounts.tenancy import tenant_scope
 from billing import collection
 from billing.corrections.credit_notes import issue_credit_note
 from billing.corrections.creditable import MoneyBack
+from billing.delivery import deliver
 from billing.invoicing import reissue_invoice, void_invoice
-from billing.models import CollectionSetting, Payment, PaymentMethod, SupplyProof, TaxInvoice
+from billing.mail.mail_texts import compose
+from billing.models import CollectionSetting, OutboxMail, Payment, PaymentMethod, SupplyProof, TaxInvoice
 from billing.payments.attempts import new_attempt
 from billing.processors.interface import Answer
 from billing.processors.interface import Status as ProcessorStatus
 from billing.settlement import record_answer
 from billing.tax import proofs, tax_invoice_run, tax_invoices
+from billing.tax.card_windows import CardWindow, card_window
 from billing.tax.korean_calendar import issue_deadline
 from billing.tax.providers.interface import ProviderUnreachable
 from billing.tax.providers.popbill import Popbill
@@ -518,3 +522,59 @@ def test_a_card_payment_is_refused_while_a_tax_invoice_is_being_asked_for(
     assert (told["proof"], told["tax_invoices"][0]["status"]) == ("tax_invoice", "requested")
     refused = client.post(f"/api/v1/invoices/{desk.invoice.pk}/pay", headers={"X-Organization": "acme"})
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "paid_by_transfer")
+
+
+def page_of(desk: Desk, client: Client) -> str:
+    """The invoice's page, as acme's owner reads it."""
+    client.force_login(desk.cast.acme.owner)
+    client.cookies["invoicedream_language"] = "en"
+    return client.get(f"/o/acme/invoices/{desk.invoice.pk}").content.decode()
+
+
+def test_the_page_says_until_when_a_card_is_possible(
+    db: None, popbill: StandIn, settings: Settings, client: Client
+) -> None:
+    settings.TAX_INVOICE_DAY = 8
+    desk = business_desk(popbill)
+    with tenant_scope([desk.organization_id]):
+        assert card_window(desk.fresh()) == CardWindow(last_day=date(2026, 11, 7))
+    with time_machine.travel(on(7), tick=False):
+        assert "pay by card until 2026-11-07" in page_of(desk, client)
+    desk.run(on(8))
+    with tenant_scope([desk.organization_id]):
+        assert card_window(desk.fresh()) == CardWindow(ended_at=on(8))
+    assert "until the tax invoice was asked for (2026-11-08 12:00)" in page_of(desk, client)
+
+
+def test_the_page_says_that_a_transfer_ended_it(desk: Desk, client: Client) -> None:
+    desk.transfer(1000)
+    assert "A transfer has come in for this invoice" in page_of(desk, client)
+
+
+def test_who_pays_by_card_reads_until_when(automatic: Desk, client: Client) -> None:
+    with tenant_scope([automatic.organization_id]):
+        assert card_window(automatic.fresh()) == CardWindow(last_day=date(2026, 11, 9))
+    with time_machine.travel(on(9), tick=False):
+        assert "Please pay by card until 2026-11-09" in page_of(automatic, client)
+
+
+def test_the_buyer_hears_of_it_once(desk: Desk) -> None:
+    desk.provider.order({"fault": "accept-then-duplicate", "where": "POST /Taxinvoice"})
+    desk.run()
+    desk.run(LATER + timedelta(minutes=5))
+    with tenant_scope([desk.organization_id]):
+        [mail] = OutboxMail.objects.filter(kind="tax_invoice").select_related("invoice", "organization")
+        letter = compose(mail)
+    assert mail.recipient == "tax@acme.example"
+    assert desk.original().approval_number in letter.text and "hometax.go.kr" in letter.text
+    assert "계좌이체로 납부해 주십시오" in letter.text
+
+
+def test_nobody_hears_of_what_was_taken_back(desk: Desk) -> None:
+    desk.run()
+    cancel_issued(
+        organization_id=desk.organization_id, tax_invoice_id=desk.original().pk, why="wrong", now=on(2), actor=None
+    )
+    with tenant_scope([desk.organization_id]):
+        mail = OutboxMail.objects.get(kind="tax_invoice")
+    assert deliver(organization_id=desk.organization_id, mail_id=mail.pk, now=on(3)) == "failed"

@@ -24,7 +24,7 @@ from accounts.models import Alarm
 from accounts.profiles import update_profile
 from billing import collection
 from billing.bank.bank_transfers import record_transfer
-from billing.models import CollectionSetting, Invoice, Payment, SupplyProof, TaxInvoice
+from billing.models import CollectionSetting, Invoice, OutboxMail, Payment, SupplyProof, TaxInvoice
 from billing.tax.korean_calendar import day_in_seoul, day_of_following_month
 from billing.tax.proofs import CardRefused
 from tests.billing.collecting import type_card
@@ -136,6 +136,12 @@ class TaxMonthEnd(MonthEnd):
         print(f"proofs {dict(kinds)}; attempts {Counter(sheet['attempts'] for sheet in sheets)}")
         assert kinds[Kind.TAX_INVOICE] == len(sheets) and kinds[Kind.CARD_SLIP] and kinds[Kind.NONE]
 
+    def each_tax_invoice_is_told_once(self, sheets: list[dict[str, Any]]) -> None:
+        told = OutboxMail.objects.using("system").filter(kind=OutboxMail.Kind.TAX_INVOICE)
+        assert Counter(mail.invoice.number for mail in told.select_related("invoice") if mail.invoice) == Counter(
+            sheet["sheet"]["remark1"] for sheet in sheets
+        )
+
     def _needs_tax_invoice(self, invoice: Invoice) -> bool:
         by_card = invoice.payments.filter(status=Payment.Status.SUCCEEDED).exclude(processor="bank_transfer").exists()
         number = invoice.organization.billing_profile.registration_number
@@ -207,6 +213,7 @@ def test_one_tax_invoice_for_each_that_needs_one_whoever_is_killed(works: Works,
     sheets = tax_office.get("/sandbox/book")["sheets"]
     month_end.each_organization_has_one_invoice()
     month_end.each_has_the_one_proof_that_it_needs(sheets)
+    month_end.each_tax_invoice_is_told_once(sheets)
     assert not Alarm.objects.using("system").filter(kind="supply_proof").exists(), "no card paid beside a tax invoice"
     audit = works.manage("audit")
     assert audit.returncode == 0, audit.stdout + audit.stderr
