@@ -56,6 +56,17 @@ class Tile:
     tone: str = ""
 
 
+def counted(label: Any, count: int, *, note: str, none: str = "", url: str, tone: str = "warning") -> Tile:
+    """How many of something there are: `tone` and `note` while there are any, else good, and `none` of them."""
+    return Tile(
+        label=label,
+        value=figure("tokens")(count),
+        note=note if count else none or gettext("nothing"),
+        url=url,
+        tone=tone if count else "good",
+    )
+
+
 def home(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     month = month_of(now)
@@ -89,37 +100,33 @@ def requests_since(start: datetime) -> int:
 
 
 def unrated_tile() -> Tile:
-    count = UnratedUsage.objects.count()
-    return Tile(
-        label=_("Waiting for a price"),
-        value=figure("tokens")(count),
-        note=gettext("requests without a charge") if count else gettext("every request has its price"),
+    return counted(
+        _("Waiting for a price"),
+        UnratedUsage.objects.count(),
+        note=gettext("requests without a charge"),
+        none=gettext("every request has its price"),
         url=reverse("admin:usage_unrated"),
-        tone="warning" if count else "good",
     )
 
 
 def holds_tile() -> Tile:
-    count = Hold.objects.filter(status=HoldStatus.QUESTIONED).count()
-    return Tile(
-        label=_("Questioned holds"),
-        value=figure("tokens")(count),
-        note=gettext("calls whose cost nobody knows") if count else gettext("every call told its cost"),
+    return counted(
+        _("Questioned holds"),
+        Hold.objects.filter(status=HoldStatus.QUESTIONED).count(),
+        note=gettext("calls whose cost nobody knows"),
+        none=gettext("every call told its cost"),
         url=reverse("admin:usage_holds"),
-        tone="warning" if count else "good",
     )
 
 
 def invoice_tiles(now: datetime) -> list[Tile]:
     open_ones = Invoice.objects.filter(status=Invoice.Status.OPEN)
-    drafts = InvoiceDraft.objects.filter(status=InvoiceDraft.Status.WAITING).count()
     return [
-        Tile(
-            label=_("Drafts to review"),
-            value=figure("tokens")(drafts),
-            note=gettext("wait for your word") if drafts else gettext("nothing"),
+        counted(
+            _("Drafts to review"),
+            InvoiceDraft.objects.filter(status=InvoiceDraft.Status.WAITING).count(),
+            note=gettext("wait for your word"),
             url=list_of(InvoiceDraft, "status__exact=waiting"),
-            tone="warning" if drafts else "good",
         ),
         _due(_("Open invoices"), open_ones, url=list_of(Invoice, "status=open"), tone=""),
         _due(_("Overdue invoices"), overdue(open_ones, now=now), url=list_of(Invoice, "overdue=yes"), tone="danger"),
@@ -133,46 +140,35 @@ def _due(label: Any, invoices: Any, *, url: str, tone: str) -> Tile:
     for invoice in found:
         sums[invoice.currency] = exact_sum((sums.get(invoice.currency, ZERO), left[invoice.pk]))
     due = " · ".join(figure("money")(sums[currency], currency) for currency in sorted(sums))
-    count = len(found)
-    return Tile(
-        label=label,
-        value=figure("tokens")(count),
-        note=due or gettext("nothing"),
-        url=url,
-        tone=tone if count else "good",
-    )
+    return counted(label, len(found), note=due, url=url, tone=tone)
 
 
 def refunds_tile() -> Tile:
     """What credit notes and payouts of credit set aside for customers and nobody has sent back."""
     notes, payouts = (to_be_refunded(model.objects.all()).count() for model in (CreditNote, CreditPayout))
-    count = notes + payouts
-    return Tile(
-        label=_("To be refunded"),
-        value=figure("tokens")(count),
-        note=gettext("corrections whose money is still here") if count else gettext("nothing"),
+    return counted(
+        _("To be refunded"),
+        notes + payouts,
+        note=gettext("corrections whose money is still here"),
         url=list_of(CreditPayout if payouts and not notes else CreditNote, "refund=open"),
-        tone="warning" if count else "good",
     )
 
 
 def deposits_tile() -> Tile:
     """Money on our account of which nobody knows what it pays, and since when the oldest waits."""
     waiting = BankDeposit.objects.filter(decision=None)
-    count, oldest = waiting.count(), waiting.order_by("at").first()
-    since = gettext("the oldest of %(day)s") % {"day": figure("table_date")(oldest.at)} if oldest else ""
-    return Tile(
-        label=_("Deposits to match"),
-        value=figure("tokens")(count),
-        note=since or gettext("every deposit found its invoice"),
+    oldest = waiting.order_by("at").first()
+    return counted(
+        _("Deposits to match"),
+        waiting.count(),
+        note=gettext("the oldest of %(day)s") % {"day": figure("table_date")(oldest.at)} if oldest else "",
+        none=gettext("every deposit found its invoice"),
         url=reverse("admin:deposits"),
-        tone="warning" if count else "good",
     )
 
 
 def mail_tiles() -> list[Tile]:
     waiting = OutboxMail.objects.filter(status=OutboxMail.Status.WAITING).count()
-    failed = OutboxMail.objects.filter(GIVEN_UP).count()
     return [
         Tile(
             label=_("Mails waiting"),
@@ -180,47 +176,44 @@ def mail_tiles() -> list[Tile]:
             note=gettext("in the outbox"),
             url=list_of(OutboxMail, "status=waiting"),
         ),
-        Tile(
-            label=_("Mails failed"),
-            value=figure("tokens")(failed),
-            note=gettext("not tried again") if failed else gettext("nothing"),
+        counted(
+            _("Mails failed"),
+            OutboxMail.objects.filter(GIVEN_UP).count(),
+            note=gettext("not tried again"),
             url=list_of(OutboxMail, "given_up=yes"),
-            tone="danger" if failed else "good",
+            tone="danger",
         ),
     ]
 
 
 def processor_tiles() -> list[Tile]:
-    events = ProcessorEvent.objects.filter(processed_at=None).count()
-    unknown = Payment.objects.filter(status=Payment.Status.UNKNOWN).count()
     return [
-        Tile(
-            label=_("Processor events to process"),
-            value=figure("tokens")(events),
+        counted(
+            _("Processor events to process"),
+            ProcessorEvent.objects.filter(processed_at=None).count(),
             note=gettext("in the inbox"),
+            none=gettext("in the inbox"),
             url=list_of(ProcessorEvent, "processed_at__isempty=1"),
-            tone="warning" if events else "good",
         ),
-        Tile(
-            label=_("Payments in doubt"),
-            value=figure("tokens")(unknown),
-            note=gettext("their answer never came") if unknown else gettext("nothing"),
+        counted(
+            _("Payments in doubt"),
+            Payment.objects.filter(status=Payment.Status.UNKNOWN).count(),
+            note=gettext("their answer never came"),
             url=list_of(Payment, "status=unknown"),
-            tone="warning" if unknown else "good",
         ),
     ]
 
 
 def price_tiles(now: datetime) -> list[Tile]:
-    count, url = waiting_count(), reverse("admin:quarantine")
+    url = reverse("admin:quarantine")
     imported, note, tone = feed_summary(now)
     return [
-        Tile(
-            label=_("Prices in quarantine"),
-            value=figure("tokens")(count),
-            note=gettext("wait for a decision") if count else gettext("every price is believed"),
+        counted(
+            _("Prices in quarantine"),
+            waiting_count(),
+            note=gettext("wait for a decision"),
+            none=gettext("every price is believed"),
             url=f"{url}#waiting-title",
-            tone="warning" if count else "good",
         ),
         Tile(label=_("Price list"), value=imported, note=note, url=url, tone=tone),
     ]
