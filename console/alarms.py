@@ -181,7 +181,8 @@ def summary(alarm: Alarm) -> str:
 
 @display(description=_("What to do"))
 def remedy(alarm: Alarm) -> Any:
-    return format_html("{} {}", KINDS[alarm.kind].headline, KINDS[alarm.kind].remedy) if alarm.kind in KINDS else "–"
+    known = KINDS.get(alarm.kind)
+    return format_html("{} {}", known.headline, known.remedy) if known else "–"
 
 
 @display(description=_("Status"), ordering="cleared_at")
@@ -203,11 +204,8 @@ def shown_alarms() -> dict[str, Any]:
             "kind": kind_label(alarm.kind),
             "subject": in_words("upstream", alarm.subject),
             "url": address_of(alarm),
-            "headline": KINDS[alarm.kind].headline if alarm.kind in KINDS else "",
-            "remedy": KINDS[alarm.kind].remedy if alarm.kind in KINDS else "",
+            "known": KINDS.get(alarm.kind),
             "summary": in_sentences(alarm.summary),
-            "place": KINDS[alarm.kind].place() if alarm.kind in KINDS else "",
-            "place_label": KINDS[alarm.kind].place_label if alarm.kind in KINDS else "",
         }
         for alarm in open_alarms()[:SHOWN]
     ]

@@ -417,7 +417,7 @@ def test_open_alarms_stand_on_top_of_the_home(signed_in: Client, now: datetime) 
     text = home.content.decode()
     assert "Price feed" in text and "The price list could not be read." in text
     for row in home.context["alarms"]:
-        assert signed_in.get(row["url"]).status_code == signed_in.get(row["place"]).status_code == 200
+        assert signed_in.get(row["url"]).status_code == signed_in.get(row["known"].place()).status_code == 200
     for number in range(7):
         raise_alarm(kind="something_new", subject=f"no {number}", summary="<b>Look</b>", now=now)
     text = signed_in.get("/").content.decode()
