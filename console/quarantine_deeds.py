@@ -1,6 +1,6 @@
 """Approve or refuse prices in quarantine, one or many at once, with a reason."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -63,6 +63,17 @@ class Decision(Deed):
             rows.append((entry.get_doubt_display(), " · ".join(filter(None, (entry.slug, changes)))))
         return [*rows, (_("Reason"), values["reason"])]
 
+    def decide(self, decision: Callable[..., object], entries: Sequence[QuarantinedPrice], *, reason: str) -> int:
+        """How many of them were decided now; the others somebody decided meanwhile."""
+        done = 0
+        for entry in entries:
+            try:
+                decision(entry_id=entry.pk, reason=reason, clock=timezone.now, actor=self.request.user)
+            except quarantine.AlreadyDecided:
+                continue
+            done += 1
+        return done
+
     def back(self) -> str:
         return reverse("admin:quarantine")
 
@@ -79,15 +90,7 @@ class Approve(Decision):
     def do(self, values: dict[str, Any], *, now: datetime) -> str:
         entries = self.chosen(values)
         self._check(entries)
-        done = 0
-        for entry in entries:
-            try:
-                quarantine.approve(
-                    entry_id=entry.pk, reason=values["reason"], clock=timezone.now, actor=self.request.user
-                )
-            except quarantine.AlreadyDecided:
-                continue
-            done += 1
+        done = self.decide(quarantine.approve, entries, reason=values["reason"])
         return ngettext("%(count)d price approved", "%(count)d prices approved", done) % {"count": done}
 
     def _check(self, entries: Sequence[QuarantinedPrice]) -> None:
@@ -105,15 +108,7 @@ class Refuse(Decision):
     danger = True
 
     def do(self, values: dict[str, Any], *, now: datetime) -> str:
-        done = 0
-        for entry in self.chosen(values):
-            try:
-                quarantine.refuse(
-                    entry_id=entry.pk, reason=values["reason"], clock=timezone.now, actor=self.request.user
-                )
-            except quarantine.AlreadyDecided:
-                continue
-            done += 1
+        done = self.decide(quarantine.refuse, self.chosen(values), reason=values["reason"])
         return ngettext("%(count)d price refused", "%(count)d prices refused", done) % {"count": done}
 
 
