@@ -21,16 +21,23 @@ from console.standing import ReasonForm
 SHOWN_REASONS = 5
 
 
-class SendAgain(Deed):
+class MailDeed(Deed):
+    """On one mail."""
+
+    def prepare(self, pk: Any) -> None:
+        self.mail = get_object_or_404(OutboxMail.objects.select_related("organization", "invoice"), pk=pk)
+
+    def back(self) -> str:
+        return address_of(self.mail)
+
+
+class SendAgain(MailDeed):
     form_class = ReasonForm
     title = _("Send the mail again")
     lead = _(
         "It goes back into the outbox and out within a minute, worded as the invoice stands then, under the same Message-ID."
     )
     button = _("Send again")
-
-    def prepare(self, pk: Any) -> None:
-        self.mail = get_object_or_404(OutboxMail.objects.select_related("organization", "invoice"), pk=pk)
 
     def facts(self) -> list[Row]:
         return [
@@ -63,9 +70,6 @@ class SendAgain(Deed):
         if not may_be_sent_again(self.mail):
             raise Refused(gettext("Its invoice is void, so it is not mailed any more."))
 
-    def back(self) -> str:
-        return address_of(self.mail)
-
 
 class AnewForm(ReasonForm):
     recipient = forms.EmailField(
@@ -76,7 +80,7 @@ class AnewForm(ReasonForm):
     field_order = ("recipient", "reason", "copy")
 
 
-class SendAnew(Deed):
+class SendAnew(MailDeed):
     """A message of its own: under the old Message-ID a mail program would show only the one that it has already."""
 
     form_class = AnewForm
@@ -85,9 +89,6 @@ class SendAnew(Deed):
         "A new message, worded as things stand then, to the same address or another. The one that was sent stays as it is."
     )
     button = _("Send once more")
-
-    def prepare(self, pk: Any) -> None:
-        self.mail = get_object_or_404(OutboxMail.objects.select_related("organization", "invoice"), pk=pk)
 
     def initial(self) -> dict[str, Any]:
         return {"recipient": self._address_now(), "copy": mails.copies_of(self.mail) + 1}
@@ -130,9 +131,6 @@ class SendAnew(Deed):
         """Of what concerns an invoice today's billing contact, else whom it went to."""
         profile = BillingProfile.objects.filter(organization=self.mail.organization).first()
         return (profile.contact_email if profile and self.mail.invoice else "") or self.mail.recipient
-
-    def back(self) -> str:
-        return address_of(self.mail)
 
 
 class AllAgainForm(ReasonForm):
