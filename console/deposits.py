@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from django import forms
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -21,8 +20,8 @@ from billing.bank.transfer_matching import Evidence, Suggestion, debtors, sugges
 from billing.models.deposits import BankDeposit, DepositDecision, DepositPart
 from console.deeds import DeedForm
 from console.figures import money
+from console.paging import page_of, pages, query_with
 from console.site import site
-from console.usage import PER_PAGE, pages, query_with
 from pricing.plain_text import plain
 
 WORDS: dict[Evidence, Promise] = {
@@ -75,7 +74,7 @@ def deposits(request: HttpRequest) -> HttpResponse:
         amount = wanted.replace(",", "")
         by_amount = Q(amount=amount) if amount.isascii() and amount.isdecimal() and len(amount) < 16 else Q(pk=None)
         rows = rows.filter(Q(payer__icontains=wanted) | Q(memo__icontains=wanted) | by_amount)
-    page = Paginator(rows.order_by("-at", "-pk"), PER_PAGE).get_page(request.GET.get("page"))
+    page = page_of(request, rows.order_by("-at", "-pk"))
     context = {
         "state": state,
         "q": wanted,

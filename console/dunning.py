@@ -6,7 +6,6 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.urls import path, reverse
 from django.utils import timezone
@@ -20,8 +19,8 @@ from billing.overdue.dunning import Standing, standings
 from billing.overdue.dunning_plan import Planned, next_step
 from billing.overdue.dunning_policy import Policies, Policy
 from console.invoices import overdue
+from console.paging import page_of, pages
 from console.site import site
-from console.usage import PER_PAGE, pages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +68,7 @@ def dunning(request: HttpRequest) -> HttpResponse:
         Suspension.objects.filter(ended_at=None).order_by("suspended_at").values_list("organization_id", flat=True)
     )
     ids = list(dict.fromkeys([*late, *suspended]))
-    page = Paginator(ids, PER_PAGE).get_page(request.GET.get("page"))
+    page = page_of(request, ids)
     policies = Policies(now=now)
     context = {
         "rows": debtors(page.object_list, policies, now=now),

@@ -11,8 +11,8 @@ from django.views.decorators.http import require_safe
 from billing.month_progress import MonthProgress, month_progress
 from console.audit_runs import audit_summary
 from console.months import last_months, month_named
+from console.paging import query_with
 from console.site import site
-from console.usage import query_with
 
 
 @require_safe

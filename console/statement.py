@@ -17,9 +17,9 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import Organization
 from billing.models import Invoice, Payment
+from console.paging import newest_first, query_with
 from console.read_only import address_of
 from console.site import site
-from console.usage import PER_PAGE, query_with, uuid_of
 from ledger.models import Account, CreditGrant, LedgerEntry, LedgerTransaction, TransactionKind
 from metering.models import UsageEvent
 from metering.stored_events import by_ids
@@ -48,11 +48,7 @@ def statement(request: HttpRequest, pk: int) -> HttpResponse:
     rows = LedgerTransaction.objects.for_organization(organization)
     if kind in TransactionKind.values:
         rows = rows.filter(kind=kind)
-    before = uuid_of(request.GET.get("before"))
-    if before is not None:
-        rows = rows.filter(id__lt=before)
-    page = list(rows.order_by("-id")[: PER_PAGE + 1])
-    more, page = len(page) > PER_PAGE, page[:PER_PAGE]
+    page, beside = newest_first(request, rows)
     context = {
         "organization": organization,
         "kind": kind,
@@ -61,8 +57,7 @@ def statement(request: HttpRequest, pk: int) -> HttpResponse:
             *((one.value, one.label, query_with(request, kind=one.value, before=None)) for one in TransactionKind),
         ],
         "movements": movements_of(organization, page),
-        "older": query_with(request, before=page[-1].id) if more else None,
-        "newest": query_with(request, before=None) if before is not None else None,
+        **beside,
     }
     return site.render(request, "console/statement.html", title=organization.name, **context)
 

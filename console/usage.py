@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.core.paginator import Page, Paginator
 from django.db.models import Count, Max, Min, Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -22,6 +21,7 @@ from accounts.models import ApiKey, Organization, Source
 from catalog.models import LanguageModel
 from console.deeds import DayInput, DeedForm
 from console.months import day_bounds, last_months, month_named
+from console.paging import before_an_id, newest_first, page_of, pages, query_with
 from console.site import site
 from console.takings import by_currency, takings_by_model, takings_by_organization
 from ledger.event_ids import first_id_at
@@ -31,8 +31,6 @@ from metering.receipts import receipt_of
 from metering.stored_events import Look, look
 from metering.token_labels import TOKEN_CLASSES
 from pricing.tokens import PIECE_CLASSES
-
-PER_PAGE = 50
 
 
 @require_safe
@@ -46,7 +44,7 @@ def summary(request: HttpRequest) -> HttpResponse:
         rows = takings_by_model(organization=organization, start=month.start, end=month.end)
     else:
         rows = takings_by_organization(start=month.start, end=month.end)
-    page = Paginator(rows, PER_PAGE).get_page(request.GET.get("page"))
+    page = page_of(request, rows)
     context = {
         "month": month,
         "months": [(one, query_with(request, month=one.name, page=None)) for one in last_months(now=now)],
@@ -90,17 +88,17 @@ def events(request: HttpRequest) -> HttpResponse:
     form = EventFilter(request.GET)
     wanted: dict[str, Any] = form.cleaned_data if form.is_valid() else {}
     asked = chosen_events(wanted, today=timezone.localdate())
-    before = uuid_of(request.GET.get("before"))
-    page = look(asked if before is None else asked.before(before), limit=PER_PAGE + 1, newest_first=True)
-    more, page = len(page) > PER_PAGE, page[:PER_PAGE]
+    page, beside = before_an_id(
+        request,
+        lambda before, limit: look(asked if before is None else asked.before(before), limit=limit, newest_first=True),
+    )
     month = month_named(wanted["month"], now=timezone.now()) if wanted.get("month") and not wanted.get("day") else None
     context = {
         "filter": form,
         "month": month,
         "rows": with_names(page),
-        "older": query_with(request, before=page[-1].id) if more else None,
+        **beside,
     }
-    context["newest"] = query_with(request, before=None) if before is not None else None
     return site.render(request, "console/events.html", title=_("Requests"), **context)
 
 
@@ -174,19 +172,15 @@ def unrated(request: HttpRequest) -> HttpResponse:
         .annotate(count=Count("event_id"), oldest=Min("occurred_at"), newest=Max("occurred_at"))
         .order_by("-count", "model", "reason")
     )
-    groups_page = Paginator(missing, PER_PAGE).get_page(request.GET.get("groups"))
+    groups_page = page_of(request, missing, name="groups")
     groups = list(groups_page.object_list)
     known = set(
         LanguageModel.objects.filter(slug__in=[group["model"] for group in groups]).values_list("slug", flat=True)
     )
-    rows = UnratedUsage.objects.order_by("-event_id")
+    rows = UnratedUsage.objects.all()
     if request.GET.get("model"):
         rows = rows.filter(model=request.GET["model"])
-    before = uuid_of(request.GET.get("before"))
-    if before is not None:
-        rows = rows.filter(event_id__lt=before)
-    page = list(rows[: PER_PAGE + 1])
-    more, page = len(page) > PER_PAGE, page[:PER_PAGE]
+    page, beside = newest_first(request, rows, key="event_id")
     organizations = Organization.objects.in_bulk({row.organization_id for row in page})
     sources = Source.objects.in_bulk({row.source_id for row in page})
     context = {
@@ -197,8 +191,7 @@ def unrated(request: HttpRequest) -> HttpResponse:
             {"event": row, "organization": organizations[row.organization_id], "source": sources.get(row.source_id)}
             for row in page
         ],
-        "older": query_with(request, before=page[-1].event_id) if more else None,
-        "newest": query_with(request, before=None) if before is not None else None,
+        **beside,
     }
     return site.render(request, "console/unrated.html", title=_("Waiting for a price"), **context)
 
@@ -207,12 +200,7 @@ def unrated(request: HttpRequest) -> HttpResponse:
 def holds(request: HttpRequest) -> HttpResponse:
     """Money held for calls that never told what they cost, or still run."""
     status = HoldStatus.OPEN if request.GET.get("status") == "open" else HoldStatus.QUESTIONED
-    rows = Hold.objects.filter(status=status)
-    before = uuid_of(request.GET.get("before"))
-    if before is not None:
-        rows = rows.filter(id__lt=before)
-    page = list(rows.order_by("-id")[: PER_PAGE + 1])
-    more, page = len(page) > PER_PAGE, page[:PER_PAGE]
+    page, beside = newest_first(request, Hold.objects.filter(status=status))
     organizations = Organization.objects.in_bulk({row.organization_id for row in page})
     models = LanguageModel.objects.in_bulk({row.model_id for row in page})
     context = {
@@ -221,8 +209,7 @@ def holds(request: HttpRequest) -> HttpResponse:
             {"hold": row, "organization": organizations[row.organization_id], "model": models.get(row.model_id)}
             for row in page
         ],
-        "older": query_with(request, before=page[-1].id) if more else None,
-        "newest": query_with(request, before=None) if before is not None else None,
+        **beside,
     }
     return site.render(request, "console/holds.html", title=_("Held amounts"), **context)
 
@@ -230,32 +217,6 @@ def holds(request: HttpRequest) -> HttpResponse:
 def month_bounds_of(name: str) -> tuple[datetime, datetime]:
     month = month_named(name, now=timezone.now())
     return month.start, month.end
-
-
-def pages(request: HttpRequest, page: Page[Any], *, name: str) -> dict[str, str | None]:
-    """The queries of the first and the next page; `name` is the parameter that counts them."""
-    return {
-        "first_page": query_with(request, **{name: None}) if page.has_previous() else None,
-        "next_page": query_with(request, **{name: page.next_page_number()}) if page.has_next() else None,
-    }
-
-
-def uuid_of(text: str | None) -> UUID | None:
-    """The id that a query names; None for what is none."""
-    try:
-        return UUID(text) if text else None
-    except ValueError:
-        return None
-
-
-def query_with(request: HttpRequest, **changes: object) -> str:
-    """The same page's query with these values; None takes one out."""
-    query = request.GET.copy()
-    for name, value in changes.items():
-        query.pop(name, None)
-        if value is not None:
-            query[name] = str(value)
-    return f"?{query.urlencode()}"
 
 
 site.pages += [

@@ -339,7 +339,7 @@ def test_what_a_customer_used_opens_by_model_and_then_to_its_requests(signed_in:
 def test_long_lists_go_on_overleaf(
     signed_in: Client, story: Cast, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("console.usage.PER_PAGE", 1)
+    monkeypatch.setattr("console.paging.PER_PAGE", 1)
     use(story.globex.organization, at=now - timedelta(minutes=3))
     use(story.acme.organization, at=now - timedelta(minutes=2), model="nobody/knows-it-either")
     for address, rows in (("/usage/", "rows"), ("/usage/unrated/", "groups")):

@@ -53,7 +53,7 @@ def test_every_movement_is_listed_with_what_it_posts(story: Cast, operator: Clie
 
 
 def test_it_goes_on_overleaf(story: Cast, operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("console.statement.PER_PAGE", 5)
+    monkeypatch.setattr("console.paging.PER_PAGE", 5)
     address = reverse("admin:ledger_statement", args=[story.acme.organization.pk])
     first = operator.get(address)
     assert first.context["newest"] is None
