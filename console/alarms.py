@@ -17,7 +17,7 @@ from accounts.models import Alarm
 from billing.models import AuditRun, InvoiceDraft, Refund, TaxInvoice
 from catalog.models import Upstream, UpstreamBill
 from console.own_words import in_words, words_filter
-from console.read_only import ReadOnlyAdmin, address_of, list_of, raw_column
+from console.read_only import ReadOnlyAdmin, address_of, list_of, raw_column, state_label
 from console.sentences import in_sentences
 from console.site import site
 
@@ -188,7 +188,7 @@ def remedy(alarm: Alarm) -> Any:
 @display(description=_("Status"), ordering="cleared_at")
 def state(alarm: Alarm) -> str:
     tone, text = ("plain", _("Resolved")) if alarm.cleared_at else ("danger", _("Unresolved"))
-    return format_html('<span class="state state-{}">{}</span>', tone, text)
+    return state_label(tone, text)
 
 
 def open_alarms() -> QuerySet[Alarm]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import display
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -13,7 +13,7 @@ from accounts.invariants import LIMIT, all_invariants
 from billing.auditing import is_fresh, last_audit
 from billing.models import AuditRun
 from console.figures import figure
-from console.read_only import ReadOnlyAdmin
+from console.read_only import ReadOnlyAdmin, state_label
 from console.site import site
 
 
@@ -38,7 +38,7 @@ def _found(run: AuditRun) -> str:
 @display(description=_("Outcome"), ordering="is_clean")
 def outcome(run: AuditRun) -> str:
     tone, text = ("success", gettext("every invariant holds")) if run.is_clean else ("danger", _found(run))
-    return format_html('<span class="state state-{}">{}</span>', tone, text)
+    return state_label(tone, text)
 
 
 @display(description=_("Duration"))

@@ -23,7 +23,7 @@ from console.credit_note_deeds import credit_links
 from console.figures import count_column, figure, money, money_column, named, percent_column
 from console.money import CUSTOMER, payment_failure, payment_status
 from console.payment_deeds import open_attempt
-from console.read_only import ReadOnlyAdmin, ReadOnlyInline, linked, raw_column
+from console.read_only import ReadOnlyAdmin, ReadOnlyInline, linked, raw_column, state_label
 from console.site import site
 from console.terms_in_words import terms_in_words
 from ledger.models import BillingPeriod
@@ -60,7 +60,7 @@ def status_in_words(invoice: Invoice) -> Any:
 
 def status_state(invoice: Invoice) -> Any:
     tone = "danger" if is_overdue(invoice, now=timezone.now()) else TONES.get(invoice.status, "plain")
-    return format_html('<span class="state state-{}">{}</span>', tone, status_in_words(invoice))
+    return state_label(tone, status_in_words(invoice))
 
 
 def pdf(invoice: Invoice) -> Any:

@@ -17,7 +17,7 @@ from billing.models import Payment, ProcessorEvent, Seller
 from billing.payments.payment_states import failure_text, payment_state
 from billing.sellers import version_at
 from console.figures import count_column, money_column, named
-from console.read_only import ReadOnlyAdmin, linked, raw_column, state_column
+from console.read_only import ReadOnlyAdmin, linked, raw_column, state_column, state_label
 from console.seller_deed import block
 from console.site import site
 from ledger.credit_order import with_left
@@ -173,10 +173,10 @@ def seller_state(seller: Seller) -> str:
     """Whether invoices are made with this version, were, or will be."""
     now = timezone.now()
     if seller.since > now:
-        return format_html('<span class="state state-info">{}</span>', gettext("Scheduled"))
+        return state_label("info", gettext("Scheduled"))
     if version_at(now) == seller:
-        return format_html('<span class="state state-success">{}</span>', capfirst(gettext("in force")))
-    return format_html('<span class="state state-plain">{}</span>', gettext("Earlier version"))
+        return state_label("success", capfirst(gettext("in force")))
+    return state_label("plain", gettext("Earlier version"))
 
 
 @admin.register(Seller, site=site)

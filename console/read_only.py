@@ -199,13 +199,17 @@ def raw_column(field: str, label: Any, *, lang: str = "") -> Callable[[Any], Any
 
 
 def state_column(label: Any, tones: dict[str, str], *, field: str = "status") -> Callable[[Any], Any]:
-    """A status as a coloured label: tones are Unfold's (success, warning, danger, info)."""
+    """A status as a coloured label, plain where `tones` has none for it."""
 
     @display(description=label, ordering=field)
     def column(row: Any) -> Any:
-        value = getattr(row, field)
         text = getattr(row, f"get_{field}_display")()
-        return format_html('<span class="state state-{}">{}</span>', tones.get(str(value), "plain"), text)
+        return state_label(tones.get(str(getattr(row, field)), "plain"), text)
 
     column.__name__ = f"{field}_state"
     return column
+
+
+def state_label(tone: str, text: Any) -> str:
+    """`text` as a coloured label: tones are success, warning, danger, info and plain."""
+    return format_html('<span class="state state-{}">{}</span>', tone, text)

@@ -8,7 +8,6 @@ from django.db.models import Max, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -16,7 +15,7 @@ from accounts.models import ServiceKey, Source, SourceOrganization
 from accounts.service_keys import BUILT_IN
 from console.figures import figure, named
 from console.own_words import in_words
-from console.read_only import ReadOnlyAdmin, ReadOnlyInline, linked
+from console.read_only import ReadOnlyAdmin, ReadOnlyInline, linked, state_label
 from console.site import site
 
 NAMED = 3
@@ -54,7 +53,7 @@ def key_state(key: ServiceKey) -> str:
         tone, text = "warning", gettext("Replaced, works until %(time)s") % {"time": when(key.expires_at)}
     else:
         tone, text = "success", gettext("Works")
-    return format_html('<span class="state state-{}">{}</span>', tone, text)
+    return state_label(tone, text)
 
 
 class BySource(admin.RelatedFieldListFilter):
