@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Alarm
-from billing.models import AuditRun, InvoiceDraft, Refund, TaxInvoice
+from billing.models import AuditRun, InvoiceDraft, ProcessorOutflow, Refund, TaxInvoice
 from catalog.models import Upstream, UpstreamBill
 from console.own_words import in_words, words_filter
 from console.read_only import ReadOnlyAdmin, address_of, list_of, raw_column, state_label
@@ -125,6 +125,16 @@ KINDS: Mapping[str, Kind] = {
         ),
         place=lambda: list_of(Refund, "status__exact=failed"),
         place_label=_("Refunds"),
+    ),
+    "processor_outflow": Kind(
+        label=_("Money left at the processor"),
+        headline=_("Money left at the payment processor that we did not send: a refund made there, or a dispute."),
+        remedy=_(
+            "Nothing was booked. Of a refund: issue the credit note, and record it by hand under the processor's number. "
+            "Of a dispute: answer it at the processor. Then note here what was done."
+        ),
+        place=lambda: list_of(ProcessorOutflow, "settled_at__isempty=1"),
+        place_label=_("Outflows at the processor"),
     ),
     "refund_twice": Kind(
         label=_("Refunded twice"),

@@ -95,6 +95,7 @@ ACTIONS = {
     "refund.started": _("Refund begun"),
     "refund.succeeded": _("Refund made"),
     "refund.failed": _("Refund failed"),
+    "outflow.settled": _("Outflow at the processor settled"),
     "invoice_draft.approved": _("Invoice draft approved"),
     "invoice_draft.made_anew": _("Invoice draft made anew"),
     "terms.set": _("Commercial terms agreed"),

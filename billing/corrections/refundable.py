@@ -10,8 +10,9 @@ from uuid import UUID
 
 from django.db.models import F, QuerySet, Sum
 
-from billing.models import CreditNote, CreditPayout, Invoice, Payment, Refund
+from billing.models import CreditNote, CreditPayout, Invoice, Payment, ProcessorOutflow, Refund
 from billing.payments.credit_origins import payments_behind
+from billing.payments.outflows import CAME_BACK
 from billing.settlement import kept_of
 from pricing.exact import EXACT, ZERO
 
@@ -35,6 +36,13 @@ def refundable_payments(origin: Origin) -> list[tuple[Payment, Decimal]]:
     """The payments that money can go back on, the newest first, and how much of each."""
     rows = [(payment, left_of_payment(origin, payment)) for payment in payments_of(origin)]
     return [(payment, left) for payment, left in rows if left > ZERO]
+
+
+def left_at_processor(payment: Payment) -> Decimal:
+    """What the processor can still send back of a payment: neither we nor anybody at its own desk did."""
+    elsewhere = payment.outflows.filter(kind=ProcessorOutflow.Kind.REFUND).exclude(status__in=CAME_BACK)
+    gone = elsewhere.aggregate(sum=Sum("amount"))["sum"] or ZERO
+    return EXACT.subtract(EXACT.subtract(payment.amount, _begun(payment.refunds.all())), gone)
 
 
 def payments_of(origin: Origin) -> list[Payment]:

@@ -17,6 +17,7 @@ from accounts.tenancy import tenant_scope
 from billing.corrections import correction_news, refund_alarms
 from billing.corrections.refundable import (
     Origin,
+    left_at_processor,
     left_of_payment,
     left_to_refund,
     lock_origin,
@@ -52,7 +53,13 @@ def intend(*, origin: Origin, now: datetime, actor: User | None) -> list[Refund]
     rest, made = left_to_refund(origin), []
     for payment, left in refundable_payments(origin):
         processor = processors().get(payment.processor)
-        if rest <= ZERO or processor is None or not processor.capabilities.partial_refund or _is_open(payment):
+        left = min(left, left_at_processor(payment))
+        if (
+            min(rest, left) <= ZERO
+            or processor is None
+            or not processor.capabilities.partial_refund
+            or _is_open(payment)
+        ):
             continue
         refund_id, amount = uuid4(), min(rest, left)
         refund = Refund.objects.create(

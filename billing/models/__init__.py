@@ -39,6 +39,7 @@ from billing.models.notices import Notice as Notice
 from billing.models.notices import NoticeSetting as NoticeSetting
 from billing.models.notices import WebhookDelivery as WebhookDelivery
 from billing.models.notices import WebhookEndpoint as WebhookEndpoint
+from billing.models.processor_outflows import ProcessorOutflow as ProcessorOutflow
 from billing.models.refunds import Refund as Refund
 from billing.models.tax_invoices import SupplyProof as SupplyProof
 from billing.models.tax_invoices import TaxInvoice as TaxInvoice

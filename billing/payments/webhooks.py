@@ -15,13 +15,22 @@ from billing.cards.card_setups import finish_setup
 from billing.corrections import refunds, unresolved_refunds
 from billing.models import CardSetup, Payment, ProcessorEvent, Refund
 from billing.payments.attempts import load_payment
+from billing.payments.outflows import note_outflows
 from billing.payments.unresolved import ask
-from billing.processors.interface import Answer, Notice, Processor, ProcessorUnreachable, RefundAnswer
+from billing.processors.interface import (
+    Answer,
+    Notice,
+    Processor,
+    ProcessorRefused,
+    ProcessorUnreachable,
+    RefundAnswer,
+)
+from billing.processors.selection import processors
 from billing.settlement import AmountDiffers, apply_answer, lock_payment
 from ledger.retrying import with_retries
 
 logger = logging.getLogger(__name__)
-NOTHING_TO_DO, NOT_OURS = "nothing to do", "no payment of ours"
+NOTHING_TO_DO, NOT_OURS, NOTED = "nothing to do", "no payment of ours", "noted for an operator"
 FIRST_PAUSE, MOST_DOUBLINGS = timedelta(seconds=10) * settings.SWEEP_PACE, 17
 MOST, MOST_IN_VAIN = 500, 5
 
@@ -64,7 +73,9 @@ def process_event(*, event_id: int, now: datetime) -> bool:
 def _outcome(event: ProcessorEvent, now: datetime) -> str:
     if event.payload.get("setup"):
         return _of_setup(event, now)
-    return _of_refund(event, now) if event.payload.get("refund") else _of_payment(event, now)
+    if event.payload.get("refund"):
+        return _of_refund(event, now)
+    return _of_money(event, now) if event.payload.get("money") else _of_payment(event, now)
 
 
 def _of_payment(event: ProcessorEvent, now: datetime) -> str:
@@ -75,6 +86,27 @@ def _of_payment(event: ProcessorEvent, now: datetime) -> str:
         return _close(event, _of_its_refunds(payment, now) or NOTHING_TO_DO, now=now)
     answer = ask(payment, wanted=True, now=now, hint=event.payload["object"])
     return with_retries(lambda: _take_effect(event, payment, answer, now))
+
+
+def _of_money(event: ProcessorEvent, now: datetime) -> str:
+    """Money left that had come in, or may: by a refund of ours whose answer we wait for, or by somebody else's hand."""
+    processor = processors().get(event.processor)
+    if processor is None:
+        raise ProcessorUnreachable(f"{event.processor} is not set up")
+    money = event.payload["money"]
+    try:
+        payment_id = processor.payment_behind(money)
+        payment = payment_id and _find_payment(payment_id, event.processor)
+        if not payment:
+            return _close(event, NOT_OURS, now=now)
+        if payment.status in Payment.OPEN_STATUSES:
+            raise ProcessorUnreachable("its payment is not settled yet")
+        found = processor.outflows(money)
+    except ProcessorRefused as refused:
+        raise ProcessorUnreachable(f"refused: {refused.code}") from refused
+    noted = note_outflows(payment, found, now=now)
+    outcome = _of_its_refunds(payment, now) or (NOTED if noted else NOTHING_TO_DO)
+    return _close(event, outcome, now=now)
 
 
 def _of_its_refunds(payment: Payment, now: datetime) -> str:
@@ -123,7 +155,7 @@ def _due_at(event: ProcessorEvent) -> datetime:
 
 
 def _is_ours(notice: Notice) -> bool:
-    return bool(notice.payment_id or notice.setup_id or notice.refund_id)
+    return bool(notice.payment_id or notice.setup_id or notice.refund_id or notice.money_reference)
 
 
 def _references(notice: Notice) -> dict[str, str]:
@@ -132,6 +164,7 @@ def _references(notice: Notice) -> dict[str, str]:
         "payment": str(notice.payment_id or ""),
         "setup": str(notice.setup_id or ""),
         "refund": str(notice.refund_id or ""),
+        "money": notice.money_reference,
     }
 
 
@@ -151,7 +184,11 @@ def _of_setup(event: ProcessorEvent, now: datetime) -> str:
 
 def _payment_of(event: ProcessorEvent) -> Payment | None:
     """The payment, of whichever tenant, that the event is about; only one of the same processor."""
-    row = Payment.objects.using("system").filter(pk=UUID(event.payload["payment"]), processor=event.processor).first()
+    return _find_payment(UUID(event.payload["payment"]), event.processor)
+
+
+def _find_payment(payment_id: UUID, processor: str) -> Payment | None:
+    row = Payment.objects.using("system").filter(pk=payment_id, processor=processor).first()
     return row and load_payment(organization_id=row.organization_id, payment_id=row.pk)
 
 

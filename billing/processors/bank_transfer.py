@@ -12,6 +12,7 @@ from billing.processors.interface import (
     InvalidWebhook,
     Notice,
     NotSupported,
+    Outflow,
     RefundAnswer,
     RefundRequest,
     Setup,
@@ -51,6 +52,12 @@ class BankTransfer:
         raise NotSupported("money is sent back by hand")
 
     def look_up_refund(self, request: RefundRequest) -> RefundAnswer | None:
+        raise NotSupported("money is sent back by hand")
+
+    def payment_behind(self, money_reference: str) -> UUID | None:
+        raise NotSupported("the bank knows no payments of ours")
+
+    def outflows(self, money_reference: str) -> list[Outflow]:
         raise NotSupported("money is sent back by hand")
 
     def make_customer(self, *, organization: str, email: str, idempotency_key: str) -> str:

@@ -141,7 +141,8 @@ class Setup:
 class Notice:
     """A verified webhook, reduced to what it is about. It is a reason to look, never a fact: the object is fetched again.
 
-    `payment_id`, `setup_id` or `refund_id` is our own id, as the object's metadata have it; without one we wait for nothing of it.
+    `payment_id`, `setup_id` or `refund_id` is our own id, as the object's metadata have it. Of money that leaves, which nobody at
+    the processor's own desk gives an id of ours, `money_reference` names the money that came in. Without any we wait for nothing.
     """
 
     event_id: str
@@ -149,6 +150,27 @@ class Notice:
     object_reference: str
     payment_id: UUID | None = None
     setup_id: UUID | None = None
+    refund_id: UUID | None = None
+    money_reference: str = ""
+
+
+class OutflowKind(StrEnum):
+    """How money leaves that came in: sent back, or taken back by the card's bank."""
+
+    REFUND = "refund"
+    DISPUTE = "dispute"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outflow:
+    """Money that left, or may, of what came in. `refund_id` is our own id on it; `status` the processor's word."""
+
+    kind: OutflowKind
+    reference: str
+    amount: Decimal
+    currency: str
+    status: str
+    reason: str = ""
     refund_id: UUID | None = None
 
 
@@ -202,6 +224,12 @@ class Processor(Protocol):
 
     def look_up_refund(self, request: RefundRequest) -> RefundAnswer | None:
         """Where a refund stands, by its reference or, without one, by our id; None if it never arrived."""
+
+    def payment_behind(self, money_reference: str) -> UUID | None:
+        """Our id of the payment that money came in by; None if it was none of ours."""
+
+    def outflows(self, money_reference: str) -> list[Outflow]:
+        """All refunds and disputes of the money, whoever began them."""
 
     def make_customer(self, *, organization: str, email: str, idempotency_key: str) -> str:
         """The processor's name of a new customer, to whom cards will belong. `organization` is our slug."""

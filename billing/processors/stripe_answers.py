@@ -5,12 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
+from uuid import UUID
 
 import stripe
 from stripe.checkout import Session
 
 from billing.processors.interface import (
     Answer,
+    Outflow,
+    OutflowKind,
     ProcessorRefused,
     ProcessorUnreachable,
     RefundAnswer,
@@ -128,10 +131,43 @@ def _of_card(method: stripe.PaymentMethod, *, customer: str) -> StoredMethod:
     )
 
 
+def as_id(text: object) -> UUID | None:
+    """An id of ours, as it stands in metadata; None if that is none."""
+    try:
+        return UUID(str(text))
+    except ValueError:
+        return None
+
+
 def refund_id_on(refund: stripe.Refund) -> str:
     """The refund's id that we wrote on it, "" if it is not ours."""
     metadata = refund.metadata.to_dict() if refund.metadata else {}
     return str(metadata.get(OUR_REFUND, ""))
+
+
+def outflow_of_refund(refund: stripe.Refund) -> Outflow:
+    amount, currency = _money(refund.amount, refund.currency)
+    return Outflow(
+        kind=OutflowKind.REFUND,
+        reference=refund.id,
+        amount=amount,
+        currency=currency,
+        status=refund.status or "",
+        reason=refund.reason or "",
+        refund_id=as_id(refund_id_on(refund)),
+    )
+
+
+def outflow_of_dispute(dispute: stripe.Dispute) -> Outflow:
+    amount, currency = _money(dispute.amount, dispute.currency)
+    return Outflow(
+        kind=OutflowKind.DISPUTE,
+        reference=dispute.id,
+        amount=amount,
+        currency=currency,
+        status=dispute.status,
+        reason=dispute.reason,
+    )
 
 
 def of_refund(refund: stripe.Refund) -> RefundAnswer:

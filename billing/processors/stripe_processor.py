@@ -20,6 +20,7 @@ from billing.processors.interface import (
     Capabilities,
     Notice,
     NotSupported,
+    Outflow,
     ProcessorRefused,
     ProcessorUnreachable,
     RefundAnswer,
@@ -33,12 +34,15 @@ from billing.processors.stripe_answers import (
     OUR_REFUND,
     OUR_SETUP,
     OURS,
+    as_id,
     of_intent,
     of_refund,
     of_session,
     of_setup,
     our_errors,
     our_id,
+    outflow_of_dispute,
+    outflow_of_refund,
     refund_id_on,
     to_smallest_unit,
 )
@@ -213,6 +217,17 @@ class StripeProcessor:
             made = self._client.v1.refunds.list({"payment_intent": request.money_reference, "limit": 100})
             ours = [refund for refund in made.auto_paging_iter() if refund_id_on(refund) == str(request.refund_id)]
         return of_refund(ours[0]) if ours else None
+
+    def payment_behind(self, money_reference: str) -> UUID | None:
+        found = self._find_by_reference(money_reference)
+        return as_id(our_id(found)) if found is not None else None
+
+    def outflows(self, money_reference: str) -> list[Outflow]:
+        with our_errors():
+            refunds = self._client.v1.refunds.list({"payment_intent": money_reference, "limit": 100})
+            found = [outflow_of_refund(refund) for refund in refunds.auto_paging_iter()]
+            disputes = self._client.v1.disputes.list({"payment_intent": money_reference, "limit": 100})
+            return [*found, *(outflow_of_dispute(dispute) for dispute in disputes.auto_paging_iter())]
 
     def make_customer(self, *, organization: str, email: str, idempotency_key: str) -> str:
         with our_errors():

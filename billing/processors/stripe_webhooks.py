@@ -3,12 +3,11 @@
 import json
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import stripe
 
 from billing.processors.interface import InvalidWebhook, Notice
-from billing.processors.stripe_answers import OUR_REFUND, OUR_SETUP, OURS
+from billing.processors.stripe_answers import OUR_REFUND, OUR_SETUP, OURS, as_id
 
 TOLERANCE = timedelta(minutes=5)
 """How far a delivery's own moment may lie from ours, as Stripe recommends: an old one is a replay."""
@@ -25,8 +24,16 @@ TELLING = frozenset({
     "refund.created",
     "refund.updated",
     "refund.failed",
+    "charge.dispute.created",
+    "charge.dispute.updated",
+    "charge.dispute.closed",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
 })  # fmt: skip
 """Events after which an attempt of ours, to be paid, to have a card left or to give money back, may stand elsewhere."""
+
+LEAVING = ("charge.refunded", "refund.", "charge.dispute.")
+"""How those begin that tell of money that leaves."""
 
 
 def read_notice(body: bytes, signature: str, *, secret: str, live: bool, now: datetime) -> Notice:
@@ -60,16 +67,10 @@ def _notice(event: Any, *, live: bool) -> Notice:
             event_id=str(event["id"]),
             type=str(event["type"]),
             object_reference=str(thing.get("id", "")),
-            payment_id=_id(told.get(OURS)),
-            setup_id=_id(told.get(OUR_SETUP)),
-            refund_id=_id(told.get(OUR_REFUND)),
+            payment_id=as_id(told.get(OURS)),
+            setup_id=as_id(told.get(OUR_SETUP)),
+            refund_id=as_id(told.get(OUR_REFUND)),
+            money_reference=str(thing.get("payment_intent") or "") if event["type"].startswith(LEAVING) else "",
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise InvalidWebhook("not an event") from error
-
-
-def _id(text: object) -> UUID | None:
-    try:
-        return UUID(str(text))
-    except ValueError:
-        return None

@@ -2,14 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from html import escape
 
 from aiohttp import web
 
-from sandbox.payments import charging, checkout, ledger, webhooks
-from sandbox.payments.books import public
+from sandbox.payments import charging, checkout, disputes, ledger, webhooks
+from sandbox.payments.books import Object, public
 from sandbox.payments.desk import Desk
 from sandbox.payments.errors import ApiError
 from sandbox.payments.events import Endpoint
@@ -34,6 +34,8 @@ def add_routes(app: web.Application) -> None:
     app.router.add_post("/sandbox/webhooks/resend", resend_webhooks)
     app.router.add_put("/sandbox/webhook-endpoint", set_endpoint)
     app.router.add_post("/sandbox/payment_intents/{id}/settle", settle)
+    app.router.add_post("/sandbox/charges/{id}/dispute", dispute)
+    app.router.add_post("/sandbox/disputes/{id}/end", end_dispute)
 
 
 async def show_ledger(request: web.Request) -> web.Response:
@@ -81,6 +83,26 @@ async def settle(request: web.Request) -> web.Response:
     except ApiError as error:
         return web.json_response(error.body, status=error.status)
     return web.json_response(public(desk.books.get("payment_intent", intent["id"])))
+
+
+async def dispute(request: web.Request) -> web.Response:
+    """The bank of the card takes the money of a charge back."""
+    return _told(request, lambda desk, name: disputes.begin(desk, name))
+
+
+async def end_dispute(request: web.Request) -> web.Response:
+    """`{"outcome": "won" | "lost"}`."""
+    won = (await _fields(request)).get("outcome") == "won"
+    return _told(request, lambda desk, name: disputes.end(desk, name, won=won))
+
+
+def _told(request: web.Request, change: Callable[[Desk, str], Object]) -> web.Response:
+    desk = request.app[DESK]
+    try:
+        with desk.books.transaction():
+            return web.json_response(public(change(desk, request.match_info["id"])))
+    except ApiError as error:
+        return web.json_response(error.body, status=error.status)
 
 
 def _settle(desk: Desk, intent: dict[str, object], *, succeeded: bool) -> None:

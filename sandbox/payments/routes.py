@@ -54,6 +54,8 @@ TABLE: dict[tuple[str, str], Function] = {
     ("GET", "refunds"): listing.lister("refund", "/v1/refunds", "payment_intent", "charge"),
     ("GET", "refunds/*"): getter("refund"),
     ("POST", "refunds/*"): refunds.update,
+    ("GET", "disputes"): listing.lister("dispute", "/v1/disputes", "payment_intent", "charge"),
+    ("GET", "disputes/*"): getter("dispute"),
     ("GET", "charges"): listing.lister("charge", "/v1/charges", "customer", "payment_intent"),
     ("GET", "charges/*"): getter("charge"),
     ("GET", "balance"): listing.balance,

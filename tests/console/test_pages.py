@@ -26,6 +26,7 @@ from billing.models import (
     Payment,
     PaymentMethod,
     ProcessorEvent,
+    ProcessorOutflow,
     Refund,
     TaxInvoice,
     WriteOff,
@@ -105,6 +106,10 @@ def story(cast: Cast, now: datetime, request: pytest.FixtureRequest) -> Cast:
         idempotency_key=str(uuid4()),
         created_at=now,
     )
+    ProcessorOutflow.objects.using("system").create(
+        organization=acme, payment=Payment.objects.using("system").first(), kind="dispute", processor="stripe",
+        reference="dp_1", amount=1, currency="KRW", status="needs_response", noticed_at=now, changed_at=now,
+    )  # fmt: skip
     PaymentMethod.objects.using("system").create(
         organization=acme,
         processor="stripe",
