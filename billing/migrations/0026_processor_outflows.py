@@ -10,7 +10,8 @@ from accounts.row_security import isolate
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0014_business_standing"),
-        ("billing", "0023_credit_payouts"),
+        ("billing", "0020_closures_and_exports"),
+        ("billing", "0025_mails_of_tax_invoices"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
