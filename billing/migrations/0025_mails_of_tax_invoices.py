@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0023_credit_payouts")]
+    dependencies = [("billing", "0020_closures_and_exports")]
 
     operations = [
         migrations.AlterField(
