@@ -3,10 +3,10 @@
 import asyncio
 import logging
 import time
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+import msgspec
 from django.conf import settings
 from django.db import DatabaseError
 from django.utils import timezone
@@ -75,7 +75,7 @@ async def admit(
     body = decode_body(raw)
     ask = dialect.read_ask(body)
     if asks_for_cost(headers):
-        ask = replace(ask, wants_usage=True, wants_cost=True)
+        ask = msgspec.structs.replace(ask, wants_usage=True, wants_cost=True)
     models = [find_sold(slug, caller=caller, now=now) for slug in (ask.model, *ask.fallbacks)]
     candidates = gateway.upstreams.candidates(models)
     if not candidates:

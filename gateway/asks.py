@@ -5,8 +5,9 @@ capped in the body that is forwarded, or stripped (`upstreams/forwarded_bodies.p
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from gateway.errors import InvalidRequest
 from gateway.searching import SEARCHES_AT_MOST, asks_for_search, objects
@@ -24,8 +25,7 @@ TEXT_KEYS = frozenset({
 OUTPUT_CAPS = ("max_completion_tokens", "max_tokens")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """`answers` counts the outputs that `max_output` (None: not given) applies to each; `fallbacks` are further models that
     the caller lets the upstream use."""
 

@@ -8,9 +8,9 @@ import asyncio
 import logging
 import random
 from collections import deque
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
 from django.conf import settings
 
 from gateway.admission import reserve
@@ -54,7 +54,7 @@ async def open_answer(call: Call, gateway: "Gateway") -> Answer:
             continue
         try:
             await asyncio.sleep(max(0.0, not_before - loop.time()))
-            if failure.may_cost and not await _reserve_again(call, gateway):
+            if failure.may_cost and not await _reserve_again(call, candidate, gateway):
                 break
             tried += 1
             if call.candidate is not candidate:
@@ -101,9 +101,15 @@ async def _open(candidate: Candidate, call: Call) -> Answer:
     return answer
 
 
-async def _reserve_again(call: Call, gateway: "Gateway") -> bool:
+async def _reserve_again(call: Call, candidate: Candidate, gateway: "Gateway") -> bool:
     """Reserve for one more attempt beside the one that may have cost something; False if that does not fit."""
-    hold = replace(call.hold, id=new_id(call.hold.created_at), attempt=call.hold.attempt + 1)
+    hold = msgspec.structs.replace(
+        call.hold,
+        id=new_id(call.hold.created_at),
+        attempt=call.hold.attempt + 1,
+        upstream=candidate.upstream.name,
+        model_id=candidate.model.id,
+    )
     try:
         refusal = await reserve(hold, writers=gateway.writers)
     except GatewayError:
@@ -121,7 +127,7 @@ def request_to(candidate: Candidate, request: UpstreamRequest) -> UpstreamReques
     body = {name: value for name, value in body.items() if name != "models"} | {"model": candidate.name}
     if candidate.fallbacks:
         body["models"] = list(candidate.fallbacks)
-    return replace(request, body=body)
+    return msgspec.structs.replace(request, body=body)
 
 
 def _pause(tried: int) -> float:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import msgspec
 from django.conf import settings
 
 from accounts.api_keys import KeyIdentity
@@ -26,8 +27,7 @@ MOST_EXPECTED = 10**12
 REQUESTS, TOKENS = "requests", "tokens"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bucket:
+class Bucket(msgspec.Struct, frozen=True, kw_only=True):
     """Whose minute, and of what."""
 
     take: Take

@@ -7,16 +7,17 @@ while it fits, and writes the holds – one transaction, sent through the proces
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
+import msgspec
 from django.db import connections
 
-from accounts.round_trips import Rows, Statement, Step, tenant_transaction
+from accounts.round_trips import Rows, Statement, Step, in_tenant_scope, tenant_transaction
 from accounts.tenancy import tenant_scope
-from ledger.balances import available
+from ledger.balances import UNSPENT, available
 from ledger.call_keys import RepeatedCall, claiming, find_claimed, note_claimed, repeated
 from ledger.credit_expiry import expire, is_due
 from ledger.limits import (
@@ -39,16 +40,16 @@ BALANCE_FIELDS = [field.attname for field in Balance._meta.concrete_fields]
 LOCK_BALANCES = Statement(f"""
 SELECT {", ".join(BALANCE_FIELDS)} FROM ledger_balance WHERE organization_id = ANY(%s) ORDER BY organization_id FOR UPDATE
 """)  # noqa: S608  (names of our own columns)
-ADD_HOLDS = Statement("""
-WITH added AS (
+INCOMING = """unnest(%s::bigint[], %s::uuid[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::int[], %s::numeric[],
+    %s::text[], %s::text[], %s::smallint[], %s::text[], %s::text[]) AS t
+    (organization_id, id, created_at, expires_at, api_key_id, model_id, amount, request_id, upstream, attempt, end_user, tags)"""
+ADDED = """
 INSERT INTO ledger_hold
     (organization_id, id, created_at, expires_at, status, api_key_id, model_id, amount, request_id, upstream, attempt, end_user,
     tags)
 SELECT t.organization_id, t.id, t.created_at, t.expires_at, 1, t.api_key_id, t.model_id, t.amount, t.request_id, t.upstream,
     t.attempt, t.end_user, t.tags::jsonb
-FROM unnest(%s::bigint[], %s::uuid[], %s::timestamptz[], %s::timestamptz[], %s::bigint[], %s::int[], %s::numeric[], %s::text[],
-    %s::text[], %s::smallint[], %s::text[], %s::text[])
-    AS t (organization_id, id, created_at, expires_at, api_key_id, model_id, amount, request_id, upstream, attempt, end_user, tags)
+FROM {incoming}
 ON CONFLICT DO NOTHING RETURNING organization_id, id, amount
 ), reserved AS (
     UPDATE ledger_balance AS balance SET held = balance.held + sums.amount
@@ -56,13 +57,31 @@ ON CONFLICT DO NOTHING RETURNING organization_id, id, amount
     WHERE balance.organization_id = sums.organization_id
 )
 SELECT id FROM added
-""")
+"""
+ADD_HOLDS = Statement(f"WITH added AS ({ADDED.format(incoming=INCOMING)}")
+ADD_WHAT_FITS = Statement(f"""
+WITH incoming AS MATERIALIZED (SELECT * FROM {INCOMING}),
+wanted AS MATERIALIZED (
+    SELECT organization_id, sum(amount) AS amount, max(created_at) AS at FROM incoming GROUP BY organization_id
+), locked AS MATERIALIZED (
+    SELECT balance.organization_id FROM ledger_balance AS balance JOIN wanted USING (organization_id)
+    WHERE NOT balance.limited AND NOT balance.stopped AND {UNSPENT} - balance.held >= wanted.amount
+        AND (balance.credit_expires_at IS NULL OR balance.credit_expires_at > wanted.at)
+    ORDER BY organization_id FOR UPDATE OF balance
+), added AS ({ADDED.format(incoming="incoming AS t JOIN locked USING (organization_id)")}
+""")  # noqa: S608  (texts of our own)
+"""Holds of organizations that have neither limits nor stops and can pay for all that they ask for at this moment. PostgreSQL looks
+at a balance again after it has waited for its lock."""
 FIND_HOLDS = "SELECT id FROM ledger_hold WHERE organization_id = ANY(%s) AND id = ANY(%s)"
 RELEASE = """
 UPDATE ledger_hold SET status = 3, resolved_at = %s
 WHERE organization_id = %s AND id = %s AND status IN (1, 4) RETURNING amount, api_key_id, created_at
 """
 GIVE_BACK = "UPDATE ledger_balance SET held = held - %s WHERE organization_id = %s RETURNING limited"
+
+
+_needs_decisions: set[int] = set()
+"""Organizations that had limits or stops when they were last locked here; what changes meanwhile is found out by either way."""
 
 
 class InsufficientFunds(Exception):
@@ -72,8 +91,7 @@ class InsufficientFunds(Exception):
 Refusal = InsufficientFunds | LimitReached | KeyIsStopped | RepeatedCall
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HoldRequest:
+class HoldRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a call wants reserved. `amount` is its worst case, tax included; `id` a UUIDv7 of `created_at`."""
 
     organization_id: int
@@ -87,7 +105,7 @@ class HoldRequest:
     upstream: str
     attempt: int = 1
     end_user: str | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = msgspec.field(default_factory=dict)
     call_key: UUID | None = None
     """Stands for the caller's own name of the call (`call_keys.digest_of`)."""
 
@@ -103,7 +121,29 @@ def reserve(requests: Sequence[HoldRequest]) -> list[Refusal | None]:
     """Reserve each request, in order, that still fits its balance and its spend limits; None is yes."""
     months = {month_of(request.created_at) for request in requests}
     with_retries(lambda: ensure_partitions("ledger_hold", months))
-    return with_retries(lambda: _reserve(requests))
+    reserved = with_retries(lambda: _reserve_at_once(requests))
+    others = [request for request in requests if request.id not in reserved]
+    if not others:
+        return [None] * len(requests)
+    decided = iter(with_retries(lambda: _reserve(others)))
+    return [None if request.id in reserved else next(decided) for request in requests]
+
+
+def _reserve_at_once(requests: Sequence[HoldRequest]) -> set[UUID]:
+    """Reserve, in one round trip, for the organizations whose requests need no decision here. Returns what is reserved.
+
+    Whoever was decided for a moment ago, or has named a call, is left to `_reserve` with all its requests, so that they keep
+    their order.
+    """
+    decided = {request.organization_id for request in requests if request.call_key is not None}
+    simple = [
+        one for one in requests if one.organization_id not in decided and one.organization_id not in _needs_decisions
+    ]
+    if not simple:
+        return set()
+    organization_ids = sorted({request.organization_id for request in simple})
+    [rows] = in_tenant_scope(organization_ids, [(ADD_WHAT_FITS, _columns(simple))])
+    return {hold_id for (hold_id,) in rows}
 
 
 def _reserve(requests: Sequence[HoldRequest]) -> list[Refusal | None]:
@@ -115,6 +155,7 @@ def _reserve(requests: Sequence[HoldRequest]) -> list[Refusal | None]:
         found = (Balance.from_db("default", BALANCE_FIELDS, row) for row in rows)
         balances = {balance.pk: balance for balance in found}
         now = max(request.created_at for request in requests)
+        _remember_decisions(balances)
         for balance in balances.values():
             if is_due(balance, now=now):
                 expire(balance, now=now)
@@ -162,9 +203,22 @@ def _held_already(requests: Sequence[HoldRequest], results: Sequence[Refusal | N
     return [None if request.id in held else refusal for request, refusal in zip(requests, results, strict=True)]
 
 
+def _remember_decisions(balances: Mapping[int, Balance]) -> None:
+    """Who has limits or stops now is not tried at once the next time, as that would be a round trip for nothing."""
+    for organization_id, balance in balances.items():
+        if balance.limited or balance.stopped:
+            _needs_decisions.add(organization_id)
+        else:
+            _needs_decisions.discard(organization_id)
+
+
 def _additions(admitted: Sequence[HoldRequest]) -> list[Step]:
     """The holds and what they reserve, and the names that their callers gave them."""
-    columns = [
+    return [(ADD_HOLDS, _columns(admitted)), *claiming(admitted)]
+
+
+def _columns(admitted: Sequence[HoldRequest]) -> list[object]:
+    return [
         [request.organization_id for request in admitted],
         [request.id for request in admitted],
         [request.created_at for request in admitted],
@@ -178,7 +232,6 @@ def _additions(admitted: Sequence[HoldRequest]) -> list[Step]:
         [request.end_user for request in admitted],
         [json.dumps(dict(request.tags)) if request.tags else None for request in admitted],
     ]
-    return [(ADD_HOLDS, columns), *claiming(admitted)]
 
 
 def _known_before(admitted: Sequence[HoldRequest], rows: Rows) -> list[HoldRequest]:

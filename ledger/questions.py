@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from django.db import connections
 
 from accounts.round_trips import Statement, in_tenant_scope
@@ -39,8 +40,7 @@ RETURNING hold.organization_id, hold.id, hold.created_at, hold.amount, hold.api_
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HoldNote:
+class HoldNote(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a running call: who has it for which model, its id there ("" if not known), and whether it ended unseen."""
 
     organization_id: int

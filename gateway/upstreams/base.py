@@ -6,13 +6,14 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any, Protocol
 
+import msgspec
+
 from gateway.errors import GatewayError
 from gateway.upstreams.breaker import Breaker
 from pricing.tokens import TokenUsage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpstreamRequest:
+class UpstreamRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A call as it goes upstream. `endpoint` is the path under the base URL, `body` already stripped and capped."""
 
     endpoint: str

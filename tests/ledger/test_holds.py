@@ -7,7 +7,8 @@ from uuid import UUID
 
 import pytest
 from django.core.management import call_command
-from django.db import connections
+from django.db import connections, transaction
+from django.test.utils import CaptureQueriesContext
 
 from accounts.tenancy import tenant_scope
 from ledger import holds, questions
@@ -50,6 +51,35 @@ def test_a_batch_is_admitted_in_order_while_it_fits(acme: stories.Company) -> No
     assert [answer is None for answer in answers] == [True, False, True, False]
     assert balance(acme).held == 5000
     assert available(balance(acme)) == 0
+
+
+def test_who_can_pay_for_all_is_reserved_in_one_round_trip(acme: stories.Company) -> None:
+    assert holds.reserve([request(acme, 1)]) == [None]  # has the statement parsed, once a connection
+    with CaptureQueriesContext(connections["default"]) as asked:
+        assert holds.reserve([request(acme, 10), request(acme, 20)]) == [None, None]
+    assert len([query for query in asked if "EXECUTE" in query["sql"]]) == 1
+    assert balance(acme).held == 31
+
+
+def test_a_balance_is_looked_at_again_after_its_lock_was_waited_for(acme: stories.Company) -> None:
+    """What another transaction reserves meanwhile is not there any more."""
+    results: list[holds.Refusal | None] = []
+    with transaction.atomic(using="system"):
+        Balance.objects.using("system").filter(pk=acme.organization.pk).update(held=4000)
+        waiting = threading.Thread(target=lambda: results.extend(in_a_thread([request(acme, 3000)])))
+        waiting.start()
+        waiting.join(0.5)
+        assert waiting.is_alive()
+    waiting.join()
+    assert isinstance(results[0], holds.InsufficientFunds)
+    assert balance(acme).held == 4000
+
+
+def in_a_thread(requests: list[holds.HoldRequest]) -> list[holds.Refusal | None]:
+    try:
+        return holds.reserve(requests)
+    finally:
+        connections.close_all()
 
 
 def test_two_hundred_calls_at_once_never_overspend(acme: stories.Company) -> None:
