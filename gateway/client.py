@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from starlette.types import Message, Receive, Send
 
 from gateway.errors import GatewayError, error_body
+from gateway.time_limits import time_limit
 
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream; charset=utf-8"
@@ -84,7 +85,7 @@ class Client:
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
-            async with asyncio.timeout(self._patience):
+            with time_limit(self._patience):
                 for message in messages:
                     await self._send(message)
         except (OSError, TimeoutError):

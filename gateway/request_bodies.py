@@ -1,6 +1,5 @@
 """Read a request's body within its bounds and decode it, before anything is believed of it."""
 
-import asyncio
 from typing import Any
 
 import msgspec
@@ -9,6 +8,7 @@ from starlette.datastructures import Headers
 from starlette.types import Receive
 
 from gateway.errors import BodyTooLarge, InvalidRequest
+from gateway.time_limits import time_limit
 
 DISCARDED_AT_MOST = 4
 """A body that is too large is read on to this multiple of the limit, so that an honest client gets to see the 413."""
@@ -23,7 +23,7 @@ async def read_body(receive: Receive, headers: Headers, *, limit: int) -> bytes:
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise InvalidRequest("Compressed request bodies are not accepted; send the JSON as it is.")
     try:
-        async with asyncio.timeout(settings.GATEWAY_BODY_SECONDS):
+        with time_limit(settings.GATEWAY_BODY_SECONDS):
             return await _read(receive, limit)
     except TimeoutError:
         raise InvalidRequest(

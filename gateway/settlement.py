@@ -7,17 +7,18 @@ free nor invented: its hold stays until the sweeper asks the upstream (DESIGN §
 import asyncio
 import logging
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import msgspec
 from django.conf import settings
 
 from catalog import price_book
 from catalog.price_snapshot import ModelEntry
 from gateway.calls import Call
 from gateway.dialects.shown import Cost
+from gateway.time_limits import time_limit
 from gateway.upstreams.openai_answers import Observed
 from gateway.writers import Release
 from ledger.group_commit import WriterStopped
@@ -43,8 +44,7 @@ class Fate(StrEnum):
     """The usage is known, but its commit was not confirmed in time; it is still being tried."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(msgspec.Struct, frozen=True):
     fate: Fate
     event_id: UUID | None = None
     cost: Cost | None = None
@@ -149,7 +149,7 @@ async def _record(report: UsageReport, gateway: "Gateway") -> Outcome | None:
     loop = asyncio.get_running_loop()
     until = loop.time() + settings.GATEWAY_COMMIT_SECONDS
     try:
-        async with asyncio.timeout_at(until):
+        with time_limit(settings.GATEWAY_COMMIT_SECONDS):
             return _usable((await gateway.writers.record.ask([report]))[0], report)
     except Exception as error:
         _log_failure(report, error)

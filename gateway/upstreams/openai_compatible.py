@@ -2,23 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
+from urllib.parse import urlsplit
 
-import aiohttp
 import msgspec
 
 from gateway.errors import UpstreamFailed
 from gateway.upstreams.base import Again, AnswerCut, CallFailed, Limits, Unreachable, UpstreamRequest
 from gateway.upstreams.breaker import Breaker
+from gateway.upstreams.exchange import Connection, ConnectionLost
 from gateway.upstreams.failures import failure_of_status, fell_silent, lost_connection
 from gateway.upstreams.openai_answers import printable
 from gateway.upstreams.openai_errors import DOWN
+from gateway.upstreams.pool import NotConnected, Pool
 
 USER_AGENT = "InvoiceDream-gateway"
 CONNECTIONS = 4096
 SECONDS_IDLE = 15.0
 """Idle connections are closed before an upstream would close them under a request."""
-NOT_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
-"""Raised before a byte of the request is sent."""
 ERROR_BYTES = 64 * 1024
 SECONDS_FOR_ERROR = 5.0
 
@@ -26,64 +26,69 @@ SECONDS_FOR_ERROR = 5.0
 class OpenAIAnswer:
     """An answer under way, read within its limits (see `base.Answer`)."""
 
-    def __init__(self, response: aiohttp.ClientResponse, *, limits: Limits, deadline: float) -> None:
-        self._response = response
+    def __init__(self, connection: Connection, pool: Pool, *, limits: Limits, deadline: float) -> None:
+        self._connection = connection
+        self._pool: Pool | None = pool
         self._limits = limits
         self._deadline = deadline
-        self.generation_id = printable(response.headers.get("X-Generation-Id", ""))[:200]
-        self.is_stream = response.content_type == "text/event-stream"
+        self.generation_id = printable(header(connection, b"x-generation-id"))[:200]
+        self.is_stream = header(connection, b"content-type").partition(";")[0].strip().lower() == "text/event-stream"
 
     def is_complete(self) -> bool:
-        return self._response.content.is_eof()
+        return self._connection.is_complete
 
     async def read(self) -> bytes:
-        content = self._response.content
-        if content.is_eof() and content.exception() is None:
-            body = content.read_nowait()  # all of it has arrived with the head
+        if self._connection.is_complete:
+            body = self._connection.take()  # all of it has arrived with the head
             if len(body) > self._limits.answer_bytes:
                 raise AnswerCut("longer than allowed")
             return body
-        parts = [chunk async for chunk in self._within(silence=self._limits.total)]
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return b"".join([chunk async for chunk in self._within(silence=self._limits.total)])
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        async for chunk in self._within(silence=self._limits.between_chunks):
-            yield chunk
+    def chunks(self) -> AsyncGenerator[bytes, None]:
+        return self._within(silence=self._limits.between_chunks)
 
     def hurry(self, seconds: float) -> None:
         self._deadline = min(self._deadline, asyncio.get_running_loop().time() + seconds)
 
     def cut(self) -> None:
         self._deadline = 0.0
-        self._response.close()
+        self._connection.abort()
 
     async def close(self, *, linger: float = 0.0) -> None:
-        content = self._response.content
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        by = asyncio.get_running_loop().time() + linger
         try:
-            async with asyncio.timeout(linger):
-                while linger and not content.is_eof():
-                    await content.readany()
-        except (aiohttp.ClientError, OSError, TimeoutError):
+            while linger and await self._connection.more(by=by):
+                pass
+        except (ConnectionLost, TimeoutError):
             pass
-        self._response.release() if content.is_eof() else self._response.close()
+        finally:
+            pool.give_back(self._connection)
 
     async def _within(self, *, silence: float) -> AsyncGenerator[bytes, None]:
         loop = asyncio.get_running_loop()
-        content, left = self._response.content, self._limits.answer_bytes
+        left = self._limits.answer_bytes
         while True:
             try:
-                async with asyncio.timeout_at(min(loop.time() + silence, self._deadline)):
-                    chunk = await content.readany()
+                chunk = await self._connection.more(by=min(loop.time() + silence, self._deadline))
             except TimeoutError:
                 raise AnswerCut("silent for too long") from None
-            except (aiohttp.ClientError, OSError) as error:
-                raise AnswerCut(f"connection lost ({type(error).__name__})") from None
+            except ConnectionLost as lost:
+                raise AnswerCut(f"connection lost ({lost})") from None
             if not chunk:
                 return
             left -= len(chunk)
             if left < 0:
                 raise AnswerCut("longer than allowed")
             yield chunk
+
+
+def header(connection: Connection, name: bytes) -> str:
+    """A header of the answer, empty if there is none."""
+    return connection.headers.get(name, b"").decode("latin-1")
 
 
 class OpenAICompatible:
@@ -106,7 +111,6 @@ class OpenAICompatible:
         self.falls_back = falls_back
         self.breaker = Breaker()
         self.limits = limits
-        self._connections = connections
         self._base_url = base_url.rstrip("/")
         self.secrets: tuple[str, ...] = (api_key, self._base_url)
         self._headers = {
@@ -116,67 +120,74 @@ class OpenAICompatible:
             **({"Authorization": f"Bearer {api_key}"} if api_key else {}),
             **(headers or {}),
         }
-        self._session: aiohttp.ClientSession | None = None
+        self._heads: dict[tuple[str, bool], bytes] = {}
+        self._pool = Pool(self._base_url, most=connections, connect_seconds=limits.connect, idle_seconds=SECONDS_IDLE)
 
     async def open(self, request: UpstreamRequest) -> OpenAIAnswer:
         """See `base.Upstream`. Headers are ours alone: nothing of the caller's reaches the upstream but the body."""
         limits = self.limits
-        deadline = asyncio.get_running_loop().time() + limits.total
-        response = await self._send(request, seconds=limits.first_byte if request.streamed else limits.total)
-        if response.status != 200:
-            raise await self._failure(response)
-        if response.headers.get("Content-Encoding", "identity") != "identity":
-            response.close()
+        now = asyncio.get_running_loop().time()
+        connection = await self._send(request, by=now + (limits.first_byte if request.streamed else limits.total))
+        if connection.status != 200:
+            raise await self._failure(connection)
+        if header(connection, b"content-encoding") not in ("", "identity"):
+            self._pool.give_back(connection)
             raise CallFailed(UpstreamFailed(DOWN, code="upstream_error"), again=Again.ELSEWHERE, may_cost=True)
-        return OpenAIAnswer(response, limits=limits, deadline=deadline)
+        return OpenAIAnswer(connection, self._pool, limits=limits, deadline=now + limits.total)
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        self._pool.close()
 
-    async def _send(self, request: UpstreamRequest, *, seconds: float) -> aiohttp.ClientResponse:
-        accept = "text/event-stream" if request.streamed else "application/json"
+    async def _send(self, request: UpstreamRequest, *, by: float) -> Connection:
+        """The connection whose answer has begun, redirections included: none is followed."""
         try:
-            async with asyncio.timeout(seconds):
-                return await self._connect().post(
-                    f"{self._base_url}/{request.endpoint}",
-                    data=msgspec.json.encode(request.body),
-                    headers={**self._headers, "Accept": accept},
-                    allow_redirects=False,
-                )
-        except NOT_CONNECTED:
+            head = self._head(request)
+            connection = await self._pool.take(by=by)
+        except (NotConnected, ValueError):
             raise Unreachable(UpstreamFailed(DOWN), again=Again.HERE) from None
-        except TimeoutError:
-            raise fell_silent() from None
-        except (aiohttp.ClientError, OSError):
-            raise lost_connection() from None
-
-    async def _failure(self, response: aiohttp.ClientResponse) -> CallFailed:
-        body = b""
+        body = msgspec.json.encode(request.body)
         try:
-            async with asyncio.timeout(SECONDS_FOR_ERROR):
-                body = await response.content.read(ERROR_BYTES)
-        except (aiohttp.ClientError, OSError, TimeoutError):
+            connection.ask(b"%b%d\r\n\r\n%b" % (head, len(body), body))
+            return await connection.head(by=by)
+        except BaseException as error:
+            self._pool.give_back(connection)
+            if isinstance(error, TimeoutError):
+                raise fell_silent() from None
+            if isinstance(error, ConnectionLost):
+                raise lost_connection() from None
+            raise
+
+    def _head(self, request: UpstreamRequest) -> bytes:
+        """The request's head up to the number of its bytes. Raises ValueError where the address or a header is none."""
+        kind = (request.endpoint, request.streamed)
+        head = self._heads.get(kind)
+        if head is None:
+            url = urlsplit(f"{self._base_url}/{request.endpoint}")
+            fields = {
+                "Host": url.netloc.rpartition("@")[2],
+                **self._headers,
+                "Accept": "text/event-stream" if request.streamed else "application/json",
+            }
+            lines = [f"POST {url.path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+            if not all(line.isprintable() for line in lines) or " " in url.path:
+                raise ValueError("a header or the address holds what ends a line")
+            head = self._heads[kind] = "\r\n".join([*lines, "Content-Length: "]).encode("latin-1")
+        return head
+
+    async def _failure(self, connection: Connection) -> CallFailed:
+        body = b""
+        by = asyncio.get_running_loop().time() + SECONDS_FOR_ERROR
+        try:
+            while len(body) < ERROR_BYTES and (part := await connection.more(by=by)):
+                body += part
+        except (ConnectionLost, TimeoutError):
             pass
         finally:
-            response.close()
+            self._pool.give_back(connection)
         return failure_of_status(
-            response.status,
-            body,
-            retry_after=response.headers.get("Retry-After", ""),
+            connection.status,
+            body[:ERROR_BYTES],
+            retry_after=header(connection, b"retry-after"),
             upstream=self.name,
             secrets=self.secrets,
         )
-
-    def _connect(self) -> aiohttp.ClientSession:
-        """The session, made on the event loop that uses it. It keeps no cookies and obeys no proxy of the environment."""
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=SECONDS_IDLE),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.limits.connect),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                trust_env=False,
-            )
-        return self._session
