@@ -5,14 +5,17 @@ within `patience` is not waited for. Redis is then left alone for some seconds, 
 """
 
 import asyncio
+import hashlib
+import itertools
 import logging
 from collections.abc import Sequence
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
 
+from gateway.time_limits import time_limit
 from gateway.token_buckets import Level, Take
 
 logger = logging.getLogger(__name__)
@@ -38,7 +41,6 @@ while arg <= #ARGV do
         levels[i], waits[i] = level, math.ceil(math.max(0, math.min(amount, limit) - level) * 60000 / limit)
         if taking and waits[i] > 0 then enough = false end
     end
-    local answer = {}
     for i = 1, count do
         local limit, amount = tonumber(ARGV[arg + 2 * i - 2]), tonumber(ARGV[arg + 2 * i - 1])
         local level = levels[i]
@@ -51,15 +53,23 @@ while arg <= #ARGV do
             redis.call('HSET', KEYS[key + i - 1], 'level', tostring(level), 'at', tostring(now))
             redis.call('PEXPIRE', KEYS[key + i - 1], math.ceil((limit - level) * 60000 / limit) + 1000)
         end
-        answer[2 * i - 1] = math.max(0, math.floor(level))
-        answer[2 * i] = taking and waits[i] or 0
+        if taking then
+            answers[#answers + 1] = string.format('%.0f %.0f', math.max(0, math.floor(level)), waits[i])
+        end
     end
-    answers[#answers + 1] = answer
     key, arg = key + count, arg + 2 * count
 end
-return answers
+return table.concat(answers, ' ')
 """
-"""For each call its word (take, put), the number of its buckets, and of each limit and amount; the keys are the buckets' names."""
+"""For each call its word (take, put), the number of its buckets, and of each limit and amount; the keys are the buckets' names.
+
+Returns levels and waits of what was taken as one text: a client reads it in one go, where nested lists cost it a step an element.
+"""
+DIGEST = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
+
+TAKE, PUT = "take", "put"
+SECONDS_TO_PUT_BACK = 0.01
+"""So long, what is put back waits for a call that takes, to go with it."""
 
 Wish = tuple[str, Sequence[Take]]
 
@@ -71,7 +81,8 @@ class SharedBuckets:
         self._url = url
         self._patience = patience
         self._client: Redis | None = None
-        self._waiting: list[tuple[Wish, asyncio.Future[list[Level] | None]]] = []
+        self._waiting: list[tuple[Wish, asyncio.Future[list[Level] | None] | None]] = []
+        self._putting: asyncio.TimerHandle | None = None
         self._asking: asyncio.Task[None] | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._silent_until = 0.0
@@ -89,32 +100,38 @@ class SharedBuckets:
 
     async def take(self, takes: Sequence[Take]) -> list[Level] | None:
         """Take from all buckets if all have enough, else from none. None if Redis does not answer in time."""
-        return await self._ask(("take", takes))
+        loop = asyncio.get_running_loop()
+        if self._client is None:
+            if loop.time() >= self._silent_until and (self._connecting is None or self._connecting.done()):
+                self._connecting = loop.create_task(self.connect())
+            return None
+        answer: asyncio.Future[list[Level] | None] = loop.create_future()
+        self._waiting.append(((TAKE, takes), answer))
+        self._ask()
+        return await answer
 
     def put_back(self, takes: Sequence[Take]) -> None:
         """Put amounts back, soon; negative ones are taken. Nobody waits for it, and it may be lost with Redis."""
-        self._ask(("put", takes))
+        if self._client is not None:
+            self._waiting.append(((PUT, takes), None))
+            if self._putting is None:
+                self._putting = asyncio.get_running_loop().call_later(SECONDS_TO_PUT_BACK, self._ask)
 
     async def close(self) -> None:
+        self._ask()
         running = [task for task in (self._asking, self._connecting) if task is not None]
         if running:
             await asyncio.wait(running, timeout=SECONDS_TO_CONNECT * 2)
         if self._client is not None:
             await _disconnect(self._client)
 
-    def _ask(self, wish: Wish) -> asyncio.Future[list[Level] | None]:
+    def _ask(self) -> None:
         """Whoever asks while an answer is under way goes with the next question."""
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[list[Level] | None] = loop.create_future()
-        if self._client is None:
-            answer.set_result(None)
-            if loop.time() >= self._silent_until and (self._connecting is None or self._connecting.done()):
-                self._connecting = loop.create_task(self.connect())
-            return answer
-        self._waiting.append((wish, answer))
-        if self._asking is None or self._asking.done():
-            self._asking = loop.create_task(self._ask_all(self._client))
-        return answer
+        if self._putting is not None:
+            self._putting.cancel()
+            self._putting = None
+        if self._client is not None and (self._asking is None or self._asking.done()):
+            self._asking = asyncio.get_running_loop().create_task(self._ask_all(self._client))
 
     async def _ask_all(self, client: Redis) -> None:
         while self._waiting:
@@ -122,13 +139,13 @@ class SharedBuckets:
             answers: Sequence[list[Level] | None] = [None] * len(batch)
             if self._client is client:
                 try:
-                    async with asyncio.timeout(self._patience):
+                    with time_limit(self._patience):
                         answers = await _run(client, [wish for wish, _answer in batch])
                 except Exception as error:  # whatever it is, nobody may be left waiting
                     self._client = None
                     self._fall_silent(error)
             for (_wish, answer), levels in zip(batch, answers, strict=True):
-                if not answer.done():
+                if answer is not None and not answer.done():
                     answer.set_result(levels)
         if self._client is not client:
             await _disconnect(client)
@@ -145,8 +162,17 @@ async def _run(client: Redis, wishes: Sequence[Wish]) -> list[list[Level]]:
         words += [word, len(takes)]
         for take in takes:
             words += [take.limit, take.amount]
-    answers = await client.eval(SCRIPT, len(names), *names, *words)
-    return [[Level(left, wait) for left, wait in zip(each[::2], each[1::2], strict=True)] for each in answers]
+    try:
+        answer = await client.evalsha(DIGEST, len(names), *names, *words)
+    except NoScriptError:  # a Redis that was started anew
+        answer = await client.eval(SCRIPT, len(names), *names, *words)
+    numbers = iter(map(int, answer.split()))
+    return [
+        [Level(left, wait) for left, wait in itertools.islice(zip(numbers, numbers, strict=True), len(takes))]
+        if word == TAKE
+        else []
+        for word, takes in wishes
+    ]
 
 
 async def _disconnect(client: Redis) -> None:

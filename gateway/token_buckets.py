@@ -6,15 +6,15 @@ again like any other. The same arithmetic runs here, for one process, and in Red
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 MINUTE_MS = 60_000
 MOST_KEPT = 100_000
 """Buckets of one process. Beyond that all are forgotten, which is generous for a moment and bounded for good."""
 
 
-@dataclass(frozen=True, slots=True)
-class Take:
+class Take(msgspec.Struct, frozen=True):
     """What a call takes from one bucket: `name`, the minute's `limit`, and how much of it."""
 
     name: str
@@ -27,8 +27,7 @@ class Take:
         return min(self.amount, self.limit)
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+class Level(msgspec.Struct, frozen=True):
     """What is left in a bucket afterwards, and the wait until enough is there; 0 if it was."""
 
     left: int
