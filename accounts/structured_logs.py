@@ -6,13 +6,16 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 SECRETS = re.compile(r"(i[ds]k_live_\w{4})\w+|(\b(?:Bearer |sk[_-]|whsec_))[\w.-]{8,}")
 STANDARD_FIELDS = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__) | {
     "message",
     "asctime",
     "taskName",
 }
-_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+_encode_odd = json.JSONEncoder(ensure_ascii=False, default=str).encode
 NEVER_LOGGED = frozenset({"request", "data", "args", "kwargs"})
 """Extra fields that may hold a prompt, a header or a task's arguments."""
 
@@ -26,6 +29,13 @@ def scrub(text: str) -> str:
     if not any(sign in text for sign in SIGNS):
         return text
     return SECRETS.sub(lambda match: (match[1] or match[2]) + "…", text)
+
+
+def _as_json(line: dict[str, Any]) -> str:
+    try:
+        return _encode(line).decode()
+    except (TypeError, ValueError, OverflowError):  # half a surrogate, a key that is no text, an integer of 65 bits
+        return _encode_odd(line)
 
 
 class StructuredFormatter(logging.Formatter):
@@ -48,6 +58,6 @@ class StructuredFormatter(logging.Formatter):
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         if self.as_json:
-            return scrub(_encode(line))
+            return scrub(_as_json(line))
         head = f"{line.pop('time')} {line.pop('level'):<7} {line.pop('logger')}: {line.pop('message')}"
         return scrub(" ".join([head, *(f"{name}={value}" for name, value in line.items())]))
