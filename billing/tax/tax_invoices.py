@@ -174,7 +174,7 @@ def fail(row: TaxInvoice, failure: str, *, now: datetime) -> TaxInvoice:
 
 
 def plan_again(*, organization_id: int, tax_invoice_id: UUID, now: datetime, actor: User | None) -> TaxInvoice:
-    """A failed one is planned again, an original with today's details of its buyer. Raises NotPossible."""
+    """A failed one is planned again, an original (and its amendments) with today's details of its buyer. Raises NotPossible."""
     with tenant_scope([organization_id]):
         invoice, row = lock(organization_id=organization_id, tax_invoice_id=tax_invoice_id)
         if row.status != Status.FAILED:
@@ -183,6 +183,8 @@ def plan_again(*, organization_id: int, tax_invoice_id: UUID, now: datetime, act
         if not row.reason:
             organization = invoice.organization
             row.buyer = buyer_of(buyer_details(organization, billing_profile(organization)))
+            waiting = TaxInvoice.objects.for_organization(organization_id).filter(amends=row, status=Status.PLANNED)
+            waiting.update(buyer=row.buyer)
         row.save()
         note("tax_invoice.planned_again", row, invoice, now=now, actor=actor)
     return row

@@ -1,10 +1,10 @@
 """A sheet as a provider reads it: what it must say, and that it adds up. Anything else is refused with a code and a sentence."""
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sandbox.tax.book import CANCELED, Book
+from sandbox.tax.book import CANCELED, SEOUL, Book
 
 KEY = re.compile(r"[0-9A-Za-z_-]{1,24}")
 AMENDMENTS = frozenset(range(1, 7))
@@ -18,7 +18,11 @@ CHOICES = {
     "taxType": {"과세", "영세", "면세"},
     "invoiceeType": {"사업자", "개인", "외국인"},
 }
-NOT_FOUND, DUPLICATE, INVALID, TOO_LATE = -11000005, -11000009, -11000102, -11000120
+NOT_FOUND, WRONG_CODE, NOT_BELOW_ZERO = -11000005, -11001009, -11001010
+"""Popbill's own codes."""
+DUPLICATE, INVALID, TOO_LATE, OVERDUE = -11000901, -11000902, -11000903, -11000904
+"""Codes of ours, for Popbill's are not known."""
+BELOW_ZERO_ONLY = (3, 4)
 
 
 class Refused(Exception):
@@ -47,7 +51,7 @@ def check_sheet(book: Book, body: Any, *, corp_number: str) -> str:
         if not fits(body[name]):
             raise Refused(INVALID, f"사업자번호가 올바르지 않습니다: {name}")
     _check_amounts(body)
-    _check_day(body["writeDate"])
+    _check_day(body["writeDate"], may_be_late=body.get("forceIssue") is True)
     _check_amendment(book, body)
     return str(body["invoicerMgtKey"])
 
@@ -73,11 +77,15 @@ def _check_amounts(body: dict[str, Any]) -> None:
         raise Refused(INVALID, "영세율과 면세에는 세액이 없습니다.")
 
 
-def _check_day(text: str) -> None:
+def _check_day(text: str, *, may_be_late: bool) -> None:
+    """Late is after the 10th of the following month; holidays are not known here."""
     try:
-        datetime.strptime(text, "%Y%m%d")  # noqa: DTZ007  (a day has no zone)
+        day = datetime.strptime(text, "%Y%m%d").replace(tzinfo=SEOUL)
     except ValueError:
         raise Refused(INVALID, "작성일자는 yyyyMMdd입니다.") from None
+    following = (day.replace(day=1) + timedelta(days=31)).replace(day=11)
+    if datetime.now(SEOUL) >= following and not may_be_late:
+        raise Refused(OVERDUE, "발행기한이 지났습니다.")
 
 
 def _check_amendment(book: Book, body: dict[str, Any]) -> None:
@@ -87,7 +95,9 @@ def _check_amendment(book: Book, body: dict[str, Any]) -> None:
             raise Refused(INVALID, "수정세금계산서가 아니면 합계금액은 0보다 커야 합니다.")
         return
     if code not in AMENDMENTS:
-        raise Refused(INVALID, "수정사유코드가 올바르지 않습니다.")
+        raise Refused(WRONG_CODE, "수정사유코드가 올바르지 않습니다.")
+    if code in BELOW_ZERO_ONLY and int(body["totalAmount"]) >= 0:
+        raise Refused(NOT_BELOW_ZERO, "환입과 계약의 해제는 음수 금액만 입력합니다.")
     original = book.find_approval(str(body.get("orgNTSConfirmNum", "")))
     if original is None or original["state"] == CANCELED:
         raise Refused(INVALID, "당초 승인번호의 세금계산서가 없습니다.")

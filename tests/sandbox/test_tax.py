@@ -10,6 +10,7 @@ from tests.sandbox.processes import StandIn, stand_in
 
 SELLER, BUYER = "2208162517", "1208147521"
 SHEET = {
+    "forceIssue": True,
     "writeDate": "20261031",
     "issueType": "정발행",
     "chargeDirection": "정과금",
@@ -66,13 +67,33 @@ def test_a_document_number_is_taken_once(tax: StandIn) -> None:
         {"modifyCode": 4, "orgNTSConfirmNum": "0" * 24},
         {"supplyCostTotal": "-1000", "taxTotal": "-100", "totalAmount": "-1100", "detailList": []},
         {"invoiceeCEOName": ""},
+        {"writeDate": "20200131", "forceIssue": False},
     ],
-    ids=["sum", "zero-rated with tax", "buyer", "member", "key", "day", "original", "below zero", "representative"],
+    ids=[
+        "sum",
+        "zero-rated with tax",
+        "buyer",
+        "member",
+        "key",
+        "day",
+        "original",
+        "below zero",
+        "representative",
+        "late",
+    ],
 )
 def test_what_a_provider_would_refuse_is_refused(tax: StandIn, changes: dict[str, Any]) -> None:
     status, answer = issue(tax, **changes)
     assert status == 400 and answer["code"] < 0 and answer["message"]
     assert tax.get("/sandbox/book")["sheets"] == []
+
+
+def test_a_cancellation_is_below_zero(tax: StandIn) -> None:
+    _status, original = issue(tax)
+    amendment = {"invoicerMgtKey": "A2", "modifyCode": 4, "orgNTSConfirmNum": original["ntsConfirmNum"]}
+    assert issue(tax, **amendment)[1]["code"] == -11001010
+    minus = {"supplyCostTotal": "-1000", "taxTotal": "-100", "totalAmount": "-1100", "detailList": []}
+    assert issue(tax, **amendment, **minus)[0] == 200
 
 
 def test_a_token_wants_the_right_signature(tmp_path: Path) -> None:

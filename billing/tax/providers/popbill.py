@@ -1,6 +1,7 @@
 """Tax invoices through Popbill: JSON over HTTPS, a bearer token by `popbill_login`, our `mgt_key` as its document number.
 
-What has the same code and no approval number yet counts as unanswered: the sweep looks it up again.
+What has the same code and no approval number yet counts as unanswered: the sweep looks it up again. Codes and fields are those of
+Popbill's reference (developers.popbill.com/reference/taxinvoice: RegistIssue, GetInfo, response codes).
 """
 
 import json
@@ -16,7 +17,8 @@ NAME = "popbill"
 UNKNOWN_KEY = "-11000005"
 """Popbill's code for a document number that it does not have."""
 ISSUED, SENT, SEND_FAILED, CANCELED = range(300, 304), 304, 305, 600
-"""Its stateCode: issued and on its way, taken over by the tax office, not taken over, issue canceled."""
+"""Its stateCode: issued and on its way (301–303: before, in and after the transmission, unheard), taken over by the tax office, not
+taken over, issue canceled."""
 
 
 class Popbill:
@@ -86,6 +88,7 @@ def _standing(info: Mapping[str, Any]) -> Answer:
 def document(sheet: Sheet) -> dict[str, Any]:
     """The sheet in Popbill's names; amounts are text of whole won."""
     content: dict[str, Any] = {
+        "forceIssue": True,  # also after the deadline, or Popbill refuses: a late one costs less than none, and we alarm before
         "writeDate": f"{sheet.write_date:%Y%m%d}",
         "issueType": "정발행",
         "chargeDirection": "정과금",
