@@ -99,7 +99,7 @@ def close_organizations() -> None:
     now = timezone.now()
     ending.end_due(now=now)
     for invoice in finishing.finish_all(now=now):
-        ring_for_invoice(organization_id=invoice.organization_id, invoice_id=str(invoice.pk))
+        ring_for_invoices([(invoice.organization_id, str(invoice.pk))])
 
 
 @shared_task
