@@ -11,7 +11,6 @@ from datetime import datetime
 
 from django.db import connections
 
-from accounts.models import Alarm
 from accounts.storable_text import storable_json, storable_text
 
 logger = logging.getLogger(__name__)
@@ -22,6 +21,9 @@ VALUES (%(kind)s, %(subject)s, %(summary)s, %(detail)s, %(now)s, %(now)s)
 ON CONFLICT (kind, subject) WHERE cleared_at IS NULL
 DO UPDATE SET summary = EXCLUDED.summary, detail = EXCLUDED.detail, last_seen_at = EXCLUDED.last_seen_at
 RETURNING xmax = 0
+"""
+CLEAR = """
+UPDATE accounts_alarm SET cleared_at = %(now)s WHERE kind = %(kind)s AND subject = %(subject)s AND cleared_at IS NULL
 """
 LONGEST_SUMMARY = 500
 
@@ -52,7 +54,9 @@ def raise_alarm(
 
 def clear_alarm(*, kind: str, subject: str, now: datetime) -> bool:
     """Close the alarm `kind` on `subject`; False if none was open."""
-    is_over = Alarm.objects.using("system").filter(kind=kind, subject=subject, cleared_at=None).update(cleared_at=now)
+    with connections["system"].cursor() as cursor:
+        cursor.execute(CLEAR, {"kind": kind, "subject": subject, "now": now})
+        is_over = cursor.rowcount
     if is_over:
         logger.info("alarm %s on %s is over", kind, subject)
     return bool(is_over)

@@ -16,6 +16,7 @@ from django.db.models import QuerySet
 from accounts.alarms import clear_alarm, raise_alarm
 from accounts.models import BillingProfile
 from billing import auditing, invoicing
+from billing.closing_facts import Known
 from billing.models import Invoice
 from billing.period_charges import PeriodCharges
 from billing.quiet_months import make_quiet_months, missing_quiet_months
@@ -71,7 +72,7 @@ def close_all(periods: Iterable[PeriodKey], *, now: datetime) -> list[Invoice]:
 
     Unclean books, found before or by an audit that ends meanwhile, stop all that are left. What stays open is logged.
     """
-    books, invoices = auditing.CleanBooks(), []
+    books, known, invoices = auditing.CleanBooks(), Known(now=now), []
     still_open = _rows().filter(
         organization_id__in={organization_id for organization_id, _period_id in periods},
         pk__in=[period_id for _organization_id, period_id in periods],
@@ -85,7 +86,7 @@ def close_all(periods: Iterable[PeriodKey], *, now: datetime) -> list[Invoice]:
             break
         with others_go_on(organization_id=period.organization_id, period_id=period.period_id):
             try:
-                invoice = _close(period, now=now)
+                invoice = _close(period, known=known, now=now)
             except invoicing.UsageDisagrees as error:
                 logger.warning("a period stays open", extra={"period": period.period_id, "reason": str(error)})
             else:
@@ -100,13 +101,15 @@ def close(*, organization_id: int, period_id: int, now: datetime) -> Invoice | N
     period is not the sum of its events.
     """
     auditing.require_clean_audit(now=now)
-    return _close(_due(_rows().get(organization_id=organization_id, pk=period_id)), now=now)
+    return _close(_due(_rows().get(organization_id=organization_id, pk=period_id)), known=Known(now=now), now=now)
 
 
-def _close(period: DuePeriod, *, now: datetime) -> Invoice | None:
+def _close(period: DuePeriod, *, known: Known, now: datetime) -> Invoice | None:
     subject = f"{period.organization_slug} {period.starts_at:%Y-%m}"
     try:
-        invoice = invoicing.close_period(organization_id=period.organization_id, period_id=period.period_id, now=now)
+        invoice = invoicing.close_period(
+            organization_id=period.organization_id, period_id=period.period_id, now=now, known=known
+        )
     except invoicing.UsageDisagrees as error:
         raise_alarm(kind=auditing.ALARM, subject=subject, summary=str(error), now=now)
         raise

@@ -11,8 +11,10 @@ from django.db import transaction
 
 from accounts.audit_log import write_audit_entry
 from accounts.models import Organization, User
+from accounts.round_trips import Rows
 from accounts.tenancy import tenant_scope
-from billing.buyers import billing_profile
+from billing.buyers import read_buyer
+from billing.closing_facts import Known, facts_for_closing
 from billing.drafting import make_draft
 from billing.finalizing import close, finalize, is_invoiced
 from billing.models import Invoice, Payment
@@ -20,6 +22,7 @@ from billing.period_charges import PeriodCharges, amounts_by_kind, lock_period, 
 from billing.settlement import return_payments
 from billing.tax.tax_amendments import amend_for_void
 from billing.terms import in_force, terms_of
+from billing.usage_lines import usage_of
 from ledger import settling
 from ledger.models import Balance, BillingPeriod
 from ledger.retrying import with_retries
@@ -65,37 +68,44 @@ def preview_of(period: BillingPeriod) -> PeriodCharges:
         return _charges(period.organization, period, balance)
 
 
-def close_period(*, organization_id: int, period_id: int, now: datetime) -> Invoice | None:
+def close_period(*, organization_id: int, period_id: int, now: datetime, known: Known | None = None) -> Invoice | None:
     """Close the period and finalize its invoice. Again, or twice at once, it changes nothing and returns the live invoice.
 
-    Where a review was agreed it makes a draft instead, and returns None until that is approved. A period that comes to nothing
-    closes without an invoice unless one was agreed. Raises PeriodNotEnded, NoSeller, UsageDisagrees,
-    LinesDisagree; nothing is written then.
+    `known` is what a run of many closes has read already. Where a review was agreed it makes a draft instead, and returns None
+    until that is approved. A period that comes to nothing closes without an invoice unless one was agreed. Raises PeriodNotEnded,
+    NoSeller, UsageDisagrees, LinesDisagree; nothing is written then.
     """
-    return with_retries(lambda: _close_period(organization_id, period_id, now))
+    return with_retries(lambda: _close_period(organization_id, period_id, now, known or Known(now=now)))
 
 
-def _close_period(organization_id: int, period_id: int, now: datetime) -> Invoice | None:
-    with tenant_scope([organization_id]):
-        organization, period = lock_period(organization_id, period_id)
+def _close_period(organization_id: int, period_id: int, now: datetime, known: Known) -> Invoice | None:
+    with facts_for_closing(organization_id=organization_id, period_id=period_id) as facts:
+        buyer, period, balance = facts.buyer, facts.period, facts.balance
         if period.status != BillingPeriod.Status.OPEN:
             return live_invoice(period)
         if period.ends_at > now:
             raise PeriodNotEnded(f"the period ends at {period.ends_at.isoformat()}")
-        _prove_usage(organization, period)
-        balance = settling.lock_balance(organization_id)
-        charges, profile = _charges(organization, period, balance), billing_profile(organization)
+        _prove_usage(buyer.organization, period, days=facts.days)
+        charges = proven_charges(
+            organization=buyer.organization,
+            period=period,
+            terms=in_force(facts.terms, period.starts_at),
+            tax_rate=balance.tax_rate,
+            usage=usage_of(facts.sums, rates=known.rates),
+        )
+        po_number = buyer.profile.po_number
         if charges.terms.reviewed and is_invoiced(charges):
-            make_draft(period=period, balance=balance, charges=charges, po_number=profile.po_number, now=now)
+            make_draft(period=period, balance=balance, charges=charges, po_number=po_number, now=now)
             return None
         return close(
-            organization=organization,
+            buyer=buyer,
             period=period,
             balance=balance,
             charges=charges,
-            profile=profile,
-            po_number=profile.po_number,
+            po_number=po_number,
             now=now,
+            seller=known.seller,
+            grants=facts.grants,
         )
 
 
@@ -109,14 +119,13 @@ def reissue_invoice(*, organization_id: int, period_id: int, now: datetime, acto
         if live_invoice(period) is not None or period.status != BillingPeriod.Status.CLOSED:
             raise StillLive("void the period's invoice before issuing another")
         balance = settling.lock_balance(organization_id)
-        charges, profile = _charges(organization, period, balance), billing_profile(organization)
+        charges, buyer = _charges(organization, period, balance), read_buyer(organization)
         invoice = finalize(
-            organization=organization,
+            buyer=buyer,
             period=period,
             balance=balance,
             charges=charges,
-            profile=profile,
-            po_number=profile.po_number,
+            po_number=buyer.profile.po_number,
             again=True,
             now=now,
         )
@@ -187,7 +196,7 @@ def prove_usage(*, organization_id: int, period_id: int) -> None:
         _prove_usage(organization, BillingPeriod.objects.for_organization(organization).get(pk=period_id))
 
 
-def _prove_usage(organization: Organization, period: BillingPeriod) -> None:
+def _prove_usage(organization: Organization, period: BillingPeriod, *, days: Rows | None = None) -> None:
     differing = differs_in_period(
         organization_id=organization.pk,
         period_id=period.pk,
@@ -195,6 +204,7 @@ def _prove_usage(organization: Organization, period: BillingPeriod) -> None:
         starts_at=period.starts_at,
         ends_at=period.ends_at,
         latest=timedelta(days=settings.USAGE_MAX_AGE_DAYS),
+        days=days,
     )
     if differing:
         raise UsageDisagrees(

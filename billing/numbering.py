@@ -7,6 +7,16 @@ from billing.models import InvoiceSeries
 DEFAULT_PREFIX, CREDIT_NOTES = "INV", "CN"
 TAKE = "UPDATE billing_invoiceseries SET next_number = next_number + 1 WHERE id = %s RETURNING next_number - 1, prefix"
 
+TAKEN = """
+taken AS (
+    UPDATE billing_invoiceseries SET next_number = next_number + 1
+    WHERE id = (SELECT min(id) FROM billing_invoiceseries WHERE credit_notes_of_id IS NULL)
+    RETURNING id, next_number - 1 AS sequence,
+        prefix || '-' || lpad((next_number - 1)::text, greatest(6, length((next_number - 1)::text)), '0') AS number
+)
+"""
+"""The same of the invoices' series as part of a statement that writes the row, so that others wait as briefly as can be."""
+
 
 def take_number(series: InvoiceSeries) -> tuple[int, str]:
     """The next sequence of `series` and the number it prints as (INV-000123). Others wait until the transaction ends."""

@@ -12,9 +12,8 @@ from django.db.models import Sum
 from accounts.models import Organization
 from billing.models import BillingTerms, Invoice, InvoiceLine
 from billing.terms import conditions_of
-from billing.usage_lines import UsageLine, usage_lines
+from billing.usage_lines import PeriodUsage, UsageLine, stored_usage, usage_lines
 from ledger.models import BillingPeriod
-from metering.models import UsageRollup
 from pricing.conditions import Charged, Conditions, LineKind, charged, formulas
 from pricing.exact import ZERO
 
@@ -60,10 +59,19 @@ class PeriodCharges:
 
 
 def charges_of(
-    *, organization: Organization, period: BillingPeriod, terms: BillingTerms, tax_rate: Decimal
+    *,
+    organization: Organization,
+    period: BillingPeriod,
+    terms: BillingTerms,
+    tax_rate: Decimal,
+    lines: Sequence[UsageLine] | None = None,
 ) -> PeriodCharges:
-    """What was charged to `period`, which need not be stored. Needs the organization's tenant scope."""
-    lines = usage_lines(organization=organization, period=period) if period.pk else []
+    """What was charged to `period`, which need not be stored. Needs the organization's tenant scope.
+
+    `lines` are those of its usage where the caller has them.
+    """
+    if lines is None:
+        lines = usage_lines(organization=organization, period=period)
     return PeriodCharges(
         lines=lines,
         terms=terms,
@@ -84,12 +92,17 @@ def lock_period(organization_id: int, period_id: int) -> tuple[Organization, Bil
 
 
 def proven_charges(
-    *, organization: Organization, period: BillingPeriod, terms: BillingTerms, tax_rate: Decimal
+    *,
+    organization: Organization,
+    period: BillingPeriod,
+    terms: BillingTerms,
+    tax_rate: Decimal,
+    usage: PeriodUsage | None = None,
 ) -> PeriodCharges:
     """`charges_of`, its usage compared with the rollups that it was made of. Raises LinesDisagree."""
-    charges = charges_of(organization=organization, period=period, terms=terms, tax_rate=tax_rate)
-    rollups = UsageRollup.objects.for_organization(organization).filter(period_id=period.pk)
-    if charges.charged.usage != (rollups.aggregate(sum=Sum("amount"))["sum"] or ZERO):
+    usage = usage or stored_usage(organization=organization, period=period)
+    charges = charges_of(organization=organization, period=period, terms=terms, tax_rate=tax_rate, lines=usage.lines)
+    if charges.charged.usage != usage.amount:
         raise LinesDisagree(f"{organization.slug}, period {period.pk}")
     return charges
 

@@ -16,7 +16,7 @@ from accounts.alarms import clear_alarm, raise_alarm
 from accounts.audit_log import write_audit_entry
 from accounts.models import Alarm, Organization, User
 from accounts.tenancy import tenant_scope
-from billing.buyers import billing_profile
+from billing.buyers import read_buyer
 from billing.drafting import is_of, make_draft
 from billing.finalizing import close
 from billing.invoicing import live_invoice, ring_after_commit
@@ -109,11 +109,10 @@ def _approve(organization_id: int, draft_id: UUID, now: datetime, actor: User | 
             raise DraftOutdated(f"the draft {draft.pk} would come out otherwise by now: make it anew")
         _decide(draft, InvoiceDraft.Status.APPROVED, now, actor)
         invoice = close(
-            organization=organization,
+            buyer=read_buyer(organization),
             period=period,
             balance=balance,
             charges=charges,
-            profile=billing_profile(organization),
             po_number=draft.po_number,
             now=now,
         )

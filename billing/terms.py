@@ -13,6 +13,8 @@ from django.db import transaction
 
 from accounts.audit_log import write_audit_entry
 from accounts.models import Organization, User
+from accounts.round_trips import Rows, Statement, run
+from accounts.stored_rows import columns, instance
 from billing.models import BillingTerms
 from ledger.cutting import MOMENT, is_rest
 from ledger.models import BillingPeriod
@@ -20,6 +22,10 @@ from ledger.periods import month_bounds
 from pricing.conditions import Conditions, is_discount, minimum_of_days
 from pricing.plain_text import plain
 from pricing.totals import FractionOfMinorUnit, round_to_minor
+
+TERMS_OF = Statement(
+    f"SELECT {columns(BillingTerms, 'terms')} FROM billing_billingterms AS terms WHERE terms.organization_id = %s"
+)
 
 
 class InvalidTerms(ValueError):
@@ -80,7 +86,12 @@ def set_terms(
 
 def terms_of(organization: Organization) -> list[BillingTerms]:
     """All that was ever agreed with the organization. Needs its tenant scope."""
-    return list(BillingTerms.objects.for_organization(organization))
+    return terms_in(run([(TERMS_OF, [organization.pk])])[0])
+
+
+def terms_in(rows: Rows) -> list[BillingTerms]:
+    """What TERMS_OF returned."""
+    return [instance(BillingTerms, row) for row in rows]
 
 
 def in_force(rows: Iterable[BillingTerms], at: datetime) -> BillingTerms:

@@ -5,22 +5,21 @@ A charge that came in after its own period was closed stands in a later one: its
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
-from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import Case, F, Sum, Value, When
-from django.db.models.functions import TruncMonth
-
 from accounts.models import Organization
+from accounts.round_trips import Rows, Statement, run
 from billing.line_notes import notes_of
-from catalog.rate_details import RateDetails, details_of
+from catalog.rate_details import KnownRates, RateDetails
 from ledger.models import BillingPeriod
-from metering.models import UsageRollup
-from pricing.exact import exact_product
+from pricing.exact import exact_product, exact_sum
 from pricing.rating import RatedLine
 from pricing.tokens import FIELD_OF, PIECE_CLASSES, TokenClass
+
+POSITION = {token_class: position for position, token_class in enumerate(TokenClass)}
+"""Of a token class among the lines of a rate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,20 +41,43 @@ class UsageLine:
         return self.rate.formula([(self.token_class, self.quantity)])
 
 
+SUMS = Statement(f"""
+SELECT CASE WHEN rollup.hour < period.starts_at THEN date_trunc('month', rollup.hour AT TIME ZONE period.zone)::date END,
+    rollup.applied_rate_id, {", ".join(f"sum(rollup.{FIELD_OF[token_class]})" for token_class in TokenClass)}, sum(rollup.amount)
+FROM ledger_billingperiod AS period JOIN metering_usagerollup AS rollup
+    ON rollup.organization_id = period.organization_id AND rollup.period_id = period.id
+WHERE period.organization_id = %s AND period.id = %s GROUP BY 1, 2
+""")
+"""Of (organization, period): month of service where it is not the period's own, rate, counts by token class, amount."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodUsage:
+    """The lines of a period, its own months first, then by model; and what its rollups say that they come to."""
+
+    lines: list[UsageLine]
+    amount: Decimal
+
+
 def usage_lines(*, organization: Organization, period: BillingPeriod) -> list[UsageLine]:
-    """The lines of what was charged to `period`, its own months first, then by model. Needs the organization's tenant scope."""
-    late = TruncMonth("hour", tzinfo=ZoneInfo(period.zone))
-    found = (
-        UsageRollup.objects.for_organization(organization)
-        .filter(period_id=period.pk)
-        .annotate(late=Case(When(hour__lt=period.starts_at, then=late), default=Value(None)))
-        .values("late", rate_id=F("applied_rate_id"))
-        .annotate(**{f"sum_{token_class.value}": Sum(FIELD_OF[token_class]) for token_class in TokenClass})
-    )
-    rows: list[Mapping[str, Any]] = [*found]
-    rates = details_of(row["rate_id"] for row in rows)
-    lines = [line for row in rows for line in _lines(row, rates[row["rate_id"]], zone=ZoneInfo(period.zone))]
-    return sorted(lines, key=_order)
+    """The lines of what was charged to `period`. Needs the organization's tenant scope."""
+    return stored_usage(organization=organization, period=period).lines
+
+
+def stored_usage(*, organization: Organization, period: BillingPeriod) -> PeriodUsage:
+    """The usage of `period`; none of one that is not stored. Needs the organization's tenant scope."""
+    return usage_of(run([(SUMS, [organization.pk, period.pk])])[0] if period.pk else [], rates=KnownRates())
+
+
+def usage_of(sums: Rows, *, rates: KnownRates) -> PeriodUsage:
+    """What SUMS returned as lines. Needs the organization's tenant scope."""
+    details = rates.details_of(rate_id for _month, rate_id, *_counts in sums)
+    lines = [
+        line
+        for service_month, rate_id, *counts, _amount in sums
+        for line in _lines(service_month, rate_id, counts, details[rate_id])
+    ]
+    return PeriodUsage(sorted(lines, key=_order), exact_sum(row[-1] for row in sums))
 
 
 def notes_of_usage(lines: Sequence[UsageLine], *, language: str, zone: ZoneInfo) -> list[str]:
@@ -83,23 +105,23 @@ def priced(
     ]
 
 
-def _lines(row: Mapping[str, Any], rate: RateDetails, *, zone: ZoneInfo) -> list[UsageLine]:
-    late: datetime | None = row["late"]
-    counts = {token_class: int(row[f"sum_{token_class.value}"]) for token_class in TokenClass}
+def _lines(service_month: date | None, rate_id: int, counts: Sequence[int], rate: RateDetails) -> list[UsageLine]:
+    quantities = billable_quantities(
+        {token_class: int(count) for token_class, count in zip(TokenClass, counts, strict=True)}
+    )
     return [
         UsageLine(
-            applied_rate_id=row["rate_id"],
+            applied_rate_id=rate_id,
             rate=rate,
             token_class=line.token_class,
             quantity=line.quantity,
             unit_price=line.unit_price,
             amount=line.amount,
-            service_month=late and late.astimezone(zone).date(),
+            service_month=service_month,
         )
-        for line in priced(billable_quantities(counts), rate.unit_prices)
+        for line in priced(quantities, rate.unit_prices)
     ]
 
 
 def _order(line: UsageLine) -> tuple[object, ...]:
-    position = list(TokenClass).index(line.token_class)
-    return (line.service_month or date.min, line.rate.model, line.applied_rate_id, position)
+    return (line.service_month or date.min, line.rate.model, line.applied_rate_id, POSITION[line.token_class])

@@ -73,6 +73,20 @@ def details_of(applied_rate_ids: Iterable[int]) -> dict[int, RateDetails]:
     return {row.pk: _stored(row) for row in rows}
 
 
+class KnownRates:
+    """Details of stored rates, which never change, for a run that needs the same ones over and over."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, RateDetails] = {}
+
+    def details_of(self, applied_rate_ids: Iterable[int]) -> Mapping[int, RateDetails]:
+        """The details of these and others. Needs the tenant's scope, as `details_of` does."""
+        missing = set(applied_rate_ids) - self._known.keys()
+        if missing:
+            self._known |= details_of(missing)
+        return self._known
+
+
 def _stored(row: AppliedRate) -> RateDetails:
     price, markup = row.cost_price, row.markup_rule.markup
     if markup is None:

@@ -13,7 +13,7 @@ from accounts.audit_log import write_audit_entry
 from accounts.models import Organization
 from accounts.tenancy import tenant_scope
 from ledger.balances import with_tax
-from ledger.credit_order import CreditLeft, credits_left, is_expired, next_expiry
+from ledger.credit_order import CreditLeft, credits_left, is_expired, less, next_expiry
 from ledger.journal import Posting, post
 from ledger.models import Account, Balance, CreditGrant, CreditUse, TransactionKind
 from ledger.retrying import with_retries
@@ -52,15 +52,22 @@ def lost(
 
 def expire(balance: Balance, *, now: datetime, invoiced_until: datetime | None = None) -> Decimal:
     """Post what expired of a locked balance, and note when to look next. Returns how much; `balance` knows it afterwards."""
-    grants = credits_left(balance.pk)
+    before = balance.prepaid
+    expire_of(credits_left(balance.pk), balance=balance, now=now, invoiced_until=invoiced_until)
+    return EXACT.subtract(before, balance.prepaid)
+
+
+def expire_of(
+    grants: Sequence[CreditLeft], *, balance: Balance, now: datetime, invoiced_until: datetime | None = None
+) -> list[CreditLeft]:
+    """The same of a balance whose credits are known. Returns what is left of them."""
     gone = lost(grants, balance=balance, now=now, invoiced_until=invoiced_until)
     for grant, amount in gone:
         _post(grant, amount, now=now)
-    total = exact_sum(amount for _grant, amount in gone)
-    balance.prepaid = EXACT.subtract(balance.prepaid, total)
-    ended = {grant.pk for grant, amount in gone if (grant, amount) in grants}
-    _note_next(balance, next_expiry(credit for credit in grants if credit[0].pk not in ended))
-    return total
+    balance.prepaid = EXACT.subtract(balance.prepaid, exact_sum(amount for _grant, amount in gone))
+    left = less(grants, gone)
+    _note_next(balance, next_expiry(left))
+    return left
 
 
 def lapse(balance: Balance, *, now: datetime) -> Decimal:

@@ -5,30 +5,43 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Case, F, QuerySet, Sum, Value, When
+from django.db.models import F, QuerySet, Sum, Value
 from django.db.models.functions import Coalesce
 
+from accounts.round_trips import Rows, Statement, run
+from accounts.stored_rows import columns, instance
 from ledger.models import CreditGrant
 from pricing.exact import EXACT, ZERO
 
 CreditLeft = tuple[CreditGrant, Decimal]
 """A credit and what is left of it, tax included."""
-ORDER = (
-    "priority",
-    Case(When(kind=CreditGrant.Kind.PROMOTIONAL, then=Value(0)), default=Value(1)),
-    F("expires_at").asc(nulls_last=True),
-    "granted_at",
-    "pk",
-)
+CREDITS_LEFT = Statement(f"""
+SELECT {columns(CreditGrant, "credit")}, credit.amount - used.amount
+FROM ledger_creditgrant AS credit CROSS JOIN LATERAL (
+    SELECT coalesce(sum(amount), 0) AS amount FROM ledger_credituse
+    WHERE grant_id = credit.id AND organization_id = credit.organization_id
+) AS used
+WHERE credit.organization_id = %s AND credit.amount > used.amount
+ORDER BY credit.priority, credit.kind <> 'promotional', credit.expires_at NULLS LAST, credit.granted_at, credit.id
+""")
+"""All credits with something left, in the order in which they are used; expired ones among them."""
 
 
 def credits_left(organization_id: int, *, using: str = "default") -> list[CreditLeft]:
-    """All credits with something left, in the order in which they are used; expired ones among them. Needs the tenant scope.
+    """CREDITS_LEFT. Needs the tenant scope. Exact while the balance is locked."""
+    return credits_in(run([(CREDITS_LEFT, [organization_id])], using=using)[0])
 
-    Exact while the balance is locked.
-    """
-    grants = with_left(CreditGrant.objects.using(using).for_organization(organization_id))
-    return [(grant, grant.left) for grant in grants.filter(left__gt=ZERO).order_by(*ORDER)]
+
+def credits_in(rows: Rows) -> list[CreditLeft]:
+    """What CREDITS_LEFT returned."""
+    return [(instance(CreditGrant, row[:-1]), row[-1]) for row in rows]
+
+
+def less(grants: Iterable[CreditLeft], parts: Iterable[CreditLeft]) -> list[CreditLeft]:
+    """The credits that have something left after `parts` went out of them."""
+    gone = {grant.pk: part for grant, part in parts}
+    rest = [(grant, EXACT.subtract(left, gone.get(grant.pk, ZERO))) for grant, left in grants]
+    return [(grant, left) for grant, left in rest if left > ZERO]
 
 
 def with_left(grants: QuerySet[CreditGrant]) -> QuerySet[Any]:

@@ -9,29 +9,27 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from django.db import connections
-
+from accounts.round_trips import Statement, run
 from ledger.event_ids import new_id
 from ledger.models import CACHED, Account, TransactionKind
 from pricing.exact import ZERO, exact_product, exact_sum
 
-POST = """
+POST = Statement("""
 WITH entry AS MATERIALIZED (
-    SELECT * FROM unnest(%(ids)s::uuid[], %(positions)s::smallint[], %(counts)s::smallint[], %(accounts)s::text[],
-        %(amounts)s::numeric[]) AS t (id, position, entry_count, account, amount)
+    SELECT * FROM unnest(%s::uuid[], %s::smallint[], %s::smallint[], %s::text[], %s::numeric[])
+        AS t (id, position, entry_count, account, amount)
 ), moved AS (
-    UPDATE ledger_balance SET unbilled = unbilled + %(unbilled)s, receivable = receivable + %(receivable)s,
-        prepaid = prepaid + %(prepaid)s
-    WHERE organization_id = %(organization_id)s RETURNING organization_id, currency
+    UPDATE ledger_balance SET unbilled = unbilled + %s, receivable = receivable + %s, prepaid = prepaid + %s
+    WHERE organization_id = %s RETURNING organization_id, currency
 ), posted AS (
     INSERT INTO ledger_ledgertransaction (organization_id, id, at, entry_count, kind, key, currency)
-    SELECT moved.organization_id, t.id, %(now)s, t.entry_count, t.kind, t.key, moved.currency
-    FROM moved, unnest(%(transaction_ids)s::uuid[], %(transaction_counts)s::smallint[], %(kinds)s::text[], %(keys)s::text[])
-        AS t (id, entry_count, kind, key)
+    SELECT moved.organization_id, t.id, %s::timestamptz, t.entry_count, t.kind, t.key, moved.currency
+    FROM moved, unnest(%s::uuid[], %s::smallint[], %s::text[], %s::text[]) AS t (id, entry_count, kind, key)
 )
 INSERT INTO ledger_ledgerentry (organization_id, transaction_id, position, entry_count, account, amount)
 SELECT moved.organization_id, entry.id, entry.position, entry.entry_count, entry.account, entry.amount FROM moved, entry
-"""
+RETURNING position
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,35 +60,35 @@ def post(*, organization_id: int, postings: Sequence[Posting], now: datetime, us
         for position, (account, amount) in enumerate(entries, start=1)
     ]
     ids, positions, counts, accounts, amounts = (list(column) for column in zip(*lines, strict=True))
-    with connections[using].cursor() as cursor:
-        cursor.execute(
-            POST,
-            {
-                "organization_id": organization_id,
-                "now": now,
-                "ids": ids,
-                "positions": positions,
-                "counts": counts,
-                "accounts": [account.value for account in accounts],
-                "amounts": amounts,
-                "transaction_ids": [number for number, _posting, _entries in rows],
-                "transaction_counts": [len(entries) for _number, _posting, entries in rows],
-                "kinds": [posting.kind.value for _number, posting, _entries in rows],
-                "keys": [posting.key for _number, posting, _entries in rows],
-                **_cached(postings),
-            },
-        )
-        if cursor.rowcount != len(lines):
-            raise NothingPosted(f"organization {organization_id} has no balance in sight")
+    change = changes_of(postings)
+    parameters = [
+        ids,
+        positions,
+        counts,
+        [account.value for account in accounts],
+        amounts,
+        change[Account.UNBILLED],
+        change[Account.RECEIVABLE],
+        change[Account.PREPAID],
+        organization_id,
+        now,
+        [number for number, _posting, _entries in rows],
+        [len(entries) for _number, _posting, entries in rows],
+        [posting.kind.value for _number, posting, _entries in rows],
+        [posting.key for _number, posting, _entries in rows],
+    ]
+    [posted] = run([(POST, parameters)], using=using)
+    if len(posted) != len(lines):
+        raise NothingPosted(f"organization {organization_id} has no balance in sight")
 
 
 def _lines(posting: Posting) -> list[tuple[Account, Decimal]]:
     return [(account, amount) for account, amount in posting.entries.items() if amount]
 
 
-def _cached(postings: Sequence[Posting]) -> dict[str, Decimal]:
-    """What postings change on the balance, by column."""
+def changes_of(postings: Sequence[Posting]) -> dict[Account, Decimal]:
+    """What postings change on the balance, by the account whose name its column has."""
     return {
-        account.value: exact_product(exact_sum(posting.entries.get(account, ZERO) for posting in postings), sign)
+        account: exact_product(exact_sum(posting.entries.get(account, ZERO) for posting in postings), sign)
         for account, sign in CACHED.items()
     }

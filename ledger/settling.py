@@ -3,20 +3,26 @@
 Each runs inside the caller's transaction, which holds the balance's row.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 from uuid import UUID
 
 from accounts.models import Organization
-from ledger.credit_expiry import expire, note_next_expiry
-from ledger.credit_order import CreditLeft, credits_left, is_expired, share_out
+from accounts.round_trips import Rows, Statement, run
+from accounts.stored_rows import columns, insertion, instance, values
+from ledger.credit_expiry import expire_of, note_next_expiry
+from ledger.credit_order import CreditLeft, credits_left, is_expired, less, share_out
 from ledger.credits import grant_credit
-from ledger.journal import Posting, post
+from ledger.journal import Posting, changes_of, post
 from ledger.models import Account, Balance, CreditUse, TransactionKind
 from pricing.exact import EXACT, ZERO, exact_sum
 from pricing.totals import MINOR_UNITS
 
+LOCK_BALANCE = Statement(
+    f"SELECT {columns(Balance, 'balance')} FROM ledger_balance AS balance WHERE balance.organization_id = %s FOR UPDATE"
+)
 RETURNED_DAYS = 30
 """How long credit that a voided invoice gives back lasts, where its own time is over: time enough to issue the invoice anew."""
 
@@ -58,17 +64,32 @@ class Claim:
 
 def lock_balance(organization_id: int) -> Balance:
     """The balance row, exclusively until the transaction ends. Taken after the period's lock, as recording does."""
-    return Balance.objects.select_for_update().for_organization(organization_id).get()
+    return balance_in(run([(LOCK_BALANCE, [organization_id])])[0])
 
 
-def invoice_usage(*, balance: Balance, claim: Claim, again: bool, period_end: datetime, now: datetime) -> Decimal:
+def balance_in(rows: Rows) -> Balance:
+    """What LOCK_BALANCE returned. Raises Balance.DoesNotExist."""
+    if not rows:
+        raise Balance.DoesNotExist
+    return instance(Balance, rows[0])
+
+
+def invoice_usage(
+    *,
+    balance: Balance,
+    claim: Claim,
+    again: bool,
+    period_end: datetime,
+    now: datetime,
+    grants: Sequence[CreditLeft] | None = None,
+) -> tuple[Decimal, list[CreditLeft]]:
     """Turn unbilled charges into a receivable, prepaid credit first; `again` if a voided invoice had claimed them before.
 
-    Returns the credit that was used, in whole minor units and at most the total. Of a total below zero it is the total: the
-    receivable is below zero by that until the caller gives it as credit.
+    `grants` are the credits with something left, where the caller has read them. Returns the credit that was used, in whole minor
+    units and at most the total, and what of it came from each. Of a total below zero it is the total: the receivable is below zero
+    by that until the caller gives it as credit.
     """
-    expire(balance, now=now)
-    grants = credits_left(balance.pk)
+    grants = expire_of(credits_left(balance.pk) if grants is None else grants, balance=balance, now=now)
     most = whole_units(exact_sum(left for _grant, left in grants), balance.currency)
     parts = share_out(grants, min(most, max(claim.total, ZERO)))
     credit = exact_sum(part for _grant, part in parts)
@@ -79,18 +100,17 @@ def invoice_usage(*, balance: Balance, claim: Claim, again: bool, period_end: da
             TransactionKind.CREDIT_APPLIED, key, {Account.PREPAID: credit, Account.RECEIVABLE: EXACT.minus(credit)}
         ),
     ]
-    post(organization_id=balance.pk, postings=postings, now=now)
+    _post(balance, postings, now)
     _note_uses(balance.pk, claim.invoice_id, parts, now)
-    expire(lock_balance(balance.pk), now=now, invoiced_until=period_end)
-    return min(claim.total, ZERO) or credit
+    expire_of(less(grants, parts), balance=balance, now=now, invoiced_until=period_end)
+    return min(claim.total, ZERO) or credit, parts
 
 
 def leave_uninvoiced(*, balance: Balance, claim: Claim, period_id: int, period_end: datetime, now: datetime) -> None:
     """A month comes to nothing and is not invoiced: its charges leave what is unbilled, by discount and rounding."""
-    expire(balance, now=now)
-    posting = Posting(TransactionKind.NOT_INVOICED, str(period_id), claim.entries(Account.UNBILLED))
-    post(organization_id=balance.pk, postings=[posting], now=now)
-    expire(lock_balance(balance.pk), now=now, invoiced_until=period_end)
+    grants = expire_of(credits_left(balance.pk), balance=balance, now=now)
+    _post(balance, [Posting(TransactionKind.NOT_INVOICED, str(period_id), claim.entries(Account.UNBILLED))], now)
+    expire_of(grants, balance=balance, now=now, invoiced_until=period_end)
 
 
 def cancel_claim(*, organization: Organization, claim: Claim, credit: Decimal, number: str, now: datetime) -> None:
@@ -161,11 +181,20 @@ def _given(organization_id: int, invoice_id: UUID, credit: Decimal) -> list[Cred
     raise CreditSpent(f"credit of {EXACT.minus(credit)} that the invoice gave was used since")
 
 
+def _post(balance: Balance, postings: Sequence[Posting], now: datetime) -> None:
+    """Post, and let `balance` know it as its row does."""
+    post(organization_id=balance.pk, postings=postings, now=now)
+    for account, change in changes_of(postings).items():
+        setattr(balance, account.value, EXACT.add(getattr(balance, account.value), change))
+
+
 def _note_uses(organization_id: int, invoice_id: UUID, parts: list[CreditLeft], now: datetime) -> None:
-    CreditUse.objects.bulk_create(
+    uses = [
         CreditUse(organization_id=organization_id, grant=grant, invoice_id=invoice_id, amount=part, at=now)
         for grant, part in parts
-    )
+    ]
+    if uses:
+        run([(insertion(CreditUse), values(use)) for use in uses])
 
 
 def whole_units(amount: Decimal, currency: str) -> Decimal:

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from django.db import connections, transaction
 
+from accounts.round_trips import Rows, Statement, run
 from ledger.event_ids import first_id_at
 from metering.rollup_comparison import DIGEST, PROVEN, SUMS_OF_EVENTS
 from metering.rollups import SUMMED
@@ -65,18 +66,22 @@ FORGET = """
     WHERE period.organization_id = proven.organization_id AND period.id = proven.period_id AND period.status = 'closed'
 """
 
-IS_PROVEN = "SELECT EXISTS (SELECT FROM metering_provenday WHERE organization_id = %s AND period_id = %s)"
-CHANGED_DAYS = f"""
-    SELECT day FROM (
-        SELECT (hour AT TIME ZONE %(zone)s)::date AS day, {_SUMS_OF_ROLLUPS} FROM metering_usagerollup
-        WHERE organization_id = %(organization_id)s AND period_id = %(period_id)s GROUP BY 1
+CHANGED_DAYS = Statement(f"""
+    WITH period AS (SELECT * FROM ledger_billingperiod WHERE organization_id = %s AND id = %s)
+    SELECT day, proven.day IS NOT NULL, ({", ".join(f"kept.{name}" for name in PROVEN)})
+        IS DISTINCT FROM ({", ".join(f"proven.{name}" for name in PROVEN)})
+    FROM (
+        SELECT (hour AT TIME ZONE period.zone)::date AS day, {_SUMS_OF_ROLLUPS}
+        FROM period JOIN metering_usagerollup AS rollup
+            ON rollup.organization_id = period.organization_id AND rollup.period_id = period.id
+        GROUP BY 1
     ) AS kept FULL JOIN (
-        SELECT * FROM metering_provenday WHERE organization_id = %(organization_id)s AND period_id = %(period_id)s
+        SELECT proven.* FROM period JOIN metering_provenday AS proven
+            ON proven.organization_id = period.organization_id AND proven.period_id = period.id
     ) AS proven USING (day)
-    WHERE ({", ".join(f"kept.{name}" for name in PROVEN)}) IS DISTINCT FROM ({", ".join(f"proven.{name}" for name in PROVEN)})
     ORDER BY day
-"""
-"""Days of a period that were not proven, or whose rollups have changed since."""
+""")
+"""Of (organization, period): its days, whether each was proven, and whether its rollups are others than were proven."""
 FIRST_HOUR = "SELECT min(hour) FROM metering_usagerollup WHERE organization_id = %s AND period_id = %s"
 
 
@@ -107,28 +112,41 @@ def _prove(organization_id: int, period_id: int, zone: str, day: date, *, now: d
 
 
 def differs_in_period(
-    *, organization_id: int, period_id: int, zone: str, starts_at: datetime, ends_at: datetime, latest: timedelta
+    *,
+    organization_id: int,
+    period_id: int,
+    zone: str,
+    starts_at: datetime,
+    ends_at: datetime,
+    latest: timedelta,
+    days: Rows | None = None,
 ) -> int:
     """How many sums (by key, model, rate; of a day) of a period are not those of its events. Needs the tenant's scope.
 
-    Exact while the period's row is locked. Where no day was proven, all events are read. Events older than the period belong to it
-    when they came late: as far back as a rollup tells of one, and in any case `latest` before its start.
+    Exact while the period's row is locked; `days` are its CHANGED_DAYS where the caller has read them since. Where no day was
+    proven, all events are read. Events older than the period belong to it when they came late: as far back as a rollup tells of
+    one, and in any case `latest` before its start.
     """
+    if days is None:
+        days = run([(CHANGED_DAYS, [organization_id, period_id])])[0]
+    if any(is_proven for _day, is_proven, _is_changed in days):
+        stretches = [_day_in(zone, day) for day, _is_proven, is_changed in days if is_changed]
+    else:
+        stretches = [(min(_first_hour(organization_id, period_id) or starts_at, starts_at - latest), ends_at)]
+    return sum(_count_different(_stretch(organization_id, period_id, start, end)) for start, end in stretches)
+
+
+def _first_hour(organization_id: int, period_id: int) -> datetime | None:
     with connections["default"].cursor() as cursor:
-        cursor.execute(IS_PROVEN, [organization_id, period_id])
-        if cursor.fetchone()[0]:
-            asked: dict[str, Any] = {"organization_id": organization_id, "period_id": period_id, "zone": zone}
-            cursor.execute(CHANGED_DAYS, asked)
-            stretches = [_day_in(zone, day) for (day,) in cursor.fetchall()]
-        else:
-            cursor.execute(FIRST_HOUR, [organization_id, period_id])
-            first_hour = cursor.fetchone()[0] or starts_at
-            stretches = [(min(first_hour, starts_at - latest), ends_at)]
-        different = 0
-        for start, end in stretches:
-            cursor.execute(COUNT_DIFFERENT, _stretch(organization_id, period_id, start, end))
-            different += int(cursor.fetchone()[0])
-    return different
+        cursor.execute(FIRST_HOUR, [organization_id, period_id])
+        hour: datetime | None = cursor.fetchone()[0]
+    return hour
+
+
+def _count_different(stretch: dict[str, Any]) -> int:
+    with connections["default"].cursor() as cursor:
+        cursor.execute(COUNT_DIFFERENT, stretch)
+        return int(cursor.fetchone()[0])
 
 
 def _day_in(zone: str, day: date) -> tuple[datetime, datetime]:

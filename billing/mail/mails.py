@@ -23,8 +23,13 @@ from django.db import transaction
 
 from accounts.audit_log import write_audit_entry
 from accounts.models import Invitation, Organization, User
+from accounts.round_trips import run
+from accounts.stored_rows import insertion, values
 from accounts.tenancy import tenant_scope
 from billing.models import Invoice, OutboxMail
+
+QUEUE = insertion(OutboxMail, after=" ON CONFLICT (organization_id, key) DO NOTHING RETURNING id")
+"""Returns nothing where there is a mail of that key."""
 
 
 def enqueue(
@@ -39,25 +44,51 @@ def enqueue(
     context: Mapping[str, object] | None = None,
 ) -> OutboxMail:
     """Queue a mail once per `key`; its Message-ID stays the same however often it must be sent."""
-    mail_id = uuid4()
-    mail, made = OutboxMail.objects.get_or_create(
-        organization=organization,
+    mail = new_mail(
+        kind=kind,
         key=key,
-        defaults={
-            "id": mail_id,
-            "kind": kind,
-            "recipient": recipient,
-            "language": language,
-            "invoice": invoice,
-            "context": dict(context or {}),
-            "message_id": f"<{mail_id}@{_own_domain()}>",
-            "next_attempt_at": now,
-            "created_at": now,
-        },
+        organization=organization,
+        recipient=recipient,
+        language=language,
+        invoice=invoice,
+        context=context,
+        now=now,
     )
-    if made and kind != OutboxMail.Kind.INVOICE:
+    [made] = run([(QUEUE, values(mail))])
+    if not made:
+        return OutboxMail.objects.for_organization(organization).get(key=key)
+    mail._state.adding = False
+    if kind != OutboxMail.Kind.INVOICE:
         transaction.on_commit(lambda: _ring(mail), robust=True)
     return mail
+
+
+def new_mail(
+    *,
+    kind: str,
+    key: str,
+    organization: Organization,
+    recipient: str,
+    language: str,
+    now: datetime,
+    invoice: Invoice | None = None,
+    context: Mapping[str, object] | None = None,
+) -> OutboxMail:
+    """A row that QUEUE writes."""
+    mail_id = uuid4()
+    return OutboxMail(
+        id=mail_id,
+        organization=organization,
+        kind=kind,
+        key=key,
+        recipient=recipient,
+        language=language,
+        invoice=invoice,
+        context=dict(context or {}),
+        message_id=f"<{mail_id}@{_own_domain()}>",
+        next_attempt_at=now,
+        created_at=now,
+    )
 
 
 def send_anew(

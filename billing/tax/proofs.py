@@ -5,6 +5,7 @@ the card slip the proof while no tax invoice was asked for; afterwards cards are
 """
 
 import logging
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -15,13 +16,17 @@ from accounts.alarms import raise_alarm
 from accounts.audit_log import write_audit_entry
 from accounts.models import BillingProfile, TaxTreatment, User
 from accounts.registration_numbers import InvalidRegistrationNumber, normalize_registration_number
+from accounts.round_trips import run
+from accounts.stored_rows import insertion, values
 from accounts.tenancy import tenant_scope
-from billing.models import CollectionSetting, Invoice, Payment, SupplyProof, TaxInvoice
+from billing.buyers import Buyer
+from billing.models import Invoice, Payment, SupplyProof, TaxInvoice
 from billing.payments.credit_origins import CREDIT_KEY
 from billing.processors import bank_transfer
 from billing.tax.korean_calendar import day_in_seoul, issue_deadline
 from billing.tax.tax_planning import drop_original, original_of, plan_original
 from billing.tax.tax_reductions import plan_reductions
+from ledger.credit_order import CreditLeft
 from ledger.models import CreditGrant, CreditUse
 from pricing.exact import ZERO, exact_sum
 
@@ -36,17 +41,19 @@ class CardRefused(Exception):
     """A tax invoice was asked for or a transfer came in for it, so the rest is paid by transfer."""
 
 
-def choose_proof(invoice: Invoice, *, profile: BillingProfile, now: datetime) -> SupplyProof:
-    """Of a final invoice, in its transaction: plans the tax invoice if it is one, or what takes earlier ones back."""
-    by_card = card_credit(invoice)
-    is_card = pays_by_card(invoice, profile) or (by_card > ZERO and by_card == invoice.total)
+def choose_proof(invoice: Invoice, *, buyer: Buyer, used: Iterable[CreditLeft], now: datetime) -> SupplyProof:
+    """Of a final invoice that used these credits, in its transaction: plans the tax invoice if it is one, or what takes earlier
+    ones back."""
+    by_card = _bought_by_card(used)
+    is_card = pays_by_card(invoice, buyer) or (by_card > ZERO and by_card == invoice.total)
     kind = Kind.CARD_SLIP if is_card else without_card(invoice)
     if invoice.total < ZERO and without_card(invoice) == Kind.TAX_INVOICE:
         by_card = plan_reductions(invoice, now=now)
         kind = Kind.TAX_INVOICE if by_card != invoice.total else Kind.NONE
-    proof = SupplyProof.objects.create(
+    proof = SupplyProof(
         organization_id=invoice.organization_id, invoice=invoice, kind=kind, by_card=by_card, chosen_at=now
     )
+    run([(insertion(SupplyProof), values(proof))])
     if kind == Kind.TAX_INVOICE and invoice.total > ZERO:
         plan_original(invoice, by_card=by_card, now=now)
     return proof
@@ -58,14 +65,10 @@ def proof_of(invoice: Invoice) -> str:
     return proofs.values_list("kind", flat=True).first() or Kind.NONE
 
 
-def pays_by_card(invoice: Invoice, profile: BillingProfile) -> bool:
+def pays_by_card(invoice: Invoice, buyer: Buyer) -> bool:
     """Whether the rest will be taken from a stored card by itself, or the customer has chosen to pay by card."""
-    if invoice.amount_due <= ZERO:
-        return False
-    if profile.pays_by == BillingProfile.PaysBy.CARD:
-        return True
-    automatic = CollectionSetting.objects.for_organization(invoice.organization_id).filter(is_automatic=True)
-    return automatic.exists()
+    chosen: bool = buyer.is_automatic or buyer.profile.pays_by == BillingProfile.PaysBy.CARD
+    return chosen and invoice.amount_due > ZERO
 
 
 def card_credit(invoice: Invoice) -> Decimal:
@@ -73,7 +76,11 @@ def card_credit(invoice: Invoice) -> Decimal:
     if invoice.credit_applied <= ZERO:
         return ZERO
     uses = CreditUse.objects.for_organization(invoice.organization_id).filter(invoice_id=invoice.pk, amount__gt=0)
-    return exact_sum(use.amount for use in uses.select_related("grant") if _was_bought_by_card(use.grant))
+    return _bought_by_card((use.grant, use.amount) for use in uses.select_related("grant"))
+
+
+def _bought_by_card(used: Iterable[CreditLeft]) -> Decimal:
+    return exact_sum(amount for grant, amount in used if _was_bought_by_card(grant))
 
 
 def _was_bought_by_card(grant: CreditGrant) -> bool:
