@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
+from accounts.models import Organization
 from accounts.round_trips import Statement, Step, run
 from accounts.stored_rows import columns_of, insertion, values
 from billing.buyers import Buyer

@@ -179,8 +179,7 @@ def ring_after_commit(invoice: Invoice) -> None:
     """Ask for what follows an invoice, its PDF above all, once the transaction is committed."""
     from billing import tasks  # which run the steps of this module
 
-    issued = invoice.organization_id, str(invoice.pk)
-    transaction.on_commit(lambda: tasks.ring_for_invoices([issued]), robust=True)
+    transaction.on_commit(lambda: tasks.ring_for_invoices([invoice]), robust=True)
 
 
 def live_invoice(period: BillingPeriod) -> Invoice | None:

@@ -15,6 +15,7 @@ from billing.cards import automatic, automatic_top_up, card_setups, payment_meth
 from billing.closures import ending, finishing
 from billing.corrections import unresolved_refunds
 from billing.mail import outbox
+from billing.models import Invoice
 from billing.notifications import noticing, webhook_delivery
 from billing.overdue import dunning, suspension
 from billing.papers import document_files, evidence_files
@@ -56,17 +57,17 @@ def audit() -> None:
 @shared_task(time_limit=AUDIT_SECONDS)
 def close_periods(*, periods: Sequence[cycle.PeriodKey]) -> None:
     """Close periods and finalize their invoices, after an audit if none is fresh. What stays open the sweep tries again."""
-    invoices = cycle.close_all(periods, now=timezone.now())
+    ring_for_invoices(cycle.close_all(periods, now=timezone.now()))
+
+
+def ring_for_invoices(issued: Sequence[Invoice]) -> None:
+    """What invoices that were just issued ask for: their PDFs, which their mails wait for, their evidence, and the cards that pay
+    them."""
+    invoices = [(invoice.organization_id, str(invoice.pk)) for invoice in issued]
     if invoices:
-        ring_for_invoices([(invoice.organization_id, str(invoice.pk)) for invoice in invoices])
-
-
-def ring_for_invoices(invoices: Sequence[tuple[int, str]]) -> None:
-    """What invoices (organization, id) that were just issued ask for: their PDFs, which their mails wait for, their evidence, and
-    the cards that pay them."""
-    ring(render_documents, invoices=invoices)
-    ring(write_evidence, invoices=invoices)
-    ring(charge_due_invoices, invoice_ids=[invoice_id for _organization_id, invoice_id in invoices])
+        ring(render_documents, invoices=invoices)
+        ring(write_evidence, invoices=invoices)
+        ring(charge_due_invoices, invoice_ids=[invoice_id for _organization_id, invoice_id in invoices])
 
 
 @shared_task
@@ -98,8 +99,7 @@ def close_organizations() -> None:
     """End the usage of those whose closing moment has come, make last invoices, close those who are settled."""
     now = timezone.now()
     ending.end_due(now=now)
-    for invoice in finishing.finish_all(now=now):
-        ring_for_invoices([(invoice.organization_id, str(invoice.pk))])
+    ring_for_invoices(finishing.finish_all(now=now))
 
 
 @shared_task
