@@ -7,12 +7,22 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
+from uuid import UUID
 
 from rest_framework import serializers
 
 Row = TypeVar("Row")
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
+NOT_OURS = "not a cursor of this list"
+
+
+class ForeignCursor(serializers.ValidationError):
+    """The cursor is none that this list gave."""
+
+    def __init__(self) -> None:
+        super().__init__({"cursor": NOT_OURS})
 
 
 class PageQuery(serializers.Serializer[Any]):
@@ -39,13 +49,41 @@ class PageQuery(serializers.Serializer[Any]):
         except (binascii.Error, ValueError):
             position = None
         if not isinstance(position, list) or not position or not all(isinstance(part, str | int) for part in position):
-            raise serializers.ValidationError("not a cursor of this list")
+            raise serializers.ValidationError(NOT_OURS)
         return position
 
 
 def write_cursor(*position: str | int) -> str:
     """The cursor of a row."""
     return base64.urlsafe_b64encode(json.dumps(position, separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def moment_and_id(cursor: list[str | int]) -> tuple[datetime, UUID]:
+    """The position in a list that is sorted by both. Raises ForeignCursor."""
+    try:
+        at, last = cursor
+        moment = datetime.fromisoformat(str(at))
+        if moment.tzinfo is None:
+            raise ValueError(at)
+        return moment, UUID(str(last))
+    except ValueError:
+        raise ForeignCursor from None
+
+
+def only_id(cursor: list[str | int]) -> UUID:
+    """The position in a list that is sorted by ids made of time. Raises ForeignCursor."""
+    try:
+        [last] = cursor
+        return UUID(str(last))
+    except ValueError:
+        raise ForeignCursor from None
+
+
+def rows_up_to(cursor: list[str | int], keys: Sequence[str]) -> int:
+    """How many rows of a list in memory end with the one whose key the cursor names. Raises ForeignCursor."""
+    if cursor[0] not in keys:
+        raise ForeignCursor
+    return keys.index(str(cursor[0])) + 1
 
 
 def page(

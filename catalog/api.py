@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api_views import PublicAPIView
-from accounts.pages import PageQuery, page
+from accounts.pages import PageQuery, page, rows_up_to
 from catalog.models import LanguageModel
 from catalog.price_list import SORTS, ListedModel, ListPrice, listed_model, models_sold
 from pricing.exact import exact_product
@@ -124,13 +124,7 @@ class ModelList(PublicAPIView):
         query.is_valid(raise_exception=True)
         asked = query.validated_data
         listed = models_sold(at=timezone.now(), search=asked["q"], provider=asked["provider"], sort=asked["sort"])
-        slugs = [one.model.slug for one in listed]
-        start = 0
-        if "cursor" in asked:
-            last, *_rest = asked["cursor"]
-            if last not in slugs:
-                raise serializers.ValidationError({"cursor": "not a cursor of this list"})
-            start = slugs.index(last) + 1
+        start = rows_up_to(asked["cursor"], [one.model.slug for one in listed]) if "cursor" in asked else 0
         rows = listed[start : start + asked["limit"] + 1]
         return Response(page(rows, limit=asked["limit"], position=lambda one: (one.model.slug,), render=model_json))
 

@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from accounts.api_views import PublicAPIView
 from accounts.authentication import Caller
 from accounts.models import Organization, Role, Scope
-from accounts.pages import PageQuery, page
+from accounts.pages import PageQuery, page, rows_up_to
 from accounts.tenancy import tenant_scope
 from catalog import price_book
 from catalog.models import CostTable, LanguageModel
@@ -84,7 +84,7 @@ class ModelPrices(PublicAPIView):
         if "at" in asked:
             return Response(_render(_price_then(terms, model, asked["at"], now), slug, _cost_tables()))
         rows = price_history(terms=terms, model=model, now=now)[::-1]
-        start = _start(rows, asked["cursor"]) if "cursor" in asked else 0
+        start = rows_up_to(asked["cursor"], [row.since.isoformat() for row in rows]) if "cursor" in asked else 0
         tables = _cost_tables()
         shown = page(
             rows[start : start + asked["limit"] + 1],
@@ -112,13 +112,6 @@ def _price_then(terms: price_book.Terms, model: ModelEntry, at: datetime, now: d
         return price_at(terms=terms, model=model, at=at, now=now)
     except price_book.NoPrice as reason:
         raise NotFound(str(reason), code="no_price") from None
-
-
-def _start(rows: list[DatedPrice], cursor: list[str | int]) -> int:
-    sinces = [row.since.isoformat() for row in rows]
-    if cursor[0] not in sinces:
-        raise serializers.ValidationError({"cursor": "not a cursor of this list"})
-    return sinces.index(str(cursor[0])) + 1
 
 
 def _cost_tables() -> dict[int, str]:

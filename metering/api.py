@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from accounts.api_views import OrganizationAPIView
 from accounts.models import ApiKey, Organization, Scope, Source
-from accounts.pages import page
+from accounts.pages import ForeignCursor, only_id, page
 from catalog.models import LanguageModel
 from metering import receipts, tag_sums, usage_queries
 from metering.asked_events import TAG_PARAMETER, asked_events
@@ -129,7 +129,7 @@ class UsageEvents(PushView):
             organization=self.organization,
             wanted=asked_events(request, asked, organization=self.organization, now=timezone.now()),
             limit=asked["limit"] + 1,
-            before=_event_id(asked["cursor"]) if "cursor" in asked else None,
+            before=only_id(asked["cursor"]) if "cursor" in asked else None,
         )
         render = events_renderer(self.organization, events)
         return Response(page(events, limit=asked["limit"], position=lambda event: (str(event.id),), render=render))
@@ -181,12 +181,5 @@ def _offset(cursor: list[str | int] | None, *, most: int) -> int:
     if cursor is None:
         return 0
     if not isinstance(cursor[0], int) or not 0 <= cursor[0] <= most:
-        raise serializers.ValidationError({"cursor": "not a cursor of this list"})
+        raise ForeignCursor
     return cursor[0]
-
-
-def _event_id(cursor: list[str | int]) -> UUID:
-    try:
-        return UUID(str(cursor[0]))
-    except ValueError:
-        raise serializers.ValidationError({"cursor": "not a cursor of this list"}) from None

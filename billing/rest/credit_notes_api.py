@@ -10,10 +10,9 @@ from rest_framework.response import Response
 
 from accounts.api_views import OrganizationAPIView
 from accounts.models import Scope
-from accounts.pages import PageQuery, page
+from accounts.pages import PageQuery, moment_and_id, page
 from billing.corrections.credit_note_queries import find_note, notes_of_organization
 from billing.rest.credit_note_answers import CreditNoteDetailAnswer, CreditNotePage, note_detail_json, note_json
-from billing.rest.invoices_api import position_of
 
 
 class CreditNoteQuery(PageQuery):
@@ -37,7 +36,7 @@ class CreditNoteList(OrganizationAPIView):
             organization=self.organization,
             limit=asked["limit"] + 1,
             invoice_id=asked.get("invoice"),
-            before=position_of(asked["cursor"]) if "cursor" in asked else None,
+            before=moment_and_id(asked["cursor"]) if "cursor" in asked else None,
         )
         return Response(
             page(

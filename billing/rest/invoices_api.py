@@ -1,6 +1,5 @@
 """REST: an organization's invoices – the list, one with its lines, and the requests behind a line."""
 
-from datetime import datetime
 from uuid import UUID
 
 from django.http import Http404
@@ -12,7 +11,7 @@ from rest_framework.response import Response
 
 from accounts.api_views import OrganizationAPIView
 from accounts.models import Scope
-from accounts.pages import PageQuery, page
+from accounts.pages import PageQuery, moment_and_id, only_id, page
 from billing import invoice_queries
 from billing.models import Invoice
 from billing.rest.invoice_answers import (
@@ -58,7 +57,7 @@ class InvoiceList(InvoiceView):
             organization=self.organization,
             limit=asked["limit"] + 1,
             status=asked.get("status"),
-            before=position_of(asked["cursor"]) if "cursor" in asked else None,
+            before=moment_and_id(asked["cursor"]) if "cursor" in asked else None,
         )
         left = outstanding_by_invoice(invoices)
         return Response(
@@ -106,7 +105,7 @@ class InvoiceLineEvents(InvoiceView):
             invoice=invoice,
             priced=priced,
             limit=asked["limit"] + 1,
-            before=_event_id(asked["cursor"]) if "cursor" in asked else None,
+            before=only_id(asked["cursor"]) if "cursor" in asked else None,
         )
         render = events_renderer(self.organization, [share.event for share in shares])
         return Response(
@@ -119,23 +118,3 @@ class InvoiceLineEvents(InvoiceView):
                 ),
             )
         )
-
-
-def position_of(cursor: list[str | int]) -> tuple[datetime, UUID]:
-    """The moment and the id that a list goes on from."""
-    try:
-        at, last = cursor
-        moment = datetime.fromisoformat(str(at))
-        if moment.tzinfo is None:
-            raise ValueError(at)
-        return moment, UUID(str(last))
-    except ValueError:
-        raise serializers.ValidationError({"cursor": "not a cursor of this list"}) from None
-
-
-def _event_id(cursor: list[str | int]) -> UUID:
-    try:
-        [event_id] = cursor
-        return UUID(str(event_id))
-    except ValueError:
-        raise serializers.ValidationError({"cursor": "not a cursor of this list"}) from None

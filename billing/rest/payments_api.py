@@ -1,6 +1,5 @@
 """REST: an organization's payments, and starting one (`POST invoices/{id}/pay`), which is for people: API keys may not pay."""
 
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +14,7 @@ from rest_framework.response import Response
 
 from accounts.api_views import OrganizationAPIView
 from accounts.models import Role, Scope
-from accounts.pages import PageQuery, page
+from accounts.pages import PageQuery, moment_and_id, page
 from billing import collection
 from billing.models import Invoice, Payment
 from pricing.plain_text import plain
@@ -87,7 +86,7 @@ class PaymentList(OrganizationAPIView):
         if "invoice" in query.validated_data:
             payments = payments.filter(invoice_id=query.validated_data["invoice"])
         if "cursor" in query.validated_data:
-            at, last = _position(query.validated_data["cursor"])
+            at, last = moment_and_id(query.validated_data["cursor"])
             payments = payments.filter(Q(created_at__lt=at) | Q(created_at=at, pk__lt=last))
         limit = query.validated_data["limit"]
         rows = list(payments.order_by("-created_at", "-pk")[: limit + 1])
@@ -99,17 +98,6 @@ class PaymentList(OrganizationAPIView):
                 render=payment_json,
             )
         )
-
-
-def _position(cursor: list[str | int]) -> tuple[datetime, UUID]:
-    try:
-        at, last = cursor
-        moment = datetime.fromisoformat(str(at))
-        if moment.tzinfo is None:
-            raise ValueError(at)
-        return moment, UUID(str(last))
-    except ValueError:
-        raise serializers.ValidationError({"cursor": "not a cursor of this list"}) from None
 
 
 class PayInvoice(OrganizationAPIView):

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from accounts.api_views import OrganizationAPIView
 from accounts.models import Scope
-from accounts.pages import PageQuery, page
+from accounts.pages import ForeignCursor, PageQuery, page
 from billing.models import Quotation
 from billing.papers.quotations import (
     MOST_ITEMS,
@@ -192,4 +192,4 @@ def _id(cursor: list[str | int]) -> int:
         [last] = cursor
         return int(last)
     except ValueError:
-        raise serializers.ValidationError({"cursor": "not a cursor of this list"}) from None
+        raise ForeignCursor from None

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api_views import PublicAPIView
-from accounts.pages import PageQuery, write_cursor
+from accounts.pages import PageQuery, rows_up_to, write_cursor
 from billing.rest.estimates_api import MOST, buyer_of_caller
 from billing.rest.what_if_answers import WhatIfPage, answers_json
 from billing.what_if import LISTED_TOKENS, Answer, Volume, answers_for, by_total, compare
@@ -87,7 +87,7 @@ class WhatIf(PublicAPIView):
         else:
             answers = compare(volume=volume, buyer=buyer, at=now, search=asked["q"], provider=asked["provider"])
         answers.sort(key=SORTS[asked["sort"]])
-        start = _start(answers, asked["cursor"]) if "cursor" in asked else 0
+        start = rows_up_to(asked["cursor"], [answer.model.slug for answer in answers]) if "cursor" in asked else 0
         shown = answers[start : start + asked["limit"]]
         more = len(answers) > start + asked["limit"]
         return Response(
@@ -105,10 +105,3 @@ def _named(ids: list[str]) -> list[LanguageModel]:
     if unknown is not None:
         raise price_book.UnknownModel(f"unknown model: {unknown}")
     return [known[name] for name in dict.fromkeys(ids)]
-
-
-def _start(answers: list[Answer], cursor: list[str | int]) -> int:
-    slugs = [answer.model.slug for answer in answers]
-    if cursor[0] not in slugs:
-        raise serializers.ValidationError({"cursor": "not a cursor of this list"})
-    return slugs.index(str(cursor[0])) + 1
