@@ -14,7 +14,7 @@ from accounts.api_keys import InvalidKey, identify_api_key
 from accounts.models import Organization
 from accounts.organizations import HasEnded, NotPossible
 from accounts.tenancy import tenant_scope
-from billing import cycle
+from billing import cycle, tasks
 from billing.bank.bank_transfers import record_transfer
 from billing.closures import asking, ending, finishing
 from billing.closures.remaining import Step, remaining
@@ -98,6 +98,19 @@ def test_closing_at_once_ends_keys_and_month_and_invoices_the_days_that_were(cas
     assert sweep(SOON + timedelta(minutes=1)) == []
     assert left(cast.acme, now=SOON) == {Step.PAYMENT}
     call_command("audit")
+
+
+def test_beat_makes_the_final_invoice_and_asks_for_its_papers(
+    cast: stories.Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rung: list[str] = []
+    monkeypatch.setattr("billing.tasks.ring", lambda task, **_ids: rung.append(task.name))
+    use(cast.acme.organization, at=USED, usage=MANY)
+    ask(cast.acme)
+    tasks.close_organizations()
+    [final] = invoices(cast.acme)
+    assert final.kind == "final"
+    assert "billing.tasks.render_documents" in rung
 
 
 def test_the_neighbour_goes_on(cast: stories.Cast) -> None:
