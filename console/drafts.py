@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from billing.models import BillingTerms, Invoice, InvoiceDraft, InvoiceLine
 from billing.review import DraftOutdated, approve_draft, remake_draft
 from billing.sellers import NoSeller
-from console.deeds import Deed, DeedForm, Refused, Row, add_deed
+from console.deeds import Deed, DeedForm, Obstacle, Refused, Row, add_deed
 from console.figures import figure, money, money_column, named, percent_column
 from console.invoices import line_name
 from console.money import CUSTOMER
@@ -168,6 +168,13 @@ class DraftDeed(Deed):
             (_("VAT"), money(draft.tax, draft.currency)),
             (_("Total"), money(draft.total, draft.currency)),
         ]
+
+    def obstacle(self) -> Obstacle | None:
+        """Whoever comes late, or again, is shown what became of it."""
+        if self.draft.status != InvoiceDraft.Status.APPROVED:
+            return None
+        text = _("The draft was approved already.")
+        return Obstacle(text=text, facts=self.facts(), label=_("See the draft"), url=address_of(self.draft))
 
     def back(self) -> str:
         return address_of(self.draft)

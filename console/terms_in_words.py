@@ -7,10 +7,12 @@ from console.figures import figure
 
 
 def terms_in_words(terms: BillingTerms, currency: str) -> str:
-    """`minimum ₩50,000 · discount 5% · reviewed before it is issued`; of the defaults, that there is nothing."""
+    """`minimum ₩50,000 without VAT · discount 5% · reviewed before it is issued`; of the defaults, that there is nothing."""
     parts = []
     if terms.minimum_fee:
-        parts.append(gettext("minimum %(amount)s") % {"amount": figure("money")(terms.minimum_fee, currency)})
+        parts.append(
+            gettext("minimum %(amount)s without VAT") % {"amount": figure("money")(terms.minimum_fee, currency)}
+        )
     if terms.discount:
         parts.append(gettext("discount %(percent)s") % {"percent": figure("percent")(terms.discount, 2)})
     if terms.zero_invoices != BillingTerms.ZeroInvoices.WITH_USAGE:

@@ -19,6 +19,7 @@ from accounts.models import ApiKey, Organization
 from billing import invoice_queries
 from billing.cards.automatic import announced
 from billing.corrections.credit_note_queries import notes_of, refunds_of
+from billing.corrections.refundable import left_to_refund
 from billing.invoice_queries import PricedLine, Share
 from billing.models import Invoice, Payment
 from billing.papers import evidence_files
@@ -131,6 +132,7 @@ def invoice(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
         "credit_given": max(-found.credit_applied, ZERO),
         "notes": notes,
         "noted": noted,
+        "left_to_refund": exact_sum(left_to_refund(note) for note in notes),
         "refunds": refund_rows(refunds_of(found)),
         "given_up": given_up,
         "settled": max(EXACT.subtract(found.amount_due, exact_sum((left, given_up, noted))), ZERO),

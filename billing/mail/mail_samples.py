@@ -9,6 +9,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.utils.translation import gettext
 
 from accounts.models import Invitation, Organization, Role, TaxTreatment, User
 from billing.mail.mail_texts import Letter, compose
@@ -44,6 +45,7 @@ CONTEXTS: Mapping[Kind, Mapping[str, Any]] = {
     Kind.REFUND: {"amount": "110000", "processor": "stripe"},
     Kind.TAX_INVOICE: {},
 }  # fmt: skip
+BY_HAND = ":by_hand"
 _LIMIT: Mapping[str, Any] = {
     "api_key": None,
     "member": None,
@@ -99,8 +101,12 @@ def _notice(name: str, *, language: str, now: datetime) -> Sample:
     kind, data = _notices(at=moment_text(now), person=PERSON[language])[name.removeprefix("notice:")]
     notice = Notice(kind=kind, data=data, created_at=now, organization=_organization(language))
     mail = _mail(Kind.NOTICE, {}, None, language=language, now=now, about=notice)
-    percent = f" {data['percent']}%" if "percent" in data else ""
-    return Sample(name=name, label=f"{kind.label}{percent}", letter=compose(mail))
+    label = str(kind.label)
+    if "percent" in data:
+        label = f"{label} {data['percent']}%"
+    elif name.endswith(BY_HAND):
+        label = gettext("%(label)s, by an operator") % {"label": label}
+    return Sample(name=name, label=label, letter=compose(mail))
 
 
 def _mail(
@@ -144,7 +150,7 @@ def _notices(*, at: str, person: str) -> dict[str, tuple[Notice.Kind, dict[str, 
             {**_KEY, "currency": "KRW", "spent": "98000", "allowed": "50000", "seconds": 600, "stopped_at": at},
         ),
         one.SUSPENDED.value: (one.SUSPENDED, suspended | {"invoice": owing}),
-        f"{one.SUSPENDED}:by_hand": (one.SUSPENDED, suspended),
+        f"{one.SUSPENDED}{BY_HAND}": (one.SUSPENDED, suspended),
         one.RESTORED.value: (one.RESTORED, suspended | {"restored_at": at}),
         one.CLOSURE_ASKED.value: (one.CLOSURE_ASKED, closure),
         one.CLOSURE_WITHDRAWN.value: (one.CLOSURE_WITHDRAWN, closure),

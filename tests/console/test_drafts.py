@@ -71,6 +71,7 @@ def test_approval_issues_the_invoice_and_leads_to_it(draft: InvoiceDraft, cast: 
     invoice = Invoice.objects.get()
     assert (invoice.total, invoice.number) == (6534, "INV-000001")
     assert audited("invoice_draft.approved", cast).target == "INV-000001"
+    assert "approved already" in operator.get(address).content.decode()
     carry_out(operator, address, {})
     assert Invoice.objects.count() == 1, "approving again leads to the same"
 
