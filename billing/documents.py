@@ -16,9 +16,8 @@ from accounts.tenancy import tenant_scope
 from billing.models import Document, Invoice
 from billing.papers import document_files
 from billing.papers.paper_kinds import PAPERS, Paper, Subject, SubjectId, file_name, kind_of
-from billing.papers.typesetting import typeset
+from billing.papers.typesetting import VERSION, typeset
 
-TEMPLATE = "document.typ"
 GRACE = timedelta(minutes=1) * settings.SWEEP_PACE
 """How long the job that an invoice's closing rang for is left alone."""
 Kind = Document.Kind
@@ -37,7 +36,7 @@ class Rendering:
 
 
 class DocumentDiffers(Exception):
-    """Rendered again, the paper comes out as other bytes than were noted: by another version of the template, fonts or Typst.
+    """Rendered again, the paper comes out as other bytes than were noted: with other words, by other fonts or another Typst.
 
     What is stored stays as it is; a lost file must come from the backup.
     """
@@ -114,12 +113,20 @@ def _render(organization_id: int, kind: str, subject_id: SubjectId, *, now: date
     noted = noted_document(organization_id, kind, subject_id)
     with tenant_scope([organization_id]):
         paper = PAPERS[kind].read(organization_id, subject_id, noted.kept if noted else {})
-    content = typeset(TEMPLATE, paper.content, made_at=paper.made_at)
-    return _store(organization_id, kind, subject_id, paper, content, now=now), content
+    version = noted.template if noted else VERSION
+    content = typeset(paper.content, made_at=paper.made_at, version=version)
+    return _store(organization_id, kind, subject_id, paper, content, version=version, now=now), content
 
 
 def _store(
-    organization_id: int, kind: str, subject_id: SubjectId, paper: Paper, content: bytes, *, now: datetime
+    organization_id: int,
+    kind: str,
+    subject_id: SubjectId,
+    paper: Paper,
+    content: bytes,
+    *,
+    version: int,
+    now: datetime,
 ) -> Document:
     """Row and file, or neither. Of two that store at once the second waits at the row, and finds that its bytes are the first's."""
     path, sha256 = (
@@ -137,6 +144,7 @@ def _store(
                 "size": len(content),
                 "rendered_at": now,
                 "kept": dict(paper.kept),
+                "template": version,
             },
         )
         if noted.sha256 != sha256:

@@ -42,6 +42,9 @@ class Document(models.Model):
     kept = models.JSONField(default=dict)
     """What it says that its row does not hold for ever: the parties of a top-up's receipt, as they were."""
 
+    template = models.PositiveSmallIntegerField(default=1, db_default=1)
+    """The version of the template that set it, and sets it again if its file is lost."""
+
     objects = TenantQuerySet["Document"].as_manager()
 
     class Meta:

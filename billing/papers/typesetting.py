@@ -2,6 +2,9 @@
 
 A template is Typst code of this repository; what customers wrote reaches it as JSON strings, which Typst shows and never runs.
 Nothing is read but the templates' folder and the fonts.
+
+Every version of the template stays, in a folder named after its number, and a paper is rendered again by the one that made it: what
+looks otherwise is a new version, never a change of one that is in use.
 """
 
 import json
@@ -19,6 +22,8 @@ import typst
 from django.conf import settings
 
 TEMPLATES = Path(__file__).parent / "typst"
+VERSION = 2
+"""The template that new papers are set with."""
 FAMILY, FALLBACK_FAMILY = "Pretendard", "Noto Sans KR"
 ARCHIVAL: "list[typst.PDFStandard]" = ["a-2a", "ua-1"]
 """PDF/A-2a for the years that invoices are kept, PDF/UA-1 for readers who listen."""
@@ -35,20 +40,20 @@ class TypesettingFailed(RuntimeError):
     """Typst refused the template or its data."""
 
 
-def typeset(template: str, content: Mapping[str, Any], *, made_at: datetime) -> bytes:
-    """The PDF of `template` (a file of billing/papers/typst) with `content`; its metadata say that it was made at `made_at`.
+def typeset(content: Mapping[str, Any], *, made_at: datetime, version: int = VERSION) -> bytes:
+    """The PDF of `content`, by the template `version`; its metadata say that it was made at `made_at`.
 
     A character that no font has (an emoji in a company's name) must not stop an invoice: the document is then no longer archival,
     and shows an empty box in its place. Raises FontsMissing, TypesettingFailed.
     """
-    data = json.dumps(content, ensure_ascii=False, sort_keys=True)
+    source = _source(content, version)
     try:
-        return _compile(template, data, made_at, standards=ARCHIVAL)
+        return _compile(source, made_at, standards=ARCHIVAL)
     except TypesettingFailed as error:
         if "could not be displayed with font" not in str(error):
             raise
-        log.warning("a document has characters that no font has", extra={"template": template})
-        return _compile(template, data, made_at, standards=[])
+        log.warning("a document has characters that no font has", extra={"template": version})
+        return _compile(source, made_at, standards=[])
 
 
 def keywords_of(pdf: bytes) -> list[str]:
@@ -57,28 +62,31 @@ def keywords_of(pdf: bytes) -> list[str]:
     return unescape(found[1].decode()).split(", ") if found else []
 
 
-def _compile(template: str, data: str, made_at: datetime, *, standards: "list[typst.PDFStandard]") -> bytes:
+def _source(content: Mapping[str, Any], version: int) -> bytes:
+    """Typst code that sets `content`, a string of JSON in it. Given in `sys.inputs` it would belong to the library, and nothing that
+    was laid out for one paper, such as labels, would serve for the next one.
+    """
+    data = json.dumps(content, ensure_ascii=False, sort_keys=True).replace("\\", "\\\\").replace('"', '\\"')
+    return f'#import "/{version}/document.typ": paper\n#paper(json(bytes("{data}")))'.encode()
+
+
+def _compile(source: bytes, made_at: datetime, *, standards: "list[typst.PDFStandard]") -> bytes:
     try:
-        pdf = _compiler(template).compile(
-            format="pdf",
-            sys_inputs={"data": data, "family": FAMILY, "fallback": FALLBACK_FAMILY},
-            pdf_standards=standards,
-            timestamp=int(made_at.timestamp()),
+        pdf = _compiler().compile(
+            input=source, format="pdf", pdf_standards=standards, timestamp=int(made_at.timestamp())
         )
     except typst.TypstError as error:
-        raise TypesettingFailed(f"{template}: {error.message}") from error
+        raise TypesettingFailed(error.message) from error
     assert isinstance(pdf, bytes)
     return pdf
 
 
-def _compiler(template: str) -> typst.Compiler:
-    """One a thread and template, because setting one up reads files, and sharing one would make threads wait."""
-    compilers: dict[str, typst.Compiler] = _of_this_thread.__dict__.setdefault("compilers", {})
-    if template not in compilers:
-        compilers[template] = typst.Compiler(
-            TEMPLATES / template, root=TEMPLATES, font_paths=_fonts(), ignore_system_fonts=True
-        )
-    return compilers[template]
+def _compiler() -> typst.Compiler:
+    """One a thread, because setting one up reads files, and sharing one would make threads wait."""
+    if not hasattr(_of_this_thread, "compiler"):
+        _of_this_thread.compiler = typst.Compiler(root=TEMPLATES, font_paths=_fonts(), ignore_system_fonts=True)
+    compiler: typst.Compiler = _of_this_thread.compiler
+    return compiler
 
 
 def check_fonts() -> None:

@@ -140,7 +140,7 @@ def content_of(invoice: Invoice) -> dict[str, Any]:
 
 
 def pdf_of(invoice: Invoice) -> bytes:
-    return typeset("document.typ", content_of(invoice), made_at=invoice.finalized_at)
+    return typeset(content_of(invoice), made_at=invoice.finalized_at)
 
 
 def pages(pdf: bytes) -> list[str]:

@@ -1,5 +1,6 @@
 """PDFs on disk: whole or not there, the same bytes every time, found again when lost, refused when changed."""
 
+import hashlib
 import os
 import resource
 import signal
@@ -114,6 +115,37 @@ def test_a_damaged_file_is_made_again_and_is_the_same(invoice: Invoice, damage: 
     assert documents_that_differ() == []
 
 
+def test_a_paper_of_an_older_template_is_made_again_by_that_one(
+    invoice: Invoice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(documents, "VERSION", 1)
+        row = render(invoice)
+    good = file_of(invoice).read_bytes()
+    file_of(invoice).unlink()
+    assert documents.open_document(invoice, now=LATER) == good
+    assert row.template == 1
+
+    statement = documents.render_document(
+        organization_id=invoice.organization_id, subject_id=invoice.pk, kind=Document.Kind.STATEMENT, now=LATER
+    )
+    assert statement.template == typesetting.VERSION > 1
+
+
+@pytest.mark.parametrize(
+    ("version", "known"),
+    [
+        (1, "0319392320a57ce8"),
+        (2, "6e3ad185e01785be"),
+    ],
+)
+def test_a_template_that_made_papers_is_never_changed(version: int, known: str) -> None:
+    """What is to look otherwise is a new version in a folder of its own."""
+    folder = typesetting.TEMPLATES / str(version)
+    content = b"".join(folder.joinpath(name).read_bytes() for name in ("document.typ", "sheet.typ"))
+    assert hashlib.sha256(content).hexdigest()[:16] == known
+
+
 def test_another_process_in_another_place_makes_the_same_bytes(
     invoice: Invoice, process_environment: dict[str, str], settings: Settings
 ) -> None:
@@ -204,10 +236,10 @@ def test_the_sweep_makes_what_nobody_rang_for(cast: Cast, monkeypatch: pytest.Mo
 
     real = documents.typeset
 
-    def fail_for_acme(template: str, content: dict[str, object], **options: object) -> bytes:
+    def fail_for_acme(content: dict[str, object], **options: object) -> bytes:
         if content["number"] == first.number:
             raise typesetting.TypesettingFailed("broken")
-        return real(template, content, **options)  # type: ignore[arg-type]
+        return real(content, **options)  # type: ignore[arg-type]
 
     with monkeypatch.context() as broken:
         broken.setattr(documents, "typeset", fail_for_acme)
