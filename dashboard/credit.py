@@ -11,7 +11,6 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
-from django_htmx.http import HttpResponseClientRefresh
 
 from accounts.tenancy import tenant_scope
 from billing.cards import automatic_top_up, payment_methods
@@ -26,7 +25,7 @@ from billing.standing import standing_of
 from dashboard.access import may, organization_page
 from dashboard.credit_forms import AutomaticTopUpForm, TopUpForm
 from dashboard.credit_notes import refund_rows
-from dashboard.invoice_payment import BACK, LEFT, go
+from dashboard.invoice_payment import BACK, LEFT, go, still_waits
 from ledger.credit_expiry import balance_at
 
 SHOWN = 20
@@ -107,8 +106,7 @@ def automatic(request: HttpRequest) -> HttpResponse:
 def progress(request: HttpRequest) -> HttpResponse:
     """Asked by a page that waits: nothing new (204), or look again."""
     payment = top_ups.look_again(organization_id=request.organization.pk, now=timezone.now())
-    waits = payment is not None and payment.status in Payment.OPEN_STATUSES
-    return HttpResponse(status=204) if waits else HttpResponseClientRefresh()
+    return still_waits(payment is not None and payment.status in Payment.OPEN_STATUSES)
 
 
 def _page(

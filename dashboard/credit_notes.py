@@ -10,6 +10,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
+from accounts.models import Organization
 from billing.corrections.credit_note_queries import find_note, lines_of, refunds_of
 from billing.corrections.refundable import left_to_refund
 from billing.models import CreditNote, CreditNoteLine, Payment, Refund
@@ -77,9 +78,7 @@ def credit_notes(request: HttpRequest) -> HttpResponse:
 @organization_page()
 @require_safe
 def credit_note(request: HttpRequest, note_id: UUID) -> HttpResponse:
-    note = find_note(organization=request.organization, note_id=note_id)
-    if note is None:
-        raise Http404(note_id)
+    note = note_or_404(request.organization, note_id)
     context = {
         "section": "invoices",
         "note": note,
@@ -90,3 +89,10 @@ def credit_note(request: HttpRequest, note_id: UUID) -> HttpResponse:
         "left_to_refund": left_to_refund(note),
     }
     return render(request, "dashboard/credit_note.html", context)
+
+
+def note_or_404(organization: Organization, note_id: UUID) -> CreditNote:
+    found = find_note(organization=organization, note_id=note_id)
+    if found is None:
+        raise Http404(note_id)
+    return found

@@ -58,9 +58,7 @@ def progress(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
     if attempt is not None and now - (attempt.checked_at or attempt.created_at) >= ASK_AGAIN:
         collection.look_again(organization_id=organization.pk, invoice_id=invoice_id, now=now)
         found, payments = _load(request, invoice_id)
-    if request.GET.get("state") == state_of(found, payments):
-        return HttpResponse(status=204)
-    return HttpResponseClientRefresh()
+    return still_waits(request.GET.get("state") == state_of(found, payments))
 
 
 def state_of_paying(invoice: Invoice, payments: Sequence[Payment], *, back: str) -> dict[str, Any]:
@@ -131,6 +129,11 @@ def _load(request: HttpRequest, invoice_id: UUID) -> tuple[Invoice, list[Payment
         if found is None:
             raise Http404(invoice_id)
         return found, invoice_queries.payments_of(found)
+
+
+def still_waits(waits: bool) -> HttpResponse:
+    """To a page that waits: nothing new (204), or look again."""
+    return HttpResponse(status=204) if waits else HttpResponseClientRefresh()
 
 
 def go(request: HttpRequest, url: str) -> HttpResponse:

@@ -11,11 +11,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from billing import documents
-from billing.corrections.credit_note_queries import find_note
 from billing.models import Document, Payment
 from billing.papers.paper_kinds import Subject, file_name
 from billing.papers.typesetting import FontsMissing, TypesettingFailed
 from dashboard.access import organization_page
+from dashboard.credit_notes import note_or_404
 from dashboard.invoice_page import invoice_or_404
 
 logger = logging.getLogger(__name__)
@@ -38,9 +38,7 @@ def statement(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
 @organization_page()
 @require_safe
 def credit_note(request: HttpRequest, note_id: UUID) -> HttpResponse:
-    found = find_note(organization=request.organization, note_id=note_id)
-    if found is None:
-        raise Http404(note_id)
+    found = note_or_404(request.organization, note_id)
     return download(request, found, back=("dashboard:invoice", found.invoice_id))
 
 

@@ -14,7 +14,6 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
-from django_htmx.http import HttpResponseClientRefresh
 
 from accounts.tenancy import tenant_scope
 from billing.cards import card_setups, payment_methods
@@ -23,7 +22,7 @@ from billing.models import CardSetup, PaymentMethod
 from billing.processors.selection import NoCardProcessor, card_processor
 from billing.rest.payments_api import ROLES_THAT_PAY
 from dashboard.access import may, organization_page
-from dashboard.invoice_payment import BACK, LEFT, go
+from dashboard.invoice_payment import BACK, LEFT, go, still_waits
 
 
 @organization_page(scoped=False)
@@ -71,8 +70,7 @@ def add_card(request: HttpRequest) -> HttpResponse:
 def setup_progress(request: HttpRequest) -> HttpResponse:
     """Asked by a page that waits for a card: nothing new (204), or look again."""
     setup = card_setups.look_again(organization_id=request.organization.pk, now=timezone.now())
-    waits = setup is not None and setup.status in CardSetup.OPEN_STATUSES
-    return HttpResponse(status=204) if waits else HttpResponseClientRefresh()
+    return still_waits(setup is not None and setup.status in CardSetup.OPEN_STATUSES)
 
 
 def _notice(setup: CardSetup | None, back: str) -> str:

@@ -18,7 +18,6 @@ PAGES = sorted(name for name in FILES if name.endswith(".md") and name != "CHANG
 PLACES = ("", "templates/", "static/", "pricing/")
 """The checkout, what pages are made of, and the script that is served to customers under its bare name."""
 NAMED = re.compile(r"(?<![\w./<{-])((?:[\w-]+/)*[\w-]+\.(?:py|md|html|css|js|typ|toml|sql))(?![\w/])")
-
 EXAMPLES = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
