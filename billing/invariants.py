@@ -168,7 +168,7 @@ INVARIANTS = (
         """
         SELECT coalesce(payment.organization_id, credit.organization_id) AS organization_id, payment.id AS payment, payment.amount,
             credit.key, credit.amount AS credit
-        FROM (SELECT * FROM billing_payment WHERE invoice_id IS NULL AND status = 'succeeded') AS payment
+        FROM (SELECT * FROM billing_payment WHERE invoice_id IS NULL AND status IN ('succeeded', 'reversed')) AS payment
         FULL JOIN (SELECT * FROM ledger_creditgrant WHERE key LIKE 'top-up:%') AS credit
             ON credit.organization_id = payment.organization_id AND credit.key = 'top-up:' || payment.id
         WHERE (payment.amount, payment.currency, 'paid') IS DISTINCT FROM (credit.amount, credit.currency, credit.kind)
@@ -204,7 +204,7 @@ INVARIANTS = (
     ),
     by_sql(
         "46",
-        "payments made of a deposit add up to it; one that was set aside made none",
+        "payments made of a deposit add up to it; one that was set aside, or whose match was undone, made none",
         """
         SELECT deposit.id, deposit.amount, decision.kind, coalesce(sum(payment.amount), 0) AS paid
         FROM billing_depositdecision AS decision JOIN billing_bankdeposit AS deposit ON deposit.id = decision.deposit_id
@@ -212,7 +212,25 @@ INVARIANTS = (
         LEFT JOIN billing_payment AS payment ON payment.id = part.payment_id AND payment.status = 'succeeded'
             AND payment.organization_id = decision.organization_id AND payment.currency = deposit.currency
         GROUP BY deposit.id, decision.id
-        HAVING coalesce(sum(payment.amount), 0) <> CASE decision.kind WHEN 'set_aside' THEN 0 ELSE deposit.amount END
+        HAVING coalesce(sum(payment.amount), 0) <> CASE
+            WHEN decision.kind = 'set_aside' OR decision.undone_at IS NOT NULL THEN 0 ELSE deposit.amount END
+        """,
+    ),
+    by_sql(
+        "58",
+        "a payment is taken back with the match of its deposit, whole, and leaves no credit",
+        """
+        SELECT payment.organization_id, payment.id, payment.status, decision.undone_at FROM billing_payment AS payment
+        LEFT JOIN billing_depositpart AS part ON part.payment_id = payment.id
+        LEFT JOIN billing_depositdecision AS decision ON decision.id = part.decision_id
+        WHERE (payment.status = 'reversed') <> (decision.undone_at IS NOT NULL)
+        UNION ALL
+        SELECT payment.organization_id, payment.id, credit.key, NULL FROM billing_payment AS payment
+        JOIN ledger_creditgrant AS credit ON credit.organization_id = payment.organization_id
+            AND credit.key IN ('overpayment:' || payment.id, 'top-up:' || payment.id)
+        LEFT JOIN ledger_credituse AS used ON used.grant_id = credit.id
+        WHERE payment.status = 'reversed'
+        GROUP BY payment.organization_id, payment.id, credit.id HAVING credit.amount <> coalesce(sum(used.amount), 0)
         """,
     ),
     *CLOSURES,

@@ -95,6 +95,8 @@ ACTIONS = {
     "refund.started": _("Refund begun"),
     "refund.succeeded": _("Refund made"),
     "refund.failed": _("Refund failed"),
+    "deposit.undone": _("Decision on a deposit undone"),
+    "payment.reversed": _("Payment taken back"),
     "outflow.settled": _("Outflow at the processor settled"),
     "invoice_draft.approved": _("Invoice draft approved"),
     "invoice_draft.made_anew": _("Invoice draft made anew"),

@@ -27,14 +27,18 @@ from billing.bank.deposit_decisions import (
 )
 from billing.bank.statement_import import Compared, FormDiffers, bare_account, compare_statement, import_statement
 from billing.bank.transfer_matching import certain, match_waiting
-from billing.models import Invoice
+from billing.bank.undoing import AlreadyUndone, undo_decision
+from billing.invoicing import PaymentInProgress
+from billing.models import Invoice, Payment
 from billing.models.deposits import BankDeposit, DepositDecision
+from billing.payments.reversing import GivenBack
 from billing.sellers import NoSeller, current_seller
 from console.deeds import Deed, DeedForm, Refused, Row, add_deed
 from console.deposits import REFUSALS, DepositRow, waiting_rows
 from console.figures import figure, money
 from console.standing import ReasonForm
 from console.uploads import FileRefused, UploadDeed, UploadForm, file_field
+from ledger.settling import CreditSpent
 from pricing.plain_text import plain
 
 MOST_SHOWN = 100
@@ -254,7 +258,7 @@ class MatchByHand(DepositDeed):
 class SetAside(DepositDeed):
     form_class = ReasonForm
     title = _("Set the deposit aside")
-    lead = _("It pays nothing: interest, money of our own, or a transfer that was recorded by hand. This is final.")
+    lead = _("It pays nothing: interest, money of our own, or a transfer that was recorded by hand.")
     button = _("Set aside")
 
     def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
@@ -266,6 +270,55 @@ class SetAside(DepositDeed):
         except AlreadyDecided:
             raise Refused(str(REFUSALS[AlreadyDecided])) from None
         return gettext("The deposit is set aside.")
+
+
+class Undo(Deed):
+    form_class = ReasonForm
+    title = _("Undo the decision")
+    lead = _(
+        "The payments that the deposit became are taken back: invoices are open again, credit is gone, and customers are told "
+        "that their receipts are void. Then the deposit waits for another decision; nothing is matched by itself again."
+    )
+    button = _("Undo")
+    danger = True
+
+    def prepare(self, pk: int) -> None:
+        rows = DepositDecision.objects.select_related("deposit", "organization")
+        self.decision = get_object_or_404(rows, pk=pk, undone_at=None)
+
+    def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
+        deposit = self.decision.deposit
+        parts = self.decision.parts.select_related("payment__invoice").order_by("pk")
+        return [
+            (_("Time"), figure("table_time")(deposit.at)),
+            (_("Payer"), deposit.payer or "–"),
+            (_("Amount"), money(deposit.amount, deposit.currency)),
+            (_("organization"), self.decision.organization or self.decision.get_kind_display()),
+            *((_named(part.payment), money(part.payment.amount, part.payment.currency)) for part in parts),
+            (_("Reason"), values["reason"]),
+        ]
+
+    def do(self, values: dict[str, Any], *, now: datetime) -> str:
+        try:
+            undo_decision(decision_id=self.decision.pk, reason=values["reason"], now=now, actor=self.request.user)
+        except (AlreadyUndone, CreditSpent, GivenBack, PaymentInProgress) as refusal:
+            raise Refused(str(STAYS[type(refusal)])) from None
+        return gettext("The decision is undone. The deposit waits again.")
+
+    def back(self) -> str:
+        return reverse("admin:deposits")
+
+
+STAYS: dict[type[Exception], Promise] = {
+    AlreadyUndone: _("Somebody else has undone it."),
+    CreditSpent: _("The credit that the deposit became was used meanwhile."),
+    GivenBack: _("Money of this payment was given back by a refund or a credit note."),
+    PaymentInProgress: _("The invoice is being paid right now."),
+}
+
+
+def _named(payment: Payment) -> Any:
+    return payment.invoice.number if payment.invoice else _("prepaid credit")
 
 
 def in_short(organization: Organization, shares: Sequence[Share]) -> str:
@@ -294,4 +347,5 @@ def _is_certain(row: DepositRow) -> bool:
 
 add_deed("deposits/import/", ImportStatement, name="import_statement")
 add_deed("deposits/<int:pk>/match/", MatchByHand, name="match_deposit")
+add_deed("deposit-decisions/<int:pk>/undo/", Undo, name="undo_deposit")
 add_deed("deposits/<int:pk>/set-aside/", SetAside, name="set_aside_deposit")

@@ -57,6 +57,7 @@ class DepositRow:
     deposit: BankDeposit
     proposals: Sequence[Proposal] = ()
     decision: DepositDecision | None = None
+    undone: DepositDecision | None = None
     parts: Sequence[DepositPart] = ()
     because: str = ""
 
@@ -89,20 +90,24 @@ def deposits(request: HttpRequest) -> HttpResponse:
 
 def in_state(state: str) -> QuerySet[BankDeposit]:
     if state == WAITING:
-        return BankDeposit.objects.filter(decision=None)
-    is_aside = Q(decision__kind=DepositDecision.Kind.SET_ASIDE)
-    decided = BankDeposit.objects.filter(decision__isnull=False)
-    return decided.filter(is_aside) if state == ASIDE else decided.exclude(is_aside)
+        return BankDeposit.objects.undecided()
+    standing = DepositDecision.objects.filter(undone_at=None)
+    is_aside = Q(kind=DepositDecision.Kind.SET_ASIDE)
+    wanted = standing.filter(is_aside) if state == ASIDE else standing.exclude(is_aside)
+    return BankDeposit.objects.filter(pk__in=wanted.values("deposit_id"))
 
 
 def waiting_rows(found: Iterable[BankDeposit]) -> list[DepositRow]:
     """Deposits with whose they may be. Those of a statement that is being looked at need not be stored."""
     listed = list(found)
+    undone = DepositDecision.objects.filter(deposit__in=[row.pk for row in listed if row.pk]).exclude(undone_at=None)
+    undone_by_deposit = {row.deposit_id: row for row in undone.select_related("organization").order_by("undone_at")}
     known = {currency: debtors(currency) for currency in {deposit.currency for deposit in listed}}
     return [
         DepositRow(
             deposit=deposit,
             proposals=[proposal(one, deposit.currency) for one in suggestions(deposit, known[deposit.currency])],
+            undone=undone_by_deposit.get(deposit.pk),
         )
         for deposit in listed
     ]
@@ -121,7 +126,8 @@ def proposal(suggestion: Suggestion, currency: str) -> Proposal:
 
 def decided_rows(found: Iterable[BankDeposit]) -> list[DepositRow]:
     listed = list(found)
-    decisions = DepositDecision.objects.filter(deposit__in=listed).select_related("organization", "decided_by")
+    decisions = DepositDecision.objects.filter(deposit__in=listed, undone_at=None)
+    decisions = decisions.select_related("organization", "decided_by")
     by_deposit = {decision.deposit_id: decision for decision in decisions}
     parts: dict[int, list[DepositPart]] = {}
     for part in (

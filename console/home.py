@@ -156,7 +156,7 @@ def refunds_tile() -> Tile:
 
 def deposits_tile() -> Tile:
     """Money on our account of which nobody knows what it pays, and since when the oldest waits."""
-    waiting = BankDeposit.objects.filter(decision=None)
+    waiting = BankDeposit.objects.undecided()
     oldest = waiting.order_by("at").first()
     return counted(
         _("Deposits to match"),

@@ -227,7 +227,7 @@ class CreditGrant(models.Model):
 
 class CreditUse(models.Model):
     """What went out of a credit: an invoice took it (above zero) or, voided, gave it back (below); without an invoice it expired or
-    was taken out to be sent back.
+    was taken out to be sent back, or went with its payment, which was taken back.
 
     Never changed.
     """
@@ -295,6 +295,7 @@ class TransactionKind(models.TextChoices):
     CREDIT_EXPIRED = "credit_expired", _("Credit expired")
     CREDIT_TAKEN_OUT = "credit_taken_out", _("Credit to be refunded")
     PAYMENT = "payment", _("Payment received")
+    PAYMENT_REVERSED = "payment_reversed", _("Payment taken back")
     OPENING = "opening", _("Opening balance")
     CREDIT_NOTE = "credit_note", _("Credit note")
     REFUND = "refund", _("Refund")

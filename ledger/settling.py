@@ -16,7 +16,7 @@ from ledger.credit_expiry import expire_of, note_next_expiry
 from ledger.credit_order import CreditLeft, credits_left, is_expired, less, share_out
 from ledger.credits import grant_credit
 from ledger.journal import Posting, changes_of, post
-from ledger.models import Account, Balance, CreditUse, TransactionKind
+from ledger.models import Account, Balance, CreditGrant, CreditUse, TransactionKind
 from pricing.exact import EXACT, ZERO, exact_sum
 from pricing.totals import MINOR_UNITS
 
@@ -165,6 +165,32 @@ def receive_payment(
     post(
         organization_id=organization_id, postings=[Posting(TransactionKind.PAYMENT, str(payment_id), entries)], now=now
     )
+
+
+def reverse_payment(
+    *,
+    organization_id: int,
+    payment_id: UUID,
+    amount: Decimal,
+    credit_key: str,
+    debt: Account,
+    account: Account,
+    now: datetime,
+) -> None:
+    """A payment was somebody else's money: what it had paid is owed on `debt` again, and the credit that it became is gone.
+
+    Raises CreditSpent if of that credit, granted under `credit_key`, something was used; nothing is posted then.
+    """
+    taken = ZERO
+    grant = CreditGrant.objects.for_organization(organization_id).filter(key=credit_key).first()
+    if grant is not None:
+        if (grant, grant.amount) not in credits_left(organization_id):
+            raise CreditSpent(f"credit of {grant.amount} that the payment became was used since")
+        taken = grant.amount
+        CreditUse.objects.create(organization_id=organization_id, grant=grant, amount=taken, at=now)
+    entries = {Account.PREPAID: taken, debt: EXACT.subtract(amount, taken), account: EXACT.minus(amount)}
+    posting = Posting(TransactionKind.PAYMENT_REVERSED, str(payment_id), entries)
+    post(organization_id=organization_id, postings=[posting], now=now)
 
 
 def _used(organization_id: int, invoice_id: UUID) -> list[CreditLeft]:

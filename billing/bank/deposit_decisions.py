@@ -1,7 +1,7 @@
 """What becomes of a deposit is decided once: it pays invoices of one organization, or it is set aside. One transaction each.
 
-A match is final: its payments are history, receipts went out, and a paid invoice does not open again (decision 0026). What is not
-certain therefore waits for an operator.
+A match moves money, and its receipts go out at once; undoing it (`undoing.py`) is an operator's work. What is not certain
+therefore waits for an operator (decision 0026).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -96,7 +96,7 @@ def match_deposit(
             decision = _decide(
                 deposit=deposit, organization_id=organization_id, kind=kind, because=because, now=now, actor=actor
             )
-            for payment in _payments(organization_id, deposit, shares, now=now, actor=actor):
+            for payment in _payments(decision, deposit, shares, now=now, actor=actor):
                 DepositPart.objects.create(organization_id=organization_id, decision=decision, payment=payment)
             if kind == DepositDecision.Kind.CONFIRMED:
                 remember_payer(organization_id=organization_id, payer=deposit.payer, now=now, actor=actor)
@@ -173,16 +173,18 @@ def _shares(organization_id: int, deposit: BankDeposit, first: UUID | None) -> l
 
 
 def _payments(
-    organization_id: int, deposit: BankDeposit, shares: Sequence[Share], *, now: datetime, actor: User | None
+    decision: DepositDecision, deposit: BankDeposit, shares: Sequence[Share], *, now: datetime, actor: User | None
 ) -> Iterator[Payment]:
     """What a deposit becomes: a payment of each invoice that it is shared out to, or a prepayment."""
+    assert decision.organization_id is not None, "only what is set aside has none"
+    organization_id, name = decision.organization_id, f"deposit-{deposit.pk}-{decision.pk}"
     for number, share in enumerate(shares, start=1):
         yield record_transfer(
             organization_id=organization_id,
             invoice_id=share.invoice_id,
             amount=share.amount,
             payer_name=deposit.payer,
-            key=f"deposit-{deposit.pk}-{number}",
+            key=f"{name}-{number}",
             received_at=deposit.at,
             actor=actor,
             now=now,
@@ -193,7 +195,7 @@ def _payments(
             amount=deposit.amount,
             currency=deposit.currency,
             payer_name=deposit.payer,
-            key=f"deposit-{deposit.pk}",
+            key=name,
             received_at=deposit.at,
             actor=actor,
             now=now,

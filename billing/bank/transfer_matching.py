@@ -98,7 +98,7 @@ class Suggestion:
 
 def undecided(currency: str | None = None) -> list[BankDeposit]:
     """The deposits that wait for a decision, oldest first."""
-    deposits = BankDeposit.objects.using("system").filter(decision=None).order_by("at", "pk")
+    deposits = BankDeposit.objects.using("system").undecided().order_by("at", "pk")
     return list(deposits.filter(currency=currency) if currency else deposits)
 
 
@@ -140,10 +140,16 @@ def certain(found: Sequence[Suggestion]) -> Suggestion | None:
 
 
 def match_waiting(*, now: datetime) -> list[DepositDecision]:
-    """Match every deposit that can be matched for certain. Each in a transaction of its own; run twice, it does nothing anew."""
+    """Match every deposit that can be matched for certain. Each in a transaction of its own; run twice, it does nothing anew.
+
+    One whose match an operator undid waits for an operator: what looked certain was wrong.
+    """
     made = []
     known: dict[str, list[Debtor]] = {}
+    undone = set(DepositDecision.objects.using("system").exclude(undone_at=None).values_list("deposit_id", flat=True))
     for deposit in undecided():
+        if deposit.pk in undone:
+            continue
         if deposit.currency not in known:
             known[deposit.currency] = debtors(deposit.currency)
         best = certain(suggestions(deposit, known[deposit.currency]))

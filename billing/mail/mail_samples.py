@@ -42,6 +42,7 @@ CONTEXTS: Mapping[Kind, Mapping[str, Any]] = {
     },
     Kind.INVITATION: {},
     Kind.CREDIT_NOTE: {},
+    Kind.PAYMENT_REVERSED: {"amount": "1308023", "currency": "KRW"},
     Kind.REFUND: {"amount": "110000", "processor": "stripe"},
     Kind.TAX_INVOICE: {},
 }  # fmt: skip

@@ -339,6 +339,36 @@ def _refund(mail: OutboxMail) -> _Wording:
     )
 
 
+def _payment_reversed(mail: OutboxMail) -> _Wording:
+    context = mail.context
+    amount = (_("Amount"), texts.money(Decimal(context["amount"]), context["currency"]))
+    if mail.invoice is None:
+        return _Wording(
+            subject=_("Credit taken back"),
+            lead=_(
+                "We had taken a bank transfer of somebody else for yours by mistake. Its credit is taken back, and its receipt is"
+                " void. We are sorry for the confusion."
+            ),
+            main=amount,
+            facts=_whose(mail),
+            url=credit_page(organization_slug=mail.organization.slug),
+            action=_("View the credit"),
+        )
+    invoice = _of(mail)
+    return _Wording(
+        subject=_("Payment taken back (%(number)s)") % {"number": invoice.number},
+        lead=_(
+            "We had taken a bank transfer of somebody else for yours by mistake. It does not pay your invoice any more, and its"
+            " receipt is void. We are sorry for the confusion."
+        ),
+        main=(_("Still to be paid"), _money(invoice, outstanding(invoice))),
+        facts=[(_label(mail, "number"), invoice.number), amount, *_due_day(mail, invoice), *_account(mail, invoice)],
+        url=_page(mail, invoice),
+        action=_("View the invoice"),
+        after=_how_to_pay(mail, invoice),
+    )
+
+
 def _tax_invoice(mail: OutboxMail) -> _Wording:
     sheet, invoice = sheet_of(mail), _of(mail)
     number = {"number": invoice.number}
@@ -388,6 +418,7 @@ _WORDINGS: Mapping[OutboxMail.Kind, Callable[[OutboxMail], _Wording]] = {
     OutboxMail.Kind.NOTICE: _notice,
     OutboxMail.Kind.CREDIT_NOTE: _credit_note,
     OutboxMail.Kind.REFUND: _refund,
+    OutboxMail.Kind.PAYMENT_REVERSED: _payment_reversed,
     OutboxMail.Kind.TAX_INVOICE: _tax_invoice,
 }
 

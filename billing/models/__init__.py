@@ -276,6 +276,7 @@ class OutboxMail(models.Model):
         TOP_UP_FAILED = "top_up_failed", _("Automatic top-up failed")
         CREDIT_NOTE = "credit_note", _("Credit note")
         REFUND = "refund", _("Refund")
+        PAYMENT_REVERSED = "payment_reversed", _("Payment taken back")
         TAX_INVOICE = "tax_invoice", pgettext_lazy("mail", "Tax invoice issued")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -313,6 +314,7 @@ class Payment(models.Model):
     Its row and idempotency key are committed before the processor is called.
     `unknown` means that no answer came (yet): it blocks another attempt until it is looked up. An attempt with a `method` charges
     that; one without sends the customer to a hosted page. `checked_at` is when the processor was last asked about it.
+    A transfer that was somebody else's money is `reversed`, with the match of its deposit (`bank/undoing.py`).
     """
 
     class Status(models.TextChoices):
@@ -322,6 +324,7 @@ class Payment(models.Model):
         SUCCEEDED = "succeeded", _("Paid")
         FAILED = "failed", _("Failed")
         CANCELED = "canceled", _("Canceled")
+        REVERSED = "reversed", _("Taken back")
 
     OPEN_STATUSES = (Status.PENDING, Status.REQUIRES_ACTION, Status.UNKNOWN)
 

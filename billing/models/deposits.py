@@ -1,7 +1,9 @@
 """What arrived on our bank account, as the bank's statement says it, and what became of each deposit."""
 
+from typing import Self
+
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Currency, Organization, User
@@ -25,6 +27,12 @@ class BankStatement(models.Model):
         verbose_name_plural = _("bank statements")
 
 
+class BankDepositQuerySet(models.QuerySet["BankDeposit"]):
+    def undecided(self) -> Self:
+        """Those that wait: never decided upon, or by a decision that was undone."""
+        return self.filter(~Exists(DepositDecision.objects.filter(deposit=OuterRef("pk"), undone_at=None)))
+
+
 class BankDeposit(models.Model):
     """A line of a statement by which money came in, once, however often it stands in the files. Never changed.
 
@@ -43,6 +51,8 @@ class BankDeposit(models.Model):
     memo = models.CharField(_("memo"), max_length=200, blank=True)
     branch = models.CharField(_("branch"), max_length=60, blank=True)
 
+    objects = BankDepositQuerySet.as_manager()
+
     class Meta:
         verbose_name = _("deposit")
         verbose_name_plural = _("deposits")
@@ -60,7 +70,8 @@ class BankDeposit(models.Model):
 class DepositDecision(models.Model):
     """What became of a deposit, decided once: it paid an organization's invoices, or it concerns none and was set aside.
 
-    `because` holds the reasons of a match (`transfer_matching.Evidence`), `reason` what an operator wrote.
+    `because` holds the reasons of a match (`transfer_matching.Evidence`), `reason` what an operator wrote. An operator may undo it
+    (`undoing.py`), which is all that ever changes; the deposit waits again then, for another decision.
     """
 
     class Kind(models.TextChoices):
@@ -68,19 +79,23 @@ class DepositDecision(models.Model):
         CONFIRMED = "confirmed", _("Matched by an operator")
         SET_ASIDE = "set_aside", _("Set aside")
 
-    deposit = models.OneToOneField(BankDeposit, on_delete=models.PROTECT, related_name="decision")
+    deposit = models.ForeignKey(BankDeposit, on_delete=models.PROTECT, related_name="decisions")
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, null=True, related_name="+")
     kind = models.CharField(max_length=10, choices=Kind.choices)
     because = models.JSONField(default=list)
     reason = models.CharField(max_length=200, blank=True)
     decided_at = models.DateTimeField()
     decided_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    undone_at = models.DateTimeField(null=True)
+    undone_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    undo_reason = models.CharField(max_length=200, blank=True)
 
     objects = TenantQuerySet["DepositDecision"].as_manager()
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["organization", "id"], name="decision_of_organization"),
+            models.UniqueConstraint(fields=["deposit"], condition=Q(undone_at=None), name="one_decision_per_deposit"),
             models.CheckConstraint(
                 condition=Q(kind="set_aside", organization=None) | ~Q(kind="set_aside") & Q(organization__isnull=False),
                 name="matched_deposits_have_an_organization",

@@ -62,7 +62,7 @@ def _statement(organization_id: int, subject_id: SubjectId, kept: Kept) -> Paper
 
 def _receipt(organization_id: int, subject_id: SubjectId, kept: Kept) -> Paper:
     payments = Payment.objects.for_organization(organization_id).select_related("invoice__period", "organization")
-    payment = payments.get(pk=subject_id, status=Payment.Status.SUCCEEDED)
+    payment = payments.get(pk=subject_id, status__in=(Payment.Status.SUCCEEDED, Payment.Status.REVERSED))
     assert payment.settled_at is not None, "what succeeded was settled"
     if payment.invoice is not None:
         return Paper(subject=payment, content=receipt_content(payment, payment.invoice), made_at=payment.settled_at)

@@ -34,6 +34,7 @@ TONES = {
     Status.SUCCEEDED: "good",
     Status.FAILED: "danger",
     Status.CANCELED: "",
+    Status.REVERSED: "",
     Status.PENDING: "warning",
     Status.REQUIRES_ACTION: "warning",
     Status.UNKNOWN: "warning",

@@ -100,8 +100,8 @@ BREAKAGES = {
              VALUES (1, '1', 'KRW', 'x', '', '', 1, now());
              INSERT INTO billing_bankdeposit (id, statement_id, line, account, currency, at, amount, payer, sequence, memo, branch)
              VALUES (1, 1, 2, '1', 'KRW', now(), 100, 'x', 1, '', '');
-             INSERT INTO billing_depositdecision (deposit_id, organization_id, kind, because, reason, decided_at)
-             SELECT 1, id, 'automatic', '[]', '', now() FROM accounts_organization LIMIT 1""",
+             INSERT INTO billing_depositdecision (deposit_id, organization_id, kind, because, reason, undo_reason, decided_at)
+             SELECT 1, id, 'automatic', '[]', '', '', now() FROM accounts_organization LIMIT 1""",
     "51": """UPDATE billing_invoice SET terms_id = 1;
              INSERT INTO billing_billingterms
                 (id, organization_id, effective_from, revision, minimum_fee, discount, zero_invoices, reviewed, reason, created_at)
@@ -113,6 +113,7 @@ BREAKAGES = {
                 status, idempotency_key, reference, failure, created_at)
              SELECT gen_random_uuid(), organization_id, gen_random_uuid(), id, 'stripe', 1, 0, currency,
                 'unknown', 'x', '', '', now() FROM billing_creditnote""",
+    "58": "UPDATE billing_payment SET status = 'reversed'; " + PAYMENTS.format("reversed", 1),
     "57": """INSERT INTO billing_creditpayout (id, organization_id, credit_use_id, key, currency, reason, taken_at)
              SELECT gen_random_uuid(), organization_id, id, id, 'KRW', '', now() FROM ledger_credituse""",
     "48": TAX_INVOICES.format(kind="card_slip", count=1),

@@ -12,6 +12,7 @@ from billing.bank.bank_statements import ZONE
 from billing.models import BankDeposit, DepositDecision, Invoice, PayerAlias
 from billing.settlement import outstanding
 from console.home import deposits_tile
+from console.read_only import address_of
 from tests.console.conftest import audited, carry_out, refused
 from tests.stories import Cast
 
@@ -103,7 +104,7 @@ def test_a_match_by_hand_does_what_was_read_or_nothing(operator: Client, cast: C
     carry_out(operator, reverse("admin:match_deposit", args=[first.pk]), {"target": invoice.number})
     answer = operator.post(address, {"target": invoice.number, "plan": read["plan"].value(), "confirm": "1"})
     assert answer.status_code == 422 and "changed meanwhile" in str(answer.context["form"].errors)
-    assert BankDeposit.objects.get(decision=None) == second
+    assert BankDeposit.objects.undecided().get() == second
 
 
 def test_what_cannot_be_matched_says_why(operator: Client, cast: Cast, invoice: Invoice) -> None:
@@ -147,3 +148,22 @@ def test_deposits_are_searched_by_payer_and_amount(operator: Client, cast: Cast,
         page = operator.get(reverse("admin:deposits"), {"q": wanted})
         assert len(page.context["rows"]) == count, wanted
         assert "월세<b>" not in page.content.decode()
+
+
+@pytest.mark.parametrize("language", ["ko", "en"])
+def test_a_wrong_match_is_undone(operator: Client, cast: Cast, invoice: Invoice, language: str) -> None:
+    due = int(outstanding(invoice))
+    upload(operator, statement(invoice, ("Acme", due)))
+    decision = DepositDecision.objects.get()
+    address = reverse("admin:undo_deposit", args=[decision.pk])
+    matched = reverse("admin:deposits") + "?state=matched"
+    assert address in operator.get(matched).content.decode()
+    review = carry_out(operator, address, {"reason": "Of somebody else"}, language=language).content.decode()
+    assert invoice.number in review and f"₩{due:,}" in review
+    invoice.refresh_from_db()
+    assert (invoice.status, outstanding(invoice)) == (Invoice.Status.OPEN, due)
+    assert audited("deposit.undone", cast).detail["reason"] == "Of somebody else"
+    assert "Of somebody else" in operator.get(reverse("admin:deposits")).content.decode()
+    assert address not in operator.get(matched).content.decode()
+    assert operator.get(address).status_code == 404
+    assert operator.get(address_of(invoice)).status_code == 200
