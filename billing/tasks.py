@@ -14,6 +14,7 @@ from billing import auditing, cycle, delivery, documents, review
 from billing.cards import automatic, automatic_top_up, card_setups, payment_methods
 from billing.closures import ending, finishing
 from billing.corrections import unresolved_refunds
+from billing.exports import exporting
 from billing.mail import outbox
 from billing.models import Invoice
 from billing.notifications import noticing, webhook_delivery
@@ -100,6 +101,21 @@ def close_organizations() -> None:
     now = timezone.now()
     ending.end_due(now=now)
     ring_for_invoices(finishing.finish_all(now=now))
+
+
+@shared_task
+def make_export(*, organization_id: int, export_id: str) -> None:
+    """Make the file of one data export."""
+    exporting.make_export(organization_id=organization_id, export_id=export_id, clock=timezone.now)
+
+
+@shared_task
+def sweep_exports() -> None:
+    """Ring for exports that nobody is at, and throw away those whose time is over."""
+    now = timezone.now()
+    for organization_id, export_id in exporting.waiting_exports(now=now):
+        ring(make_export, organization_id=organization_id, export_id=str(export_id))
+    exporting.throw_away(now=now)
 
 
 @shared_task

@@ -168,6 +168,7 @@ CELERY_BEAT_SCHEDULE = {
     "forget-call-keys": sweep("ledger.tasks.forget_call_keys", every=3600),
     "close-due-periods": sweep("billing.tasks.close_due_periods", every=60),
     "close-organizations": sweep("billing.tasks.close_organizations", every=15),
+    "sweep-exports": sweep("billing.tasks.sweep_exports", every=30),
     "watch-drafts": sweep("billing.tasks.watch_drafts", every=600),
     "sweep-processor-events": sweep("billing.tasks.sweep_processor_events", every=15),
     "resolve-unknown-payments": sweep("billing.tasks.resolve_unknown_payments", every=15),

@@ -20,6 +20,7 @@ from billing.closures import asking
 from billing.closures.remaining import Step, remaining
 from billing.models import Closure
 from dashboard.access import may, organization_page
+from dashboard.exports import exports_context
 from ledger.credit_expiry import balance_at
 from ledger.periods import month_bounds
 
@@ -82,7 +83,7 @@ def closure(request: HttpRequest) -> HttpResponse:
         "rows": what_is_left(organization, now=now) if found is not None and found.ended_at else [],
         "currency": organization.billing_currency,
     }
-    return render(request, "dashboard/closure.html", context)
+    return render(request, "dashboard/closure.html", context | exports_context(request))
 
 
 @organization_page(roles=OWNERS)

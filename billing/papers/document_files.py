@@ -4,18 +4,19 @@ import hashlib
 import os
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from django.conf import settings
 
 from accounts import whole_files
 
 FOLDER = "documents"
-_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.(pdf|csv))")
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.(pdf|csv|zip))")
 
 
 class UnsafeName(ValueError):
@@ -90,6 +91,19 @@ def put_aside(path: str, pieces: Iterable[bytes]) -> Iterator[PutAside]:
             size += file.write(piece)
     try:
         yield PutAside(path, hashed.hexdigest(), size)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def written_aside(path: str, write: Callable[[BinaryIO], None]) -> Iterator[PutAside]:
+    """As `put_aside`, of what `write` does to a file in which it may go back and forth."""
+    aside = _aside(path)
+    with whole_files.written_whole(aside) as file:
+        write(file)
+    try:
+        with aside.open("rb") as whole:
+            yield PutAside(path, hashlib.file_digest(whole, "sha256").hexdigest(), aside.stat().st_size)
     finally:
         aside.unlink(missing_ok=True)
 
