@@ -17,7 +17,8 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import TaxTreatment
 from billing.invoice_queries import is_overdue
-from billing.models import CreditNote, Document, Invoice, InvoiceLine, OutboxMail, Payment
+from billing.models import CreditNote, Document, Invoice, InvoiceLine, OutboxMail, Payment, SupplyProof, TaxInvoice
+from billing.rest.proof_answers import proof_shown
 from billing.settlement import outstanding
 from console.credit_note_deeds import credit_links
 from console.figures import count_column, figure, money, money_column, named, percent_column
@@ -25,6 +26,7 @@ from console.money import CUSTOMER, payment_failure, payment_status
 from console.payment_deeds import open_attempt
 from console.read_only import ReadOnlyAdmin, ReadOnlyInline, linked, raw_column, state_label
 from console.site import site
+from console.stored_documents import document_link
 from console.terms_in_words import terms_in_words
 from ledger.models import BillingPeriod
 from metering.token_labels import TOKEN_CLASSES
@@ -102,7 +104,14 @@ class Documents(ReadOnlyInline):
     model = Document
     verbose_name_plural = _("Documents")
     show_change_link = False
-    fields = ("kind", "sha256", count_column("size", _("Bytes")), "rendered_at")
+    fields = (named("opens", _("Kind"), document_link), "sha256", count_column("size", _("Bytes")), "rendered_at")
+
+
+class TaxInvoices(ReadOnlyInline):
+    model = TaxInvoice
+    verbose_name_plural = _("Tax invoices")
+    ordering = ("created_at", "pk")
+    fields = ("write_date", "status", "approval_number", "failure")
 
 
 class Mails(ReadOnlyInline):
@@ -160,7 +169,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
     list_select_related = ("organization", "period")
     date_hierarchy = "issued_on"
     ordering = ("-finalized_at",)
-    inlines = (Lines, Documents, Mails, Payments, CreditNotes)
+    inlines = (Lines, Documents, TaxInvoices, Mails, Payments, CreditNotes)
     fieldsets = (
         (
             None,
@@ -203,6 +212,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
                     money_column("credit_applied", _("Paid by credit")),
                     money_column("amount_due", _("Amount due")),
                     named("left_figure", _("Still to be paid"), lambda row: money(outstanding(row), row.currency)),
+                    named("proof", _("Proof of the supply"), lambda row: SupplyProof.Kind(proof_shown(row)).label),
                     named("treatment", _("Tax treatment"), lambda row: TaxTreatment(row.tax_treatment).label),
                     "currency",
                 )

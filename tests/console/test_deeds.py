@@ -327,7 +327,11 @@ class TestInvoices:
         )
         answer = operator.get(address)
         assert answer.content == content and answer["Content-Type"] == "application/pdf"
+        page = operator.get(reverse("admin:billing_invoice_change", args=[invoice.pk])).content.decode()
+        stored = reverse("admin:stored_document", args=[Document.objects.get().pk])
+        assert f'href="{stored}"' in page and operator.get(stored).content == content
         document_files.write(path, b"something else")
+        assert operator.get(stored).url.endswith(reverse("admin:billing_invoice_change", args=[invoice.pk]))
         assert operator.get(address).status_code == 404
 
 
