@@ -1,4 +1,4 @@
-"""The oldest of the demo's months becomes invoices, as it would have: closed a day after its end, one of them paid by transfer.
+"""The oldest of the demo's months becomes invoices, as it would have: closed a day after its end, one of them paid (`aftermath`).
 
 The month before the running one stays open, so that a visitor can close it: its time of grace outlasts the demo's next month.
 Every step looks for what it would make, so an interrupted seeding goes on where it stopped.
@@ -6,21 +6,25 @@ Every step looks for what it would make, so an interrupted seeding goes on where
 
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 
 from django.conf import settings
 
 from accounts.models import BillingProfile, Organization
 from accounts.tenancy import tenant_scope
-from billing.bank.bank_transfers import record_transfer
 from billing.invoicing import close_period
-from billing.models import Invoice, OutboxMail, Seller
+from billing.models import BillingTerms, Invoice, OutboxMail, Seller
 from billing.sellers import set_seller
+from billing.terms import set_terms
+from demo import aftermath
 from demo.cast import ACME, GLOBEX, ZONE
 from ledger.models import BillingPeriod
 
 GRACE_HOURS = 800
 """More than a month has: beat leaves the month before the running one to the visitor."""
-CLOSED_AFTER, PAID_AFTER = timedelta(days=1, hours=9), timedelta(days=9)
+CLOSED_AFTER = timedelta(days=1, hours=9)
+WELCOME = Decimal("0.05")
+"""What Globex's first month is cheaper by: later ones are at list prices again."""
 
 
 def seller() -> dict[str, str]:
@@ -48,17 +52,20 @@ def seller() -> dict[str, str]:
 
 
 def close_first_month(*, first_day: date, now: datetime) -> int:
-    """Invoice the month that begins with `first_day`; Globex's invoice is paid, Acme's is not. Returns how many invoices.
+    """Invoice the month that begins with `first_day`: Globex's is discounted, paid, corrected; Acme's is open. Returns how many.
 
     Only the mails go out `now`, when the system starts: none has been waiting since the month that it tells of.
     """
     start = datetime.combine(first_day, time(), tzinfo=ZONE)
     if not Seller.objects.using("system").exists():
         set_seller(now=start, **seller())
+    _welcome(first_day, now=start)
     invoices = [_close(slug, start) for slug in (ACME.slug, GLOBEX.slug)]
     for_globex = invoices[-1]
-    if for_globex is not None and for_globex.status == Invoice.Status.OPEN:
-        _pay(for_globex)
+    if for_globex is not None:
+        aftermath.pay_in_parts(for_globex)
+        aftermath.give_a_tenth_of_a_line_back(for_globex)
+    aftermath.quote(now=now)
     OutboxMail.objects.using("system").filter(status=OutboxMail.Status.WAITING).update(next_attempt_at=now)
     return sum(invoice is not None for invoice in invoices)
 
@@ -73,15 +80,20 @@ def _close(slug: str, start: datetime) -> Invoice | None:
     return close_period(organization_id=organization.pk, period_id=period.pk, now=period.ends_at + CLOSED_AFTER)
 
 
-def _pay(invoice: Invoice) -> None:
-    at = invoice.finalized_at + PAID_AFTER
-    record_transfer(
-        organization_id=invoice.organization_id,
-        invoice_id=invoice.pk,
-        amount=invoice.amount_due,
-        payer_name=GLOBEX.name,
-        key="demo",
-        received_at=at,
-        actor=None,
-        now=at,
-    )
+def _welcome(first_day: date, *, now: datetime) -> None:
+    """Terms for the first month, and others from the next one on."""
+    organization = Organization.objects.using("system").get(slug=GLOBEX.slug)
+    offers = ((first_day, WELCOME), (first_day + timedelta(days=31), Decimal(0)))
+    agreed = BillingTerms.objects.using("system").filter(organization=organization).count()
+    for month, discount in offers[agreed:]:
+        set_terms(
+            organization=organization,
+            month=month,
+            minimum_fee=Decimal(0),
+            discount=discount,
+            zero_invoices=BillingTerms.ZeroInvoices.WITH_USAGE,
+            reviewed=False,
+            reason="첫 달 환영 할인 5% (데모)",
+            actor=None,
+            now=now,
+        )

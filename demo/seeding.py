@@ -22,7 +22,7 @@ from demo.opening import open_companies, set_terms
 from demo.progress import Progress
 
 BEGUN, FINISHED = "demo.begun", "demo.seeded"
-EDITION = 2
+EDITION = 3
 """Counts up whenever the demo comes to contain something that a start does not add to data that stands already."""
 OLD_EDITION = (
     "  The demo's data was made by another edition and may lack what is new. Nothing was changed.\n"

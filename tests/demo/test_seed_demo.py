@@ -18,10 +18,11 @@ from accounts.api_keys import InvalidKey, identify_api_key, identify_service_key
 from accounts.models import ApiKey, BillingProfile, Organization, Role, User
 from accounts.tenancy import TenantQuerySet
 from billing import cycle
-from billing.models import Invoice, InvoiceLine, OutboxMail, Payment
+from billing.models import BillingTerms, CreditNote, Invoice, InvoiceLine, OutboxMail, Payment, Quotation, Refund
 from catalog import price_book
 from catalog.models import ExchangeRate, LanguageModel
 from demo.cast import ZONE
+from demo.closing import close_first_month
 from demo.progress import Progress
 from demo.seeding import Outcome, seed_demo
 from ledger.models import Balance, BillingPeriod, CreditGrant
@@ -99,13 +100,36 @@ def test_one_invoice_is_paid_and_the_other_waits_for_the_visitor(file: Path, set
     assert acme.exact_subtotal == sum(
         line.exact_amount for line in InvoiceLine.objects.using("system").filter(invoice=acme)
     )
-    [payment] = Payment.objects.using("system").all()
-    assert (payment.invoice_id, payment.status, payment.amount) == (globex.pk, Payment.Status.SUCCEEDED, globex.total)
+    payments = Payment.objects.using("system").order_by("created_at", "-amount")
+    assert {(payment.invoice_id, payment.status) for payment in payments} == {(globex.pk, Payment.Status.SUCCEEDED)}
+    assert sum(payment.amount for payment in payments) == globex.total
     assert cycle.due_periods(now=NOON) == [], "the month before is the visitor's to close"
     assert {period.organization_slug for period in cycle.periods_of_month("2026-10", now=NOON)} == {"acme", "globex"}
     kinds = OutboxMail.objects.using("system").order_by("kind").values_list("kind", flat=True)
-    assert list(kinds) == ["invoice", "invoice", "receipt"]
+    assert sorted(set(kinds)) == ["credit_note", "invoice", "receipt", "refund"]
     assert set(OutboxMail.objects.using("system").values_list("next_attempt_at", flat=True)) == {NOON}, "none is late"
+
+
+def test_globex_shows_what_can_become_of_an_invoice(file: Path) -> None:
+    """A discount in the first month only, two transfers, a credit note, money sent back, a quotation; again it stays so."""
+    seed(file)
+    for _time in range(2):
+        globex = Organization.objects.using("system").get(slug="globex")
+        invoice = Invoice.objects.using("system").get(organization=globex)
+        [discount] = InvoiceLine.objects.using("system").filter(invoice=invoice, kind="discount")
+        assert -discount.exact_amount * 20 == sum(
+            line.exact_amount for line in InvoiceLine.objects.using("system").filter(invoice=invoice, kind="usage")
+        )
+        terms = BillingTerms.objects.using("system").filter(organization=globex).order_by("effective_from")
+        assert [row.discount for row in terms] == [Decimal("0.05"), 0], "the visitor's months are at list prices"
+        payments = Payment.objects.using("system").filter(invoice=invoice).count()
+        assert payments == (2 if invoice.amount_due > 10_000 * 1.5 else 1)
+        [note] = CreditNote.objects.using("system").all()
+        [refund] = Refund.objects.using("system").all()
+        assert (refund.status, refund.amount, note.invoice_id) == (Refund.Status.SUCCEEDED, note.total, invoice.pk)
+        assert Quotation.objects.using("system").get().organization_id == globex.pk
+        close_first_month(first_day=date(2026, 9, 1), now=NOON + timedelta(minutes=1))
+    call_command("audit")
 
 
 def test_the_companies_can_be_billed_and_their_people_sign_in(file: Path) -> None:
