@@ -19,7 +19,7 @@ from catalog import price_book
 from ledger.models import Balance, BillingPeriod
 from ledger.periods import month_bounds
 from pricing.conditions import AgreedLine, charged
-from pricing.exact import exact_sum
+from pricing.exact import ZERO, exact_sum
 from pricing.totals import Totals
 
 LEAST_ELAPSED = timedelta(days=1)
@@ -29,10 +29,15 @@ _GUESS = Context(prec=38, rounding=ROUND_HALF_EVEN)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Buyer:
-    """Who asks what it costs: the terms that choose the rate, and the tax on it."""
+    """Who asks what it costs: the terms that choose the rate, the tax on it, and what was agreed for the month.
+
+    A volume alone is discounted as it would be on an invoice. `minimum_fee` is of a whole month's usage, so it is told beside it.
+    """
 
     terms: price_book.Terms
     tax_rate: Decimal
+    discount: Decimal = ZERO
+    minimum_fee: Decimal = ZERO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +74,20 @@ def public_buyer() -> Buyer:
     return Buyer(terms=price_book.PUBLIC_TERMS, tax_rate=settings.VAT_RATE)
 
 
-def buyer_of(organization: Organization) -> Buyer:
-    """The organization's own terms. Needs its tenant scope."""
-    balance = Balance.objects.for_organization(organization).get()
-    return Buyer(terms=price_book.terms_of(organization), tax_rate=balance.tax_rate)
+def buyer_of(organization: Organization, *, at: datetime) -> Buyer:
+    """The organization's own terms in the month of `at`. Needs its tenant scope."""
+    agreed = in_force(terms_of(organization), month_bounds(at, zone=organization.zone)[0])
+    return Buyer(
+        terms=price_book.terms_of(organization),
+        tax_rate=tax_rate_of(organization),
+        discount=agreed.discount,
+        minimum_fee=agreed.minimum_fee,
+    )
+
+
+def tax_rate_of(organization: Organization) -> Decimal:
+    """A fraction. Needs the tenant scope."""
+    return Balance.objects.for_organization(organization).get().tax_rate
 
 
 def open_periods(*, organization: Organization, now: datetime) -> list[PeriodEstimate]:
@@ -80,7 +95,7 @@ def open_periods(*, organization: Organization, now: datetime) -> list[PeriodEst
 
     Needs the organization's tenant scope.
     """
-    tax_rate = buyer_of(organization).tax_rate
+    tax_rate = tax_rate_of(organization)
     start, end = month_bounds(now, zone=organization.zone)
     periods = list(
         BillingPeriod.objects.for_organization(organization)

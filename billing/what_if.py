@@ -16,10 +16,11 @@ from catalog import price_book
 from catalog.models import LanguageModel
 from catalog.models_in_memory import matching
 from catalog.rate_details import RateDetails, details_of_quote
+from pricing.conditions import AgreedLine, Charged, Conditions, charged
 from pricing.exact import ZERO, exact_product, exact_sum
 from pricing.rating import RatedLine
 from pricing.tokens import TokenClass
-from pricing.totals import Totals, invoice_totals
+from pricing.totals import Totals
 
 LISTED_TOKENS = 500_000
 
@@ -77,22 +78,27 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What counted usage costs at one rate. `cost_usd` is the upstream's, `totals` in the billing currency as on an invoice."""
+    """What counted usage costs at one rate. `cost_usd` is the upstream's, `totals` in the billing currency as on an invoice.
+
+    `agreed` is the buyer's discount, if there is one.
+    """
 
     rate: RateDetails
     lines: Sequence[RatedLine]
+    agreed: Sequence[AgreedLine]
     cost_usd: Decimal
     totals: Totals
 
     @property
     def formula(self) -> str:
-        """The exact sum before rounding and tax."""
+        """The exact sum before discount, rounding and tax."""
         return self.rate.formula((line.token_class, line.quantity) for line in self.lines)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the volume costs with `model`: upstream cost in dollars, totals in the buyer's currency as on an invoice.
+    """What the volume costs with `model`: upstream cost in dollars, totals in the buyer's currency as on an invoice, the buyer's
+    discount (`agreed`) taken off.
 
     Of what cannot be priced there is no cost and no total, only what is lacking.
     """
@@ -100,6 +106,7 @@ class Answer:
     model: LanguageModel
     lack: Lack | None = None
     parts: Sequence[Part] = ()
+    agreed: Sequence[AgreedLine] = ()
     cost_usd: Decimal | None = None
     totals: Totals | None = None
 
@@ -152,8 +159,10 @@ def estimate_counts(
         terms=buyer.terms, model=price_book.find_model(model), prompt_tokens=prompt_tokens_per_request, at=at
     )
     part = _part(rate, Portion(0, prompt_tokens_per_request, counts))
-    cost_usd, totals = _sums([part], buyer)
-    return Estimate(rate=details_of_quote(rate), lines=part.lines, cost_usd=cost_usd, totals=totals)
+    cost_usd, sums = _sums([part], buyer)
+    return Estimate(
+        rate=details_of_quote(rate), lines=part.lines, agreed=sums.agreed, cost_usd=cost_usd, totals=sums.totals
+    )
 
 
 def what_if(*, model: LanguageModel, volume: Volume, buyer: Buyer, at: datetime) -> Answer:
@@ -195,8 +204,8 @@ def _answer(model: LanguageModel, portions: Sequence[Portion], volume: Volume, b
     if lack is not None:
         return Answer(model=model, lack=lack)
     parts = _parts(rates, portions)
-    cost_usd, totals = _sums(parts, buyer)
-    return Answer(model=model, parts=parts, cost_usd=cost_usd, totals=totals)
+    cost_usd, sums = _sums(parts, buyer)
+    return Answer(model=model, parts=parts, agreed=sums.agreed, cost_usd=cost_usd, totals=sums.totals)
 
 
 def _parts(rates: Sequence[price_book.Rate], portions: Sequence[Portion]) -> list[Part]:
@@ -212,12 +221,13 @@ def _part(rate: price_book.Rate, portion: Portion) -> Part:
     return Part(rate, portion.requests, priced(billable_quantities(portion.counts), rate.unit_prices))
 
 
-def _sums(parts: Sequence[Part], buyer: Buyer) -> tuple[Decimal, Totals]:
-    """The upstream's cost in dollars, and the totals as an invoice has them."""
+def _sums(parts: Sequence[Part], buyer: Buyer) -> tuple[Decimal, Charged]:
+    """The upstream's cost in dollars, and the sums as an invoice has them: a minimum fee is of the whole month, not of a volume."""
     lines = [(part, line) for part in parts for line in part.lines]
     cost_usd = exact_sum(exact_product(line.quantity, part.rate.unit_costs[line.token_class]) for part, line in lines)
     amounts = [line.amount for _part, line in lines]
-    return cost_usd, invoice_totals(amounts, currency=buyer.terms.currency, tax_rate=buyer.tax_rate)
+    conditions = Conditions(discount=buyer.discount)
+    return cost_usd, charged(amounts, conditions=conditions, currency=buyer.terms.currency, tax_rate=buyer.tax_rate)
 
 
 def _lack(model: LanguageModel, rate: price_book.Rate, longest: Portion, volume: Volume) -> Lack | None:

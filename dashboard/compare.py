@@ -98,7 +98,8 @@ SORT_KEYS: Mapping[str, Callable[[Answer], Any]] = {
 
 @require_safe
 def compare_models(request: HttpRequest) -> HttpResponse:
-    now, reader, form = timezone.now(), reader_of(request), compare_form(request)
+    now, form = timezone.now(), compare_form(request)
+    reader = reader_of(request, now=now)
     query = Query.of(request, form, reader)
     answers: list[Answer] = []
     pinned: list[Answer] = []
@@ -120,6 +121,7 @@ def compare_models(request: HttpRequest) -> HttpResponse:
         "reader": reader,
         "currency": reader.buyer.terms.currency,
         "tax_rate": reader.buyer.tax_rate,
+        "buyer": reader.buyer,
         "form": form,
         "query": query,
         "page": page,

@@ -39,20 +39,21 @@ def asked_estimate(request: HttpRequest, model: LanguageModel, *, at: datetime) 
                 counts[name] = token_count(request.GET[name])
             except NoTokenCount as problem:
                 errors[name] = str(problem)
-    estimate = estimate_of(model, **counts, buyer=buyer_of_reader(request), at=at)
+    buyer = buyer_of_reader(request, at=at)
+    estimate = estimate_of(model, **counts, buyer=buyer, at=at)
     if estimate is None:
         return None
     texts = {name: request.GET[name][:LONGEST_ECHO] if name in errors else f"{counts[name]:,}" for name in FIELDS}
-    return estimate | {"texts": texts, "errors": errors}
+    return estimate | {"texts": texts, "errors": errors, "buyer": buyer}
 
 
-def buyer_of_reader(request: HttpRequest) -> Buyer:
+def buyer_of_reader(request: HttpRequest, *, at: datetime) -> Buyer:
     """The reader's organization if they have just one, as the API has it; list prices for everybody else."""
     places = memberships_of(request.user) if isinstance(request.user, User) else []
     if len(places) != 1:
         return public_buyer()
     with tenant_scope([places[0].organization_id]):
-        return buyer_of(places[0].organization)
+        return buyer_of(places[0].organization, at=at)
 
 
 def estimate_of(

@@ -27,7 +27,8 @@ from dashboard.readers import keep_private, reader_of
 @require_safe
 def model_page(request: HttpRequest, page_slug: str) -> HttpResponse:
     model = get_object_or_404(LanguageModel.objects.select_related("cost_table"), page_slug=page_slug)
-    now, reader = timezone.now(), reader_of(request)
+    now = timezone.now()
+    reader = reader_of(request, now=now)
     listed = listed_model(model, at=now)
     context = {
         "section": "models",

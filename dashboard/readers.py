@@ -5,7 +5,7 @@ The address may say so, `?for=<slug>`; otherwise it is the organization of a rea
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -38,7 +38,7 @@ class Reader:
         return ZoneInfo(self.buyer.terms.zone)
 
 
-def reader_of(request: HttpRequest) -> Reader:
+def reader_of(request: HttpRequest, *, now: datetime) -> Reader:
     """The reader as the address and their memberships have it. What is no place of theirs is as if it were not asked for."""
     places = memberships_of(request.user) if isinstance(request.user, User) else []
     choices = [place.organization for place in places]
@@ -56,7 +56,7 @@ def reader_of(request: HttpRequest) -> Reader:
         )
     with tenant_scope([organization.pk]):
         return Reader(
-            buyer=buyer_of(organization),
+            buyer=buyer_of(organization, at=now),
             organization=organization,
             choices=choices,
             chosen=chosen,

@@ -74,7 +74,7 @@ def make_quotation(
         today = now.astimezone(ZoneInfo(organization.zone)).date()
         if not today <= valid_until <= today + LONGEST_VALIDITY:
             raise InvalidValidity(valid_until.isoformat())
-        answers = _answers(items, buyer_of(organization), now)
+        answers = _answers(items, buyer_of(organization, at=now), now)
         quoted = _write(organization, items, answers, today=today, valid_until=valid_until, subject=subject, now=now)
         quoted.created_by = actor
         quoted.save()
@@ -119,7 +119,7 @@ def _write(
     subject: str,
     now: datetime,
 ) -> Quotation:
-    profile, buyer = billing_profile(organization), buyer_of(organization)
+    profile, buyer = billing_profile(organization), buyer_of(organization, at=now)
     agreed = in_force(terms_of(organization), now)
     rows = [
         (number, item, part, line)

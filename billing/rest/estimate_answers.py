@@ -1,5 +1,7 @@
 """How the REST API shows estimates. Money is text: exact in lines, whole won (or cents) in totals, as on an invoice."""
 
+from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -9,7 +11,7 @@ from billing.estimates import PeriodEstimate
 from billing.usage_lines import UsageLine, notes_of_usage
 from billing.what_if import Estimate
 from catalog.rate_answers import AppliedRateAnswer, rate_json
-from pricing.conditions import LineKind
+from pricing.conditions import AgreedLine, LineKind
 from pricing.plain_text import plain
 from pricing.totals import Totals
 
@@ -29,6 +31,15 @@ class EstimateLine(serializers.Serializer[Any]):
     amount = serializers.CharField()
 
 
+class AgreedAnswer(serializers.Serializer[Any]):
+    """What terms make of the usage, tax excluded. `rounded` lines, these and those of usage, add up to the supply value."""
+
+    kind = serializers.ChoiceField(choices=[LineKind.DISCOUNT.value, LineKind.MINIMUM_FEE.value])
+    amount = serializers.CharField()
+    rounded = serializers.CharField()
+    formula = serializers.CharField()
+
+
 class EstimateAnswer(TotalsAnswer):
     """The price of a volume."""
 
@@ -38,7 +49,11 @@ class EstimateAnswer(TotalsAnswer):
     exchange_rate = serializers.CharField(allow_null=True)
     markup = serializers.CharField()
     lines = EstimateLine(many=True)
-    formula = serializers.CharField(help_text="Gives the amount before rounding.")
+    formula = serializers.CharField(help_text="Gives the amount before discount and rounding.")
+    agreed = AgreedAnswer(many=True, help_text="The organization's discount, if it has one.")
+    minimum_fee = serializers.CharField(
+        help_text="The least that a month costs, whatever is used; 0: none. In no total here."
+    )
     applied_rate = AppliedRateAnswer()
 
 
@@ -53,15 +68,6 @@ class PeriodLine(EstimateLine):
     note = serializers.CharField(
         help_text="What tells its price from that of the model's other lines, in the organization's language."
     )
-    rounded = serializers.CharField()
-    formula = serializers.CharField()
-
-
-class AgreedAnswer(serializers.Serializer[Any]):
-    """What terms make of the usage, tax excluded. `rounded` lines, these and those of usage, add up to the supply value."""
-
-    kind = serializers.ChoiceField(choices=[LineKind.DISCOUNT.value, LineKind.MINIMUM_FEE.value])
-    amount = serializers.CharField()
     rounded = serializers.CharField()
     formula = serializers.CharField()
 
@@ -87,7 +93,7 @@ class CurrentEstimateAnswer(serializers.Serializer[Any]):
     earlier = PeriodAnswer(many=True)
 
 
-def estimate_json(estimate: Estimate) -> dict[str, Any]:
+def estimate_json(estimate: Estimate, *, minimum_fee: Decimal) -> dict[str, Any]:
     """`estimate` as EstimateAnswer."""
     rate = estimate.rate
     return totals_json(estimate.totals) | {
@@ -106,6 +112,8 @@ def estimate_json(estimate: Estimate) -> dict[str, Any]:
             for line in estimate.lines
         ],
         "formula": estimate.formula,
+        "agreed": agreed_json(estimate.agreed),
+        "minimum_fee": plain(minimum_fee),
         "applied_rate": rate_json(rate),
     }
 
@@ -121,18 +129,23 @@ def period_json(estimate: PeriodEstimate, zone: ZoneInfo, *, language: str) -> d
             _line_json(line) | {"note": note, "rounded": format(rounded, "f")}
             for line, note, rounded in zip(estimate.lines, notes, estimate.rounded_lines, strict=True)
         ],
-        "agreed": [
-            {
-                "kind": line.kind.value,
-                "amount": plain(line.amount),
-                "rounded": format(line.rounded, "f"),
-                "formula": line.formula,
-            }
-            for line in estimate.agreed
-        ],
+        "agreed": agreed_json(estimate.agreed),
         "applied_rates": {str(line.applied_rate_id): rate_json(line.rate) for line in estimate.lines},
         "forecast": estimate.forecast and totals_json(estimate.forecast) | {"method": "linear"},
     }
+
+
+def agreed_json(lines: Iterable[AgreedLine]) -> list[dict[str, Any]]:
+    """Lines without usage as AgreedAnswer."""
+    return [
+        {
+            "kind": line.kind.value,
+            "amount": plain(line.amount),
+            "rounded": format(line.rounded, "f"),
+            "formula": line.formula,
+        }
+        for line in lines
+    ]
 
 
 def totals_json(totals: Totals) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """REST: what-if estimates for everybody (`POST estimates`), the open period of an organization (`GET estimates/current`)."""
 
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -52,28 +53,31 @@ class Estimates(PublicAPIView):
         operation_id="estimate", summary="What would it cost?", request=EstimateRequest, responses={200: EstimateAnswer}
     )
     def post(self, request: Request) -> Response:
-        """List price for everybody; with a key or session the organization's own rate. Totals are rounded as on an invoice."""
+        """List price for everybody; with a key or session the organization's own rate, its discount taken off (`agreed`).
+
+        Totals are rounded as on an invoice. A minimum fee is of a whole month, so it is not in them: see `minimum_fee`."""
         query = EstimateRequest(data=request.data)
         query.is_valid(raise_exception=True)
-        asked = query.validated_data
+        asked, now = query.validated_data, timezone.now()
+        buyer = buyer_of_caller(self.caller, at=now)
         estimate = estimate_counts(
             model=asked["model"],
             counts={token_class: asked[name] for token_class, name in FIELD_OF.items()},
-            buyer=buyer_of_caller(self.caller),
-            at=timezone.now(),
+            buyer=buyer,
+            at=now,
             prompt_tokens_per_request=asked["prompt_tokens_per_request"],
         )
-        return Response(estimate_json(estimate))
+        return Response(estimate_json(estimate, minimum_fee=buyer.minimum_fee))
 
 
-def buyer_of_caller(caller: Caller | None) -> estimates.Buyer:
+def buyer_of_caller(caller: Caller | None, *, at: datetime) -> estimates.Buyer:
     """List prices for a stranger, else the organization's own. Raises PermissionDenied for a key that may not read usage."""
     if caller is None:
         return estimates.public_buyer()
     if not caller.may(scope=Scope.USAGE_READ, roles=frozenset(Role)):
         raise PermissionDenied("The API key lacks the scope usage:read; without a key the list price is shown.")
     with tenant_scope([caller.organization_id]):
-        return estimates.buyer_of(Organization.objects.get(pk=caller.organization_id))
+        return estimates.buyer_of(Organization.objects.get(pk=caller.organization_id), at=at)
 
 
 class CurrentEstimate(OrganizationAPIView):

@@ -5,7 +5,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from billing.rest.estimate_answers import EstimateLine, totals_json
+from billing.rest.estimate_answers import AgreedAnswer, EstimateLine, agreed_json, totals_json
 from billing.what_if import Answer, Lack, Part
 from catalog.rate_answers import AppliedRateAnswer, rate_json
 from catalog.rate_details import RateDetails, details_of_quotes
@@ -45,6 +45,9 @@ class WhatIfAnswer(serializers.Serializer[Any]):
     tax = serializers.CharField(allow_null=True, help_text="세액: rounded down.")
     total = serializers.CharField(allow_null=True, help_text="합계금액.")
     cost_usd = serializers.CharField(allow_null=True, help_text="The upstream's price, exact.")
+    agreed = AgreedAnswer(
+        many=True, help_text="The organization's discount, if it has one. A minimum fee is in no total here."
+    )
     parts = WhatIfPart(many=True, help_text="Two where long and short prompts have different prices.")
     missing = Missing(allow_null=True)
 
@@ -68,6 +71,7 @@ def _answer(answer: Answer, details: Iterable[RateDetails], currency: str) -> di
         "provider": answer.model.provider,
         "currency": currency,
         "cost_usd": None if answer.cost_usd is None else plain(answer.cost_usd),
+        "agreed": agreed_json(answer.agreed),
         "parts": [_part(part, rate) for part, rate in zip(answer.parts, details, strict=False)],
         "missing": answer.lack and {"code": answer.lack.value, "message": LACKS[answer.lack]},
     }

@@ -67,14 +67,15 @@ class WhatIf(PublicAPIView):
         responses=WhatIfPage,
     )
     def get(self, request: Request) -> Response:
-        """List prices for everybody; with a key or session the organization's own. What has no price says so.
+        """List prices for everybody; with a key or session the organization's own, less its discount. What has no price says so.
 
         The band of a model's price list is chosen by the prompt of one request, as in a call.
         """
         query = WhatIfQuery(data=request.query_params)
         query.is_valid(raise_exception=True)
         asked = query.validated_data
-        buyer, now = buyer_of_caller(self.caller), timezone.now()
+        now = timezone.now()
+        buyer = buyer_of_caller(self.caller, at=now)
         volume = Volume(
             input_tokens=asked["input_tokens"],
             output_tokens=asked["output_tokens"],

@@ -53,7 +53,7 @@ def test_the_running_month_is_taxed_so_on_estimate_and_invoice(cast: Cast, treat
     organization = cast.acme.organization
     with tenant_scope([organization.pk]):
         assert Balance.objects.get().tax_rate == 0
-        assert estimates.buyer_of(organization).tax_rate == 0
+        assert estimates.tax_rate_of(organization) == 0
         assert AuditEntry.objects.get(action="tax_treatment.set").detail["evidence"] == EVIDENCE
     invoice = close(cast)
     assert (invoice.tax_treatment, invoice.subtotal, invoice.tax, invoice.total) == (treatment, 6600, 0, 6600)

@@ -337,6 +337,33 @@ def test_estimate_preview_and_simulation_are_the_invoice(
     assert simulate_period(**ids, hypothesis=Hypothesis()).after.total == invoice.total, "closed, too"
 
 
+def test_a_volume_that_is_asked_about_costs_what_its_invoice_says(cast: stories.Cast) -> None:
+    """With the discount of the month; a minimum fee is told, as it is of all of a month's usage. Strangers see list prices."""
+    agree(cast.acme, discount="0.125", minimum=1000)
+    asked = {"model": stories.DEVSTRAL, "input_tokens": 100_000_000, "output_tokens": 0, "requests": 0}
+    browser = Client()
+    browser.force_login(cast.acme.owner, backend="allauth.account.auth_backends.AuthenticationBackend")
+    with time_machine.travel(OCTOBER):
+        own = Client().post("/api/v1/estimates", asked, content_type="application/json", headers=cast.acme.headers)
+        strangers = Client().post("/api/v1/estimates", asked, content_type="application/json")
+        query = f"model={stories.DEVSTRAL}&input_tokens=100000000&output_tokens=0"
+        [what_if] = Client().get(f"/api/v1/estimates/what-if?{query}", headers=cast.acme.headers).json()["data"]
+        pages_of_it = [
+            squeezed(browser.get(f"/models/{path}").content.decode())
+            for path in (f"{stories.DEVSTRAL.replace('/', '-')}?{query}", f"compare?{query}")
+        ]
+    use(cast.acme.organization, at=OCTOBER, usage=MANY)
+    invoice = closed(cast.acme)
+    for answer in (own.json(), what_if):
+        assert (answer["supply_value"], answer["tax"], answer["total"]) == ("5775", "577", "6352")
+        assert [(line["kind"], line["rounded"]) for line in answer["agreed"]] == [("discount", "-825")]
+    assert (invoice.subtotal, invoice.tax, invoice.total) == (5775, 577, 6352)
+    assert own.json()["minimum_fee"] == "1000"
+    assert (strangers.json()["supply_value"], strangers.json()["agreed"]) == ("6600", [])
+    for page in pages_of_it:
+        assert "₩6,352" in page and squeezed("할인 12.5%") in page and squeezed("최소 ₩1,000") in page
+
+
 @pytest.fixture
 def invoice_on_paper(cast: stories.Cast) -> Invoice:
     """₩6,600 less 12.5 %, brought to ₩10,000, of order PO-7."""
