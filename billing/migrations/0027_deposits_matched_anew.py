@@ -43,7 +43,7 @@ TAKEN_BACK = "AND NOT (OLD.status = 'succeeded' AND NEW.status = 'reversed' AND 
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0015_closing_moment"),
-        ("billing", "0026_processor_outflows"),
+        ("billing", "0024_document_template"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
