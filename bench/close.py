@@ -42,10 +42,7 @@ def main() -> None:
             f"{'organizations':>13} {'events':>12} {'proof s':>8} {'close s':>8} {'a second':>9} {'worker s':>9} "
             f"{'PostgreSQL s':>13}"
         )
-        taken = [
-            _measure(postgres, url, options.organizations, events)
-            for url, events in ((few, EVENTS[0]), (many, EVENTS[1]))
-        ]
+        taken = [_measure(url, options.organizations, events) for url, events in ((few, EVENTS[0]), (many, EVENTS[1]))]
         print(f"\nten times the events: {taken[1] / taken[0]:.2f} × the time")
         os.environ["DATABASE_URL"] = few
         _run("fill_big")
@@ -53,7 +50,7 @@ def main() -> None:
         print(f"one organization with {BIG_MODELS} models and {BIG_KEYS} keys: {lines} lines in {seconds:.2f} s")
 
 
-def _measure(postgres: Postgres, url: str, organizations: int, events: int) -> float:
+def _measure(url: str, organizations: int, events: int) -> float:
     """Fill the database, prove it, and have a worker close it. Seconds that closing took."""
     os.environ["DATABASE_URL"] = url
     for process in [_start("fill", organizations, events, number, WORKERS) for number in range(WORKERS)]:

@@ -108,7 +108,7 @@ def bar_slots(
     return slots
 
 
-def line_slots(points: Sequence[Point], *, top: Decimal, write: Callable[[Decimal], str]) -> list[Slot]:
+def line_slots(points: Sequence[Point], *, write: Callable[[Decimal], str]) -> list[Slot]:
     """For a line: the strip that answers to the pointer around each point."""
     return [
         Slot(

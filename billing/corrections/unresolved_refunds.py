@@ -44,12 +44,6 @@ def call_first(refunds: Iterable[Refund], *, now: datetime) -> list[Refund]:
     return [_try(refund, now=now, is_first=True) for refund in refunds]
 
 
-def resolve_refund(*, organization_id: int, refund_id: UUID, now: datetime) -> Refund:
-    """Ask about an open refund and write the answer down; without an answer it is returned as it is. Raises Refund.DoesNotExist."""
-    refund = _load(organization_id, refund_id)
-    return _try(refund, now=now) if refund.status in Refund.OPEN_STATUSES else refund
-
-
 def resolve_unknown_refunds(*, now: datetime) -> int:
     """Ask about every open refund whose time has come, of all tenants. Returns how many ended."""
     ended = in_vain = 0

@@ -91,7 +91,7 @@ def sample(name: str, *, language: str, now: datetime) -> Sample:
     if kind == Kind.INVITATION:
         about = _invitation(language, now)
     elif kind in (Kind.CREDIT_NOTE, Kind.REFUND) and invoice is not None:
-        about = _credit_note(invoice, now)
+        about = _credit_note(invoice)
     elif kind == Kind.TAX_INVOICE and invoice is not None:
         about = _tax_invoice(invoice)
     mail = _mail(kind, context, invoice, language=language, now=now, about=about)
@@ -219,7 +219,7 @@ def _invitation(language: str, now: datetime) -> Invitation:
     )
 
 
-def _credit_note(invoice: Invoice, now: datetime) -> CreditNote:
+def _credit_note(invoice: Invoice) -> CreditNote:
     return CreditNote(
         id=INVOICE_ID,
         number="CN-000007",

@@ -20,7 +20,6 @@ from billing.tax.proofs import proof_of
 from billing.tax.providers.interface import Answer, ProviderRefused, ProviderUnreachable, State, TaxProvider
 from billing.tax.providers.selection import tax_provider
 from billing.tax.tax_news import sheet_issued
-from billing.tax.tax_planning import original_of
 from billing.tax.tax_sheets import buyer_of, purpose_of, sheet_of
 
 logger = logging.getLogger(__name__)
@@ -221,9 +220,3 @@ def note(
         now=now,
         detail=detail | ({"failure": failure} if failure else {}),
     )
-
-
-def is_issued(invoice: Invoice) -> bool:
-    """Whether the tax office may know of this invoice. Needs the scope."""
-    original = original_of(invoice)
-    return original is not None and original.status in TaxInvoice.WITH_PROVIDER

@@ -96,7 +96,7 @@ def area_chart(
         "title": title,
         "summary": summary(points, write, cumulative=True),
         "series": [title],
-        "slots": charts.line_slots(points, top=top, write=write),
+        "slots": charts.line_slots(points, write=write),
         "area": charts.area_path(known, top),
         "line": charts.line_path(known, top),
         "expected_line": charts.line_path(points[max(len(known) - 1, 0) :], top, first=max(len(known) - 1, 0))
