@@ -12,9 +12,9 @@ from typing import Final
 
 from django.conf import settings
 
-from accounts.alarms import raise_alarm
+from accounts.alarms import clear_alarm, raise_alarm
 from accounts.audit_log import write_audit_entry
-from accounts.models import BillingProfile, TaxTreatment, User
+from accounts.models import Alarm, BillingProfile, TaxTreatment, User
 from accounts.registration_numbers import InvalidRegistrationNumber, normalize_registration_number
 from accounts.round_trips import run
 from accounts.stored_rows import insertion, values
@@ -26,6 +26,7 @@ from billing.processors import bank_transfer
 from billing.tax.korean_calendar import day_in_seoul, issue_deadline
 from billing.tax.tax_planning import drop_original, original_of, plan_original
 from billing.tax.tax_reductions import plan_reductions
+from billing.tax.tax_sums import OF_INVOICE, standing
 from ledger.credit_order import CreditLeft
 from ledger.models import CreditGrant, CreditUse
 from pricing.exact import ZERO, exact_sum
@@ -85,6 +86,8 @@ def _bought_by_card(used: Iterable[CreditLeft]) -> Decimal:
 
 def _was_bought_by_card(grant: CreditGrant) -> bool:
     """Credit that was given back for other credit is what that was; a note's on what a card had paid is the card's, too."""
+    if grant.key.startswith(OF_INVOICE):
+        return _took_back_slips(grant)
     named = CREDIT_KEY.fullmatch(grant.key)
     if named is None:
         return False
@@ -95,6 +98,15 @@ def _was_bought_by_card(grant: CreditGrant) -> bool:
         return _was_bought_by_card(CreditGrant.objects.for_organization(grant.organization_id).get(pk=named["credit"]))
     proofs = SupplyProof.objects.for_organization(grant.organization_id).filter(kind=Kind.CARD_SLIP)
     return proofs.filter(invoice__credit_notes__pk=named["source"]).exists()
+
+
+def _took_back_slips(grant: CreditGrant) -> bool:
+    """Whether an invoice below zero that became this credit took back nothing but what cards had paid."""
+    proofs = SupplyProof.objects.for_organization(grant.organization_id).select_related("invoice")
+    proof = proofs.filter(invoice__pk=grant.key.removeprefix(OF_INVOICE)).first()
+    if proof is None or proof.by_card != proof.invoice.total:
+        return False
+    return proofs.filter(kind=Kind.CARD_SLIP, invoice__written_on__lte=proof.invoice.written_on).exists()
 
 
 def without_card(invoice: Invoice) -> str:
@@ -145,6 +157,23 @@ def money_came(*, invoice: Invoice, payment: Payment, now: datetime, actor: User
         _change(invoice, Kind.CARD_SLIP, why="paid by card", now=now, actor=actor)
     elif kind == Kind.CARD_SLIP and not _card_paid(invoice):
         change_from_card(invoice, why="paid by transfer", now=now, actor=actor)
+
+
+def tax_invoice_was_taken_back(*, invoice: Invoice, now: datetime, actor: User | None) -> None:
+    """Its original is canceled at the provider, the invoice locked: what a card has paid all the same is proven by its slip now."""
+    if proof_of(invoice) == Kind.TAX_INVOICE and _card_paid(invoice):
+        _change(invoice, Kind.CARD_SLIP, why="paid by card, and its tax invoice was taken back", now=now, actor=actor)
+
+
+def watch_doubles(*, now: datetime) -> None:
+    """An alarm ends once the invoice has one proof: its tax invoice was taken back or amended to nothing."""
+    for alarm in Alarm.objects.using("system").filter(kind=ALARM, cleared_at=None):
+        invoice = Invoice.objects.using("system").filter(number=alarm.subject).first()
+        if invoice is not None:
+            with tenant_scope([invoice.organization_id]):
+                doubled = proof_of(invoice) == Kind.TAX_INVOICE and any(standing(invoice))
+            if not doubled:
+                clear_alarm(kind=ALARM, subject=alarm.subject, now=now)
 
 
 def change_from_card(invoice: Invoice, *, why: str, now: datetime, actor: User | None) -> None:

@@ -35,6 +35,7 @@ def run(*, now: datetime) -> int:
     issued = issue_due(now=now)
     learn_sent(now=now)
     watch_deadlines(now=now)
+    proofs.watch_doubles(now=now)
     return found + issued
 
 

@@ -16,7 +16,7 @@ from accounts.tenancy import tenant_scope
 from billing.buyers import billing_profile, buyer_details
 from billing.models import Invoice, Payment, SupplyProof, TaxInvoice
 from billing.processors import bank_transfer
-from billing.tax.proofs import proof_of
+from billing.tax.proofs import proof_of, tax_invoice_was_taken_back
 from billing.tax.providers.interface import Answer, ProviderRefused, ProviderUnreachable, State, TaxProvider
 from billing.tax.providers.selection import tax_provider
 from billing.tax.tax_news import sheet_issued
@@ -154,6 +154,8 @@ def record_answer(row: TaxInvoice, answer: Answer, *, now: datetime, actor: User
             elif answer.state == State.CANCELED:
                 row.status = Status.CANCELED
                 note("tax_invoice.canceled", row, invoice, now=now, actor=actor)
+                if not row.reason:
+                    tax_invoice_was_taken_back(invoice=invoice, now=now, actor=actor)
         row.save()
     return row
 

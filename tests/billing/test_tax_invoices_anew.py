@@ -172,6 +172,20 @@ def test_of_a_voided_invoice_or_one_that_a_card_paid_nothing_is_missing(desk: De
         anew(desk, row)
 
 
+def test_taken_back_after_a_card_paid_late_the_slip_is_the_proof_and_both_alarms_end(desk: Desk) -> None:
+    desk.card_pays(desk.card_attempt(now=on(2)), now=on(2))
+    doubled = Alarm.objects.using("system").filter(kind="supply_proof", cleared_at=None)
+    desk.run(on(2, hour=5))
+    assert desk.proof() == "tax_invoice" and doubled.exists()
+    row = take_back(desk)
+    desk.run(on(3, hour=5))
+    assert desk.proof() == "card_slip"
+    assert not doubled.exists() and not alarms().exists()
+    with pytest.raises(tax_invoices.NotPossible):
+        anew(desk, row)
+    call_command("audit")
+
+
 def test_a_card_that_pays_while_the_second_is_only_planned_drops_it(desk: Desk) -> None:
     anew(desk, take_back(desk))
     desk.card_pays(desk.card_attempt(now=on(4)), now=on(4))

@@ -10,9 +10,12 @@ from billing import cycle, invoicing
 from billing.models import Invoice, TaxInvoice
 from billing.rest.proof_answers import sheets_of
 from billing.tax.tax_withdrawals import cancel_issued, issue_anew
+from catalog import price_book
+from catalog.exchange_rates import publish_exchange_rate
+from pricing.tokens import TokenUsage
 from tests.billing.tax_papers import Desk, business_desk, note, on
 from tests.sandbox.processes import StandIn
-from tests.stories import correct_usage
+from tests.stories import EXCHANGE_RATE, correct_usage, use
 
 Status = TaxInvoice.Status
 LATER = on(2, month=12)
@@ -76,7 +79,24 @@ def test_what_a_card_had_paid_is_no_tax_invoices_affair(db: None, popbill: Stand
     with tenant_scope([desk.organization_id]):
         assert invoice.proof.kind == "none"
     assert desk.run(LATER + timedelta(hours=1)) == 0 and desk.sheets() == []
+    december = use_up(desk)
+    with tenant_scope([desk.organization_id]):
+        assert december.proof.by_card == 7260, "the slip of October's payment proves what its money pays now"
     call_command("audit")
+
+
+def use_up(desk: Desk) -> Invoice:
+    """December's usage, which the credit of November pays."""
+    acme = desk.cast.acme.organization
+    publish_exchange_rate(rate=EXCHANGE_RATE, published_on=date(2026, 11, 30), source="demo", now=on(30))
+    price_book.forget()
+    use(acme, at=on(20, month=12), usage=TokenUsage(input_tokens=200_000_000, output_tokens=0))
+    now = LATER + timedelta(days=31)
+    periods = cycle.periods_of_month("2026-12", now=now)
+    [period] = [period for period in periods if period.organization_id == acme.pk]
+    invoice = invoicing.close_period(organization_id=acme.pk, period_id=period.period_id, now=now)
+    assert invoice is not None
+    return invoice
 
 
 def test_a_void_one_gives_back_what_was_asked_for(desk: Desk) -> None:
