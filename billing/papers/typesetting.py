@@ -63,8 +63,8 @@ def keywords_of(pdf: bytes) -> list[str]:
 
 
 def _source(content: Mapping[str, Any], version: int) -> bytes:
-    """Typst code that sets `content`, a string of JSON in it. Given in `sys.inputs` it would belong to the library, and nothing that
-    was laid out for one paper, such as labels, would serve for the next one.
+    """Typst code that sets `content`, a string of JSON in it. Given in `sys.inputs` it would belong to the library, and nothing
+    that was laid out for one paper, such as labels, would serve for the next one.
     """
     data = json.dumps(content, ensure_ascii=False, sort_keys=True).replace("\\", "\\\\").replace('"', '\\"')
     return f'#import "/{version}/document.typ": paper\n#paper(json(bytes("{data}")))'.encode()
