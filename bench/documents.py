@@ -5,17 +5,13 @@ organization with 100 models and 50 keys.
 """
 
 import argparse
-import json
 import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
-from bench import embedded
+from bench import embedded, steps
 from bench.close_steps import BIG_KEYS, BIG_MODELS, ROLLUPS
-from config.launch.places import CHECKOUT
 
+STEPS = "bench.close_steps"
 WORKERS = 2
 
 
@@ -24,44 +20,24 @@ def main() -> None:
     parser.add_argument("--organizations", type=int, default=400)
     options = parser.parse_args()
     with embedded.system():
-        _run("found", options.organizations)
-        _run("fill", options.organizations, 1, 0, 1)
-        _run("prove")
-        invoices = _run("close_all")
-        processes = [_start("render", number, WORKERS) for number in range(WORKERS)]
-        parts = [_answer(process) for process in processes]
+        steps.run(STEPS, "found", options.organizations)
+        steps.run(STEPS, "fill", options.organizations, 1, 0, 1)
+        steps.run(STEPS, "prove")
+        invoices = steps.run(STEPS, "close_all")
+        processes = [steps.start(STEPS, "render", number, WORKERS) for number in range(WORKERS)]
+        parts = [steps.answer(process) for process in processes]
         pdfs = sum(part[0] for part in parts)
         print(f"{invoices} invoices of {ROLLUPS} rollups, {WORKERS} processes")
         print(f"PDFs a second: {sum(part[0] / part[1] for part in parts):.0f}")
         print(f"processor time of a PDF in Python and Typst: {sum(part[2] for part in parts) / pdfs * 1000:.1f} ms")
-        _run("fill_big")
-        _run("close_big")
-        _run("render", 0, 1)
+        steps.run(STEPS, "fill_big")
+        steps.run(STEPS, "close_big")
+        steps.run(STEPS, "render", 0, 1)
         print(f"{BIG_MODELS} models and {BIG_KEYS} keys: {_biggest() / 1024:.0f} KiB")
 
 
 def _biggest() -> int:
     return max(file.stat().st_size for file in Path(os.environ["VAR_DIR"]).rglob("*.pdf"))
-
-
-def _run(name: str, *numbers: int) -> Any:
-    return _answer(_start(name, *numbers))
-
-
-def _answer(process: "subprocess.Popen[str]") -> Any:
-    output, _errors = process.communicate()
-    if process.returncode:
-        raise SystemExit("the benchmark failed")
-    return json.loads(output)
-
-
-def _start(name: str, *numbers: int) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "bench.close_steps", name, *map(str, numbers)],
-        cwd=CHECKOUT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
 
 
 if __name__ == "__main__":
