@@ -32,6 +32,8 @@ def last_month() -> datetime:
 
 def found(organizations: int) -> None:
     """The catalog, the seller and the organizations, the last of which is the big one, used by nobody yet."""
+    from django.db import transaction
+
     from accounts.models import BillingProfile
     from bench import record
     from bench.data import set_bench_seller
@@ -40,8 +42,10 @@ def found(organizations: int) -> None:
     before = last_month() - timedelta(days=10)
     record.make_catalog(since=before - timedelta(days=60), now=datetime.now(UTC), models=BIG_MODELS)
     set_bench_seller(now=before)
-    for number in range(organizations + 1):
-        open_account(name=f"Bench {number}", slug=f"bench-{number}", owner=None, now=before)
+    for first in range(0, organizations + 1, BATCH):
+        with transaction.atomic(using="system"):  # the disk is waited for once a batch
+            for number in range(first, min(first + BATCH, organizations + 1)):
+                open_account(name=f"Bench {number}", slug=f"bench-{number}", owner=None, now=before)
     BillingProfile.objects.using("system").update(grace_hours=0)
 
 

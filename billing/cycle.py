@@ -154,7 +154,7 @@ def _periods_of_month(month: str, *, now: datetime) -> list[DuePeriod]:
     following = (first + timedelta(days=31)).replace(day=1)
     if not ended and datetime.combine(following, time(), UTC) - EARLIEST_ZONE > now:
         raise UnknownMonth(f"{month} has not ended yet, not even where days begin first")
-    if not ended and any(_first_day(period) == first for period in _open()):
+    if not ended and any(_first_day(_due(row)) == first for row in _open()):
         raise UnknownMonth(f"{month} has not ended yet in the time zones of those who used something")
     return ended
 
@@ -179,8 +179,8 @@ def _rows() -> QuerySet[BillingPeriod]:
     return rows.order_by("starts_at", "organization_id")
 
 
-def _open() -> list[DuePeriod]:
-    return [_due(row) for row in _rows().filter(status=BillingPeriod.Status.OPEN)]
+def _open() -> QuerySet[BillingPeriod]:
+    return _rows().filter(status=BillingPeriod.Status.OPEN)
 
 
 def _due(row: BillingPeriod) -> DuePeriod:
@@ -195,7 +195,7 @@ def _due(row: BillingPeriod) -> DuePeriod:
 
 
 def _ended(*, now: datetime) -> list[DuePeriod]:
-    return [period for period in _open() if period.ends_at <= now]
+    return [_due(row) for row in _open().filter(ends_at__lte=now)]
 
 
 def _local(period: BillingPeriod, at: datetime) -> datetime:

@@ -9,7 +9,7 @@ import pytest
 import time_machine
 
 from billing import auditing, cycle, invoicing, tasks
-from billing.models import Invoice
+from billing.models import Invoice, InvoiceSeries
 from billing.sellers import set_seller
 from ledger.models import BillingPeriod
 from tests import stories
@@ -128,3 +128,9 @@ def test_workers_with_the_same_chunk_make_one_invoice_each_without_a_gap(houses:
     assert not BillingPeriod.objects.using("system").filter(status="open").exists()
     sequences = Invoice.objects.using("system").order_by("sequence").values_list("sequence", flat=True)
     assert list(sequences) == list(range(1, HOUSES + 1))
+
+
+def test_the_millionth_number_has_all_its_digits(houses: list[Company]) -> None:
+    InvoiceSeries.objects.using("system").update(next_number=999_999)
+    numbers = [invoice.number for invoice in cycle.close_all(due()[:2], now=NOON)]
+    assert numbers == ["INV-999999", "INV-1000000"]
