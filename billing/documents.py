@@ -53,7 +53,7 @@ def render_document(
     noted = noted_document(organization_id, kind, subject_id)
     if noted is not None and _intact_bytes(noted) is not None:
         return noted
-    return _render(organization_id, kind, subject_id, now=now)[0]
+    return _render(organization_id, kind, subject_id, noted, now=now)[0]
 
 
 def open_document(subject: Subject, *, kind: str = "", now: datetime) -> bytes:
@@ -64,7 +64,7 @@ def open_document(subject: Subject, *, kind: str = "", now: datetime) -> bytes:
     kind = kind or kind_of(subject)
     noted = noted_document(subject.organization_id, kind, subject.pk)
     content = _intact_bytes(noted) if noted is not None else None
-    return content if content is not None else _render(subject.organization_id, kind, subject.pk, now=now)[1]
+    return content if content is not None else _render(subject.organization_id, kind, subject.pk, noted, now=now)[1]
 
 
 def missing(*, now: datetime, grace: timedelta = GRACE) -> list[DocumentKey]:
@@ -109,8 +109,9 @@ def noted_document(organization_id: int, kind: str, subject_id: SubjectId) -> Do
         return documents.filter(kind=kind, **{PAPERS[kind].subject: subject_id}).first()
 
 
-def _render(organization_id: int, kind: str, subject_id: SubjectId, *, now: datetime) -> tuple[Document, bytes]:
-    noted = noted_document(organization_id, kind, subject_id)
+def _render(
+    organization_id: int, kind: str, subject_id: SubjectId, noted: Document | None, *, now: datetime
+) -> tuple[Document, bytes]:
     with tenant_scope([organization_id]):
         paper = PAPERS[kind].read(organization_id, subject_id, noted.kept if noted else {})
     version = noted.template if noted else VERSION

@@ -19,7 +19,7 @@ from billing.mail import outbox
 from billing.models import Invoice
 from billing.notifications import noticing, webhook_delivery
 from billing.overdue import dunning, suspension
-from billing.papers import document_files, evidence_files
+from billing.papers import document_files, evidence_files, turns
 from billing.payments import unresolved, webhooks
 from billing.sweeping import others_go_on
 from billing.tax import tax_invoice_run
@@ -138,7 +138,7 @@ def render_documents(*, invoices: Sequence[tuple[int, str]]) -> None:
 def sweep_documents() -> None:
     """Make the PDFs that nobody was rung for, and clear away halves."""
     now = timezone.now()
-    documents.render_all(documents.missing(now=now)[:DOCUMENTS_A_SWEEP], now=now)
+    documents.render_all(turns.drawn(documents.missing(now=now), most=DOCUMENTS_A_SWEEP), now=now)
     document_files.remove_leftovers(now=now)
 
 
@@ -153,7 +153,7 @@ def write_evidence(*, invoices: Sequence[tuple[int, str]]) -> None:
 def sweep_evidence() -> None:
     """Write the evidence of invoices that have none yet."""
     now = timezone.now()
-    evidence_files.write_all(evidence_files.missing(now=now)[:EVIDENCE_A_SWEEP], now=now)
+    evidence_files.write_all(turns.drawn(evidence_files.missing(now=now), most=EVIDENCE_A_SWEEP), now=now)
 
 
 @shared_task

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ from billing import documents, tasks
 from billing.models import Document, Invoice, OutboxMail
 from billing.papers import document_audit, document_files, typesetting
 from billing.papers.document_audit import documents_that_differ
-from billing.papers.paper_kinds import PAPERS
+from billing.papers.paper_kinds import PAPERS, Paper
 from config.launch.places import CHECKOUT
 from tests.billing.collecting import AFTER, meet_the_debtors, open_invoice
 from tests.billing.papers import pages, squeezed
@@ -247,6 +247,26 @@ def test_the_sweep_makes_what_nobody_rang_for(cast: Cast, monkeypatch: pytest.Mo
     assert [row.invoice_id for row in rows()] == [second.pk]
     tasks.sweep_documents()
     assert {row.invoice_id for row in rows()} == {first.pk, second.pk}
+
+
+def test_papers_that_fail_every_time_keep_nobody_from_theirs(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though they are the oldest ones, and as many as a sweep makes."""
+    open_invoice(cast.acme)
+    open_invoice(cast.globex)
+    oldest, other = documents.missing(now=LATER)
+    read = PAPERS["invoice"].read
+
+    def fails_for_oldest(organization_id: int, subject_id: object, kept: Mapping[str, object]) -> Paper:
+        if organization_id == oldest[0]:
+            raise typesetting.TypesettingFailed("broken")
+        return read(organization_id, subject_id, kept)
+
+    monkeypatch.setattr(tasks, "DOCUMENTS_A_SWEEP", 1)
+    monkeypatch.setattr(documents, "PAPERS", {"invoice": replace(PAPERS["invoice"], read=fails_for_oldest)})
+    for _sweep in range(100):
+        if not rows():
+            tasks.sweep_documents()
+    assert [row.invoice_id for row in rows()] == [other[2]]
 
 
 def test_rendering_rings_for_the_mail_that_waits(invoice: Invoice, monkeypatch: pytest.MonkeyPatch) -> None:
