@@ -232,6 +232,7 @@ def _settle_late(payment: Payment, answer: Answer, now: datetime) -> Payment:
             "currency": answer.currency,
             "status": Payment.Status.SUCCEEDED,
             "reference": answer.money_reference if answer.money_reference != payment.reference else "",
+            "method": payment.method,
             "started_by": payment.started_by,
             "created_at": now,
         },

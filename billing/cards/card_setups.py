@@ -13,7 +13,7 @@ from accounts.models import Organization, User
 from accounts.tenancy import tenant_scope
 from billing.buyers import billing_profile, buyer_details
 from billing.models import CardSetup, CollectionSetting, PaymentMethod, ProcessorCustomer
-from billing.payments.asking import waiting
+from billing.payments.asking import MOST_IN_VAIN, waiting
 from billing.payments.attempts import PAGE_LIFE
 from billing.payments.unresolved import PAGE_CERTAIN
 from billing.processors.interface import (
@@ -54,13 +54,7 @@ def finish_setup(*, organization_id: int, setup_id: UUID, now: datetime, hint: s
     setup = _load(organization_id, setup_id)
     if setup.status not in CardSetup.OPEN_STATUSES:
         return setup
-    try:
-        found = _ask(setup, hint=hint, now=now)
-    except (ProcessorUnreachable, ProcessorRefused) as error:
-        logger.warning("a card setup stays open", extra={"setup_id": str(setup_id), "reason": str(error)})
-        CardSetup.objects.using("system").filter(pk=setup_id).update(checked_at=now)
-        return setup
-    return with_retries(lambda: _record(setup, found, now=now))
+    return _finish(setup, hint=hint, now=now) or setup
 
 
 def look_again(*, organization_id: int, now: datetime) -> CardSetup | None:
@@ -72,11 +66,27 @@ def look_again(*, organization_id: int, now: datetime) -> CardSetup | None:
 
 
 def sweep_setups(*, now: datetime) -> int:
-    """Ask about every open setup whose time has come, with growing pauses, until its page is over. Returns how many were asked."""
-    due = waiting(CardSetup, now=now)
-    for setup in due:
-        finish_setup(organization_id=setup.organization_id, setup_id=setup.pk, now=now)
-    return len(due)
+    """Ask about every open setup whose time has come, with growing pauses, until its page is over. Returns how many were asked.
+
+    Stops while the processor does not answer: who was asked about in vain stands last next time.
+    """
+    asked = in_vain = 0
+    for row in waiting(CardSetup, now=now):
+        if in_vain < MOST_IN_VAIN:
+            asked += 1
+            in_vain += _finish(_load(row.organization_id, row.pk), hint="", now=now) is None
+    return asked
+
+
+def _finish(setup: CardSetup, *, hint: str, now: datetime) -> CardSetup | None:
+    """Ask about an open setup and write the answer down; None without one."""
+    try:
+        found = _ask(setup, hint=hint, now=now)
+    except (ProcessorUnreachable, ProcessorRefused) as error:
+        logger.warning("a card setup stays open", extra={"setup_id": str(setup.pk), "reason": str(error)})
+        CardSetup.objects.using("system").filter(pk=setup.pk).update(checked_at=now)
+        return None
+    return with_retries(lambda: _record(setup, found, now=now))
 
 
 def _open_setup(

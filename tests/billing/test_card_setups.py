@@ -13,9 +13,10 @@ from billing import collection
 from billing.cards import card_setups, payment_methods
 from billing.models import CardSetup, Payment, PaymentMethod, ProcessorCustomer, ProcessorEvent
 from billing.payments import unresolved, webhooks
-from billing.processors.interface import Setup
+from billing.processors.interface import ProcessorUnreachable, Setup
 from billing.processors.selection import NoCardProcessor
-from tests.billing.collecting import DUE, House, at_once, deliver, moment, submit, type_card
+from billing.processors.stripe_processor import StripeProcessor
+from tests.billing.collecting import DUE, House, at_once, deliver, moment, open_invoice, submit, type_card
 from tests.billing.keeping import leave_card, methods, pay_by_itself, setups, start
 
 
@@ -67,6 +68,22 @@ def test_a_customer_who_closes_the_tab_has_the_card_by_the_sweep(house: House) -
     assert card_setups.sweep_setups(now=moment()) == 0, "the customer may just be coming back"
     assert card_setups.sweep_setups(now=moment() + timedelta(minutes=1)) == 1
     assert (len(methods(house)), setups(house)) == (1, ["succeeded"])
+
+
+def test_the_sweep_stops_while_the_processor_is_dead(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    globex = House(house.cast, open_invoice(house.cast.globex), house.processor)
+    for customer in (house, globex):
+        type_card(start(customer).action_url)
+
+    def dead(*_: object, **__: object) -> Setup:
+        raise ProcessorUnreachable("no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(card_setups, "MOST_IN_VAIN", 1)
+        patch.setattr(StripeProcessor, "look_up_setup", dead)
+        assert card_setups.sweep_setups(now=moment() + timedelta(minutes=1)) == 1
+    assert card_setups.sweep_setups(now=moment() + timedelta(minutes=3)) == 2
+    assert (setups(house), setups(globex)) == (["succeeded"], ["succeeded"])
 
 
 def test_a_page_that_nobody_used_ends_and_leaves_nothing(house: House) -> None:

@@ -190,6 +190,20 @@ def test_money_for_a_top_up_that_was_given_up_is_credit_after_all(house: House) 
     call_command("audit")
 
 
+def test_late_money_of_a_card_on_file_names_the_card(house: House) -> None:
+    method = leave_card(house)
+    house.processor.order({"fault": "accept-then-drop", "where": "POST /v1/payment_intents"})
+    first = top_up(house, method=method)
+    with tenant_scope([house.organization_id]):
+        Payment.objects.filter(pk=first.pk).update(status=Status.CANCELED)
+    deliver(house.events("payment_intent.succeeded")[0])
+    for event in ProcessorEvent.objects.order_by("pk"):
+        webhooks.process_event(event_id=event.pk, now=moment())
+    late = house.payments()[1]
+    assert (late.method_id, late.status, len(bought(house))) == (method.pk, Status.SUCCEEDED, 1)
+    call_command("audit")
+
+
 def test_a_top_up_and_an_invoice_are_paid_side_by_side(house: House) -> None:
     page, paid = top_up(house), house.pay()
     type_card(page.action_url)
