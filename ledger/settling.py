@@ -152,9 +152,12 @@ def cancel_claim(*, organization: Organization, claim: Claim, credit: Decimal, n
             )
 
 
+GIVEN = "invoice:"
+
+
 def given_key(invoice_id: UUID) -> str:
     """The key of the credit that an invoice with a total below zero became."""
-    return f"invoice:{invoice_id}"
+    return f"{GIVEN}{invoice_id}"
 
 
 def receive_payment(

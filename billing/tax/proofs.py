@@ -4,7 +4,6 @@ A supply that is paid by card never gets a tax invoice: the slip is the proof (ë
 the card slip the proof while no tax invoice was asked for; afterwards cards are refused. Both sides hold the invoice's row.
 """
 
-import logging
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
@@ -26,12 +25,12 @@ from billing.processors import bank_transfer
 from billing.tax.korean_calendar import day_in_seoul, issue_deadline
 from billing.tax.tax_planning import drop_original, original_of, plan_original
 from billing.tax.tax_reductions import plan_reductions
-from billing.tax.tax_sums import OF_INVOICE, standing
+from billing.tax.tax_sums import standing
 from ledger.credit_order import CreditLeft
 from ledger.models import CreditGrant, CreditUse
+from ledger.settling import GIVEN
 from pricing.exact import ZERO, exact_sum
 
-logger = logging.getLogger(__name__)
 Kind = SupplyProof.Kind
 TAXED: Final = (TaxTreatment.STANDARD, TaxTreatment.ZERO_RATED)
 ALARM = "supply_proof"
@@ -86,7 +85,7 @@ def _bought_by_card(used: Iterable[CreditLeft]) -> Decimal:
 
 def _was_bought_by_card(grant: CreditGrant) -> bool:
     """Credit that was given back for other credit is what that was; a note's on what a card had paid is the card's, too."""
-    if grant.key.startswith(OF_INVOICE):
+    if grant.key.startswith(GIVEN):
         return _took_back_slips(grant)
     named = CREDIT_KEY.fullmatch(grant.key)
     if named is None:
@@ -103,7 +102,7 @@ def _was_bought_by_card(grant: CreditGrant) -> bool:
 def _took_back_slips(grant: CreditGrant) -> bool:
     """Whether an invoice below zero that became this credit took back nothing but what cards had paid."""
     proofs = SupplyProof.objects.for_organization(grant.organization_id).select_related("invoice")
-    proof = proofs.filter(invoice__pk=grant.key.removeprefix(OF_INVOICE)).first()
+    proof = proofs.filter(invoice__pk=grant.key.removeprefix(GIVEN)).first()
     if proof is None or proof.by_card != proof.invoice.total:
         return False
     return proofs.filter(kind=Kind.CARD_SLIP, invoice__written_on__lte=proof.invoice.written_on).exists()

@@ -130,12 +130,12 @@ def on(day: int, month: int = 11, hour: int = 3) -> datetime:
     return datetime(2026, month, day, hour, tzinfo=UTC)
 
 
-def note(desk: Desk, amount: int, *, code: str = "02", now: datetime | None = None) -> None:
-    """A credit note on the invoice's first line."""
+def note(desk: Desk, amount: int | None, *, code: str = "02", now: datetime | None = None) -> None:
+    """A credit note on the invoice's first line, or (None) on all that is left of it."""
     issue_credit_note(
         organization_id=desk.organization_id,
         invoice_id=desk.invoice.pk,
-        amounts={1: Decimal(amount)},
+        amounts=None if amount is None else {1: Decimal(amount)},
         money_back=MoneyBack.CREDIT,
         reason_code=code,
         reason="mistake",

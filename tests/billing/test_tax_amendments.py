@@ -1,13 +1,11 @@
 """An invoice is corrected after its tax invoice: by notes before and after the deadline, whole and by line, by voiding and anew."""
 
-from datetime import date, datetime
+from datetime import date
 
 import pytest
 from django.core.management import call_command
 
 from accounts.profiles import update_profile
-from billing.corrections.credit_notes import issue_credit_note
-from billing.corrections.creditable import MoneyBack
 from billing.invoicing import reissue_invoice, void_invoice
 from billing.models import TaxInvoice
 from billing.tax.tax_invoices import plan_again
@@ -22,19 +20,6 @@ def desk(db: None, popbill: StandIn) -> Desk:
     return business_desk(popbill)
 
 
-def whole_note(desk: Desk, *, code: str = "02", now: datetime) -> None:
-    issue_credit_note(
-        organization_id=desk.organization_id,
-        invoice_id=desk.invoice.pk,
-        amounts=None,
-        money_back=MoneyBack.CREDIT,
-        reason_code=code,
-        reason="mistake",
-        now=now,
-        actor=None,
-    )
-
-
 def told(desk: Desk) -> list[tuple[int | None, str, str]]:
     """Reason, date and total of each sheet at the provider."""
     sheets = [entry["sheet"] for entry in desk.sheets()]
@@ -44,7 +29,7 @@ def told(desk: Desk) -> list[tuple[int | None, str, str]]:
 @pytest.mark.parametrize("code", ["02", "03", "04"])
 def test_a_whole_note_takes_all_of_it_back_under_its_own_reason(desk: Desk, code: str) -> None:
     desk.run()
-    whole_note(desk, code=code, now=on(5))
+    note(desk, None, code=code, now=on(5))
     desk.run(on(5, hour=4))
     assert told(desk) == [(None, "20261031", "7260"), (int(code), "20261105", "-7260")]
     call_command("audit")
@@ -64,7 +49,7 @@ def test_notes_by_line_add_up_to_the_whole(desk: Desk) -> None:
     desk.run()
     note(desk, 1000, now=on(5))
     note(desk, 2005, now=on(6))
-    whole_note(desk, now=on(7))
+    note(desk, None, now=on(7))
     desk.run(on(7, hour=4))
     assert sum(int(total) for _code, _date, total in told(desk)) == 0
     call_command("audit")
@@ -73,7 +58,7 @@ def test_notes_by_line_add_up_to_the_whole(desk: Desk) -> None:
 def test_a_note_while_the_answer_is_missing_waits_for_it(desk: Desk) -> None:
     desk.provider.order({"fault": "accept-then-500", "where": "POST /Taxinvoice"})
     desk.run()
-    whole_note(desk, now=on(2, hour=4))
+    note(desk, None, now=on(2, hour=4))
     assert desk.original().status == Status.REQUESTED
     desk.run(on(2, hour=5))
     assert [total for _code, _date, total in told(desk)] == ["7260", "-7260"]

@@ -17,8 +17,6 @@ from accounts.models import Alarm, AuditEntry
 from accounts.profiles import update_profile
 from accounts.tenancy import tenant_scope
 from billing import collection
-from billing.corrections.credit_notes import issue_credit_note
-from billing.corrections.creditable import MoneyBack
 from billing.delivery import deliver
 from billing.invoicing import reissue_invoice, void_invoice
 from billing.mail.mail_texts import compose
@@ -320,7 +318,7 @@ def test_what_a_card_has_paid_stays_proven_by_its_slip_when_a_note_gives_it_back
 ) -> None:
     """₩2,000 by a top-up: it paid October, was given back, and pays November."""
     desk = business_desk(popbill, before=top_up)
-    credit_all(desk)
+    note(desk, None, now=on(5))
     november = Desk(desk.cast, next_invoice(desk.cast.acme), popbill)
     assert (november.invoice.total, november.invoice.amount_due) == (7260, 260)
     assert november.original().total == 5260
@@ -329,23 +327,10 @@ def test_what_a_card_has_paid_stays_proven_by_its_slip_when_a_note_gives_it_back
 
 def test_a_cards_payment_that_became_credit_is_still_proven_by_its_slip(desk: Desk) -> None:
     desk.card_pays(desk.card_attempt())
-    credit_all(desk)
+    note(desk, None, now=on(5))
     november = Desk(desk.cast, next_invoice(desk.cast.acme), desk.provider)
     assert (november.invoice.amount_due, november.original().total) == (0, 7260 - DUE)
     call_command("audit")
-
-
-def credit_all(desk: Desk) -> None:
-    issue_credit_note(
-        organization_id=desk.organization_id,
-        invoice_id=desk.invoice.pk,
-        amounts=None,
-        money_back=MoneyBack.CREDIT,
-        reason_code="02",
-        reason="Not ours",
-        now=on(5),
-        actor=None,
-    )
 
 
 def test_a_voided_invoice_cancels_its_issued_tax_invoice(desk: Desk) -> None:
