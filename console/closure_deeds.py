@@ -60,12 +60,12 @@ class CloseOrganization(OrganizationDeed):
     danger = True
 
     def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
-        if values["slug"] != self.organization.slug:
-            raise Refused(gettext("This is not the slug of the organization."))
+        self._check(values)
         when = dict(self.form_class.base_fields["when"].choices)[values["when"]]
         return [*super().review(values, now=now), (_("When"), when)]
 
     def do(self, values: dict[str, Any], *, now: datetime) -> str:
+        self._check(values)
         try:
             asking.ask_for_closure(
                 organization_id=self.organization.pk,
@@ -78,6 +78,10 @@ class CloseOrganization(OrganizationDeed):
         except NotPossible:
             raise Refused(gettext("It closes already.")) from None
         return gettext("The closure of %(name)s is noted.") % {"name": self.organization.name}
+
+    def _check(self, values: dict[str, Any]) -> None:
+        if values["slug"] != self.organization.slug:
+            raise Refused(gettext("This is not the slug of the organization."))
 
 
 class TakeClosureBack(OrganizationDeed):

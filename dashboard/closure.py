@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from allauth.account.decorators import reauthentication_required
+from allauth.core.exceptions import ReauthenticationRequired
 from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -88,9 +89,18 @@ def closure(request: HttpRequest) -> HttpResponse:
 
 @organization_page(roles=OWNERS)
 @require_http_methods(["GET", "HEAD", "POST"])
-@reauthentication_required(allow_get=True)
 def ask(request: HttpRequest) -> HttpResponse:
-    """Ask for it; who signed in long ago gives the password first."""
+    """Ask for it; who has not given the password just now does so first, and then fills in the form."""
+    try:
+        return _ask_page(request)
+    except ReauthenticationRequired:
+        if request.method == "POST":
+            return redirect("dashboard:ask_for_closure", request.organization.slug)
+        raise
+
+
+@reauthentication_required
+def _ask_page(request: HttpRequest) -> HttpResponse:
     organization, now = request.organization, timezone.now()
     if asking.closure_of(organization) is not None:
         return redirect("dashboard:closure", organization.slug)
