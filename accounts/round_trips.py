@@ -2,7 +2,7 @@
 
 They go as one text, `BEGIN; SET LOCAL …; EXECUTE …; EXECUTE …`, in one message, and come back in one; a thread that waits for
 answers once instead of eight times also has to ask for Python's lock once instead of eight times. Each statement is parsed once a
-connection (PREPARE); PostgreSQL still plans it for its arguments. Row security stands behind all of it, as in `tenancy`.
+connection (PREPARE), and planned once (PLANS). Row security stands behind all of it, as in `tenancy`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +18,10 @@ from psycopg.pq import Escaping, TransactionStatus
 
 from accounts.array_literals import array_of
 from accounts.row_security import SETTING
+
+PLANS = "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off"
+"""Planning takes as long as the work itself, so it is done once a connection. What is looked up here is looked up by its key: the
+plan needs no statistics, and one that was made for an empty table does not read a full one through."""
 
 
 class Statement:
@@ -71,7 +75,7 @@ def tenant_transaction(
         is_outermost = raw.info.transaction_status is TransactionStatus.IDLE
         if is_outermost:
             raw.autocommit = True  # else psycopg sends a BEGIN of its own, and waits for the answer
-        first = f"BEGIN; {scope}; " if is_outermost else f"{scope}; "
+        first = f"BEGIN; {PLANS}; {scope}; " if is_outermost else f"{scope}; "
         rows = _run(connection, steps, first=first, last="COMMIT" if commits and is_outermost else "")
         yield HotTransaction(connection, rows, is_outermost=is_outermost)
 
