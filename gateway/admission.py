@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,6 @@ import msgspec
 from django.conf import settings
 from django.db import DatabaseError
 from django.utils import timezone
-from starlette.datastructures import Headers
 from starlette.types import Receive
 
 from accounts.models import Organization, Scope
@@ -40,7 +40,7 @@ SECONDS_TO_RESERVE = 10.0
 BEARER = "bearer "
 
 
-async def identify(headers: Headers, keys: KeyCache, *, now: datetime) -> Caller:
+async def identify(headers: Mapping[str, str], keys: KeyCache, *, now: datetime) -> Caller:
     """Whom the request's key speaks for, if it may call models. Raises Unauthenticated, NotPermitted, Unavailable."""
     authorization = headers.get("authorization", "")
     if authorization[: len(BEARER)].lower() != BEARER:
@@ -62,7 +62,7 @@ async def identify(headers: Headers, keys: KeyCache, *, now: datetime) -> Caller
 
 async def admit(
     receive: Receive,
-    headers: Headers,
+    headers: Mapping[str, str],
     *,
     dialect: Dialect,
     request_id: str,

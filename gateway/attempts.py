@@ -44,7 +44,7 @@ async def open_answer(call: Call, gateway: "Gateway") -> Answer:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + settings.GATEWAY_RETRY_SECONDS
     waiting = deque((candidate, 0.0) for candidate in call.candidates)
-    failure = CallFailed(UpstreamFailed(DOWN), again=Again.NOWHERE)
+    failure: CallFailed | None = None
     tried = 0
     while waiting and tried < settings.GATEWAY_ATTEMPTS:
         candidate, not_before = waiting.popleft()
@@ -53,19 +53,20 @@ async def open_answer(call: Call, gateway: "Gateway") -> Answer:
         if not candidate.upstream.breaker.lets_through():
             continue
         try:
-            await asyncio.sleep(max(0.0, not_before - loop.time()))
-            if failure.may_cost and not await _reserve_again(call, candidate, gateway):
+            if not_before > loop.time():
+                await asyncio.sleep(not_before - loop.time())
+            if failure is not None and failure.may_cost and not await _reserve_again(call, candidate, gateway):
                 break
             tried += 1
             if call.candidate is not candidate:
                 call.candidate = candidate
                 note_call(call, "", gateway)
-            failure = CallFailed(Unavailable(CUT), again=Again.NOWHERE, may_cost=True)
             return await _open(candidate, call)
         except CallFailed as failed:
             failure = failed
         except asyncio.CancelledError:
             _go_on_to_settle()
+            failure = failure or CallFailed(Unavailable(CUT), again=Again.NOWHERE)
         _log(call, failure, tried)
         if failure.may_cost:
             note_call(call, "", gateway, questioned=True)
@@ -75,6 +76,7 @@ async def open_answer(call: Call, gateway: "Gateway") -> Answer:
             break
         if failure.again is Again.HERE:
             waiting.append((candidate, loop.time() + max(failure.wait, _pause(tried))))
+    failure = failure or CallFailed(UpstreamFailed(DOWN), again=Again.NOWHERE)
     settled = Settled(Fate.QUESTION) if failure.may_cost else await release(call, gateway)
     raise NoAnswer(failure.error, settled)
 
@@ -96,6 +98,9 @@ async def _open(candidate: Candidate, call: Call) -> Answer:
     except CallFailed:
         breaker.reached()
         raise
+    except asyncio.CancelledError:
+        _go_on_to_settle()
+        raise CallFailed(Unavailable(CUT), again=Again.NOWHERE, may_cost=True) from None
     breaker.reached()
     call.answer = answer
     return answer

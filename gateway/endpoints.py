@@ -4,7 +4,6 @@ import asyncio
 
 import msgspec
 from django.utils import timezone
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -37,7 +36,7 @@ class Generation:
         try:
             _check_ready(gateway)
             call = await admit(
-                receive, Headers(scope=scope), dialect=self._dialect, request_id=request_id, gateway=gateway
+                receive, _headers_of(scope), dialect=self._dialect, request_id=request_id, gateway=gateway
             )
         except CallerLeft:
             return
@@ -58,6 +57,11 @@ class Generation:
             if not client.started:
                 await client.fail(DEFECT)
             raise
+
+
+def _headers_of(scope: Scope) -> dict[str, str]:
+    """By names in lower case, as ASGI has them; of a repeated one the first counts."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
 
 
 async def _make(call: Call, client: Client, receive: Receive, gateway: Gateway) -> None:

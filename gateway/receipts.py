@@ -7,7 +7,6 @@ ended (`metering.receipts.event_named`).
 from collections.abc import Mapping
 
 from django.conf import settings
-from starlette.datastructures import Headers
 
 from gateway.calls import Call
 from gateway.dialects.shown import Cost
@@ -19,11 +18,12 @@ WITH_COST = "x-invoicedream-cost"
 
 def receipt_headers(call: Call) -> Mapping[str, str]:
     """The receipt's name, and its page on the dashboard."""
-    page = f"{settings.SITE_URL}/o/{call.caller.identity.organization_slug}/requests/{call.hold_id}"
-    return {"x-invoicedream-receipt": str(call.hold_id), "x-invoicedream-receipt-url": page}
+    name = str(call.hold_id)
+    page = f"{settings.SITE_URL}/o/{call.caller.identity.organization_slug}/requests/{name}"
+    return {"x-invoicedream-receipt": name, "x-invoicedream-receipt-url": page}
 
 
-def asks_for_cost(headers: Headers) -> bool:
+def asks_for_cost(headers: Mapping[str, str]) -> bool:
     """Whether the head of a request asks for the cost."""
     return headers.get(WITH_COST, "").lower() in ("true", "1")
 

@@ -1,13 +1,13 @@
 """A call whose name (`Idempotency-Key`) another call has already: answered with the first one's receipt, never made twice."""
 
 import asyncio
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections
-from starlette.datastructures import Headers
 
 from accounts.models import Organization
 from accounts.tenancy import tenant_scope
@@ -31,7 +31,7 @@ STATUS = {
 """What the caller is told of the first call: under way, charged, free, or ended without our knowing what it cost."""
 
 
-def call_key(headers: Headers) -> UUID | None:
+def call_key(headers: Mapping[str, str]) -> UUID | None:
     """What stands for the caller's own name of its call, if it gave one. Raises InvalidRequest."""
     name = headers.get(HEADER, "").strip()
     if len(name) > LONGEST:

@@ -1,10 +1,10 @@
 """Read a request's body within its bounds and decode it, before anything is believed of it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from django.conf import settings
-from starlette.datastructures import Headers
 from starlette.types import Receive
 
 from gateway.errors import BodyTooLarge, InvalidRequest
@@ -18,7 +18,7 @@ class CallerLeft(Exception):
     """The caller disconnected before its request was complete; nobody waits for an answer."""
 
 
-async def read_body(receive: Receive, headers: Headers, *, limit: int) -> bytes:
+async def read_body(receive: Receive, headers: Mapping[str, str], *, limit: int) -> bytes:
     """The body, at most `limit` bytes. Raises BodyTooLarge, InvalidRequest, CallerLeft."""
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise InvalidRequest("Compressed request bodies are not accepted; send the JSON as it is.")

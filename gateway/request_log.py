@@ -22,6 +22,7 @@ def log_refused(error: GatewayError, *, request_id: str, endpoint: str) -> None:
 def log_call(call: Call, observed: Observed, settled: Settled, client: Client, *, error: GatewayError | None) -> None:
     """A call that was admitted, whatever became of it."""
     counts = observed.usage.counts if observed.usage else None
+    hold, event = str(call.hold_id), settled.event_id
     logger.info(
         "call",
         extra={
@@ -34,9 +35,9 @@ def log_call(call: Call, observed: Observed, settled: Settled, client: Client, *
             "status": client.status,
             "ending": error.code_text if error else "complete",
             "client_left": client.gone,
-            "hold_id": str(call.hold_id),
+            "hold_id": hold,
             "fate": settled.fate,
-            "event_id": str(settled.event_id) if settled.event_id else None,
+            "event_id": hold if event == call.hold_id else str(event) if event else None,
             "generation_id": observed.generation_id or None,
             "prompt_tokens": counts.prompt_tokens if counts else None,
             "completion_tokens": counts.completion_tokens if counts else None,

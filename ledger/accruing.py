@@ -17,7 +17,8 @@ WITH change AS MATERIALIZED (
 ), captured AS (  -- the ids stand beside the rows, so that they are looked up by the key whatever statistics say
     UPDATE ledger_hold AS hold SET status = 2, resolved_at = %s::timestamptz, captured = least(hold.amount, t.charge)
     FROM (SELECT * FROM unnest(%s::bigint[], %s::uuid[], %s::numeric[]) AS u (organization_id, id, charge) ORDER BY 1, 2) AS t
-    WHERE hold.organization_id = t.organization_id AND hold.id = t.id AND hold.id = ANY(%s::uuid[]) AND hold.status IN (1, 4)
+    WHERE hold.organization_id = t.organization_id AND hold.id = t.id AND hold.id = ANY(%s::uuid[])
+        AND hold.status + 0 IN (1, 4)  -- a sum, so that the index of open holds is not read through
     RETURNING hold.organization_id, hold.api_key_id, hold.created_at, hold.amount
 ), released AS MATERIALIZED (
     SELECT organization_id, sum(amount) AS amount

@@ -24,7 +24,7 @@ FROM (SELECT organization_id, id, u.generation_id, u.upstream, u.model_id, u.que
     FROM unnest(%s::bigint[], %s::uuid[], %s::text[], %s::text[], %s::int[], %s::boolean[])
         AS u (organization_id, id, generation_id, upstream, model_id, questioned)
     JOIN ledger_hold AS running USING (organization_id, id)
-    WHERE running.status IN (1, 4) AND running.id = ANY(%s::uuid[]) FOR UPDATE OF running SKIP LOCKED) AS t
+    WHERE running.status + 0 IN (1, 4) AND running.id = ANY(%s::uuid[]) FOR UPDATE OF running SKIP LOCKED) AS t
 WHERE hold.organization_id = t.organization_id AND hold.id = t.id AND hold.id = ANY(%s::uuid[])
 """)
 TAKE = """
