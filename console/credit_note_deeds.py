@@ -18,7 +18,7 @@ from billing.corrections.credit_notes import (
     issue_credit_note,
     preview_note,
 )
-from billing.corrections.creditable import Left, LineLeft, MoneyBack, NotCreditable, Plan, TooMuch, left_of
+from billing.corrections.creditable import Left, LineLeft, MoneyBack, NotCreditable, Plan, TooMuch, WrittenOff, left_of
 from billing.corrections.proposed_amounts import amounts_of_proposal
 from billing.invoicing import PaymentInProgress
 from billing.models import CreditNote, CreditNoteProposal, Invoice, InvoiceLine
@@ -247,6 +247,11 @@ def refusal(error: Exception) -> str:
         return gettext("The proposal was accepted or superseded already.")
     if isinstance(error, ChangedMeanwhile):
         return str(CHANGED)
+    if isinstance(error, WrittenOff):
+        return gettext(
+            "The invoice was written off, so nothing is owed that a note could take off. Record the customer's payment first, if "
+            "it comes in; once the invoice is paid, it can be credited and the money sent back."
+        )
     return gettext("Nothing is left of this invoice to be credited, or it is neither open nor paid.")
 
 

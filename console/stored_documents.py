@@ -29,7 +29,9 @@ def stored_document(request: HttpRequest, pk: Any) -> HttpResponseBase:
     except document_files.WrongBytes:
         messages.error(
             request,
-            _("The stored file is missing or damaged. “manage.py render_documents --verify” makes it anew, to the byte."),
+            _(
+                "The stored file is missing or damaged. “manage.py render_documents --verify” makes it anew, to the byte."
+            ),
         )
         subject = document.invoice or document.payment or document.quotation or document.credit_note
         return redirect(address_of(subject))

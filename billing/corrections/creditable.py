@@ -24,6 +24,10 @@ class NotCreditable(Exception):
     """Only an invoice that is open or paid, and of which something is left, can have a credit note."""
 
 
+class WrittenOff(NotCreditable):
+    """What is left of the invoice is bad debt: its money has to come in before any of it can be given back."""
+
+
 class TooMuch(ValueError):
     """More would be taken back than is left, of a line or of the whole, or something else than whole minor units above zero.
 
@@ -107,6 +111,8 @@ def plan_note(invoice: Invoice, left: Left, *, amounts: Mapping[int, Decimal] | 
     What is still owed is taken off first, then what was paid as money goes the way of `money_back`, then credit that was used is
     given back as credit: it was never money, so it is never refunded.
     """
+    if invoice.status == Invoice.Status.UNCOLLECTIBLE:
+        raise WrittenOff(f"invoice {invoice.number} was written off")
     if invoice.status not in (Invoice.Status.OPEN, Invoice.Status.PAID):
         raise NotCreditable(f"invoice {invoice.number} is {invoice.status}")
     if left.subtotal <= ZERO or left.total <= ZERO:

@@ -134,3 +134,5 @@ def test_a_write_off_and_the_money_that_comes_after_all(
     values = {"amount": "100", "payer_name": "Acme", "received_at": now.strftime("%Y-%m-%dT00:00"), "key": "2"}
     said = operator.post(transfer, values).content.decode()
     assert {"ko": "대손", "en": "recovered from bad debt"}[language] in said
+    why = refused(operator, reverse("admin:credit_invoice", args=[invoice.pk]), REASON | left(invoice), steps=1)
+    assert "Record the customer" in why
