@@ -20,7 +20,7 @@ from catalog.models import LanguageModel
 from demo.cast import GLOBEX, ZONE
 
 PARTS_AFTER = (timedelta(days=5), timedelta(days=9))
-"""The first transfer is of whole ten thousands, about two thirds; the second is the rest."""
+"""The first transfer is of whole ten thousands, two thirds at most; the second is the rest."""
 NOTED_AFTER, SENT_BACK_AFTER = timedelta(days=12), timedelta(days=14)
 TEN_THOUSAND, TWO_THIRDS, A_TENTH = Decimal(10_000), Decimal("0.67"), Decimal("0.1")
 QUOTED = (
