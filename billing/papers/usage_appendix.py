@@ -5,15 +5,12 @@ amount is that of its lines; those of keys and days are shares of the same sum, 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from django.db.models import F, QuerySet, Sum
-from django.db.models.functions import TruncDate
+from django.db import connection
 
 from accounts.models import ApiKey
 from billing.models import Invoice, InvoiceLine
@@ -28,7 +25,18 @@ from pricing.totals import allocate
 INPUT = tuple(FIELD_OF[one] for one in PROMPT_CLASSES)
 OUTPUT = tuple(FIELD_OF[one] for one in (TokenClass.OUTPUT, TokenClass.AUDIO_OUTPUT, TokenClass.IMAGE_OUTPUT))
 """Reasoning is inside of output, in rollups."""
+SUMS = f"""
+SELECT model_id, api_key_id, day, SUM(requests), SUM({" + ".join(INPUT)}), SUM({" + ".join(OUTPUT)}), SUM(amount)
+FROM (
+    SELECT *, (hour AT TIME ZONE %s)::date AS day FROM {UsageRollup._meta.db_table}
+    WHERE organization_id = %s AND period_id = %s
+) AS usage
+GROUP BY GROUPING SETS ((model_id), (api_key_id), (day))
+"""  # noqa: S608  (names of our own columns)
+"""One look at the rollups for all tables; of a row two of the first three are null."""
 Table = dict[str, Any]
+Sums = dict[Any, tuple[Any, ...]]
+"""Requests, input and output tokens, amount, by what they are of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +52,8 @@ class Row:
 
 def usage_appendix(invoice: Invoice, lines: Sequence[InvoiceLine]) -> list[Table]:
     """The tables, in the invoice's language; none for an invoice without usage. Needs the tenant's scope."""
-    usage = UsageRollup.objects.for_organization(invoice.organization_id).filter(period_id=invoice.period_id)
-    models = _by_model(usage)
+    of_model, of_key, of_day = _sums(invoice)
+    models = _by_model(of_model)
     of_models: dict[str, Decimal] = {}
     for line in lines:
         of_models[line.model] = exact_sum((of_models.get(line.model, ZERO), line.amount))
@@ -57,7 +65,7 @@ def usage_appendix(invoice: Invoice, lines: Sequence[InvoiceLine]) -> list[Table
     def shared(rows: Sequence[Row]) -> list[Decimal]:
         return allocate(charged, [row.amount for row in rows], invoice.currency)
 
-    keys, days = _by_key(invoice, usage), _by_day(invoice, usage)
+    keys, days = _by_key(invoice, of_key), _by_day(invoice, of_day)
     parts = (
         ("by_model", "model", models, [of_models.get(row.name, ZERO) for row in models]),
         ("by_key", "api_key", keys, shared(keys)),
@@ -90,23 +98,30 @@ def table(
     }
 
 
-def _by_model(usage: "QuerySet[UsageRollup]") -> list[Row]:
-    found = _sums(usage.values(of=F("model_id")))
-    slugs = dict(LanguageModel.objects.filter(pk__in=[row["of"] for row in found]).values_list("pk", "slug"))
-    return sorted((_row(row, slugs[row["of"]]) for row in found), key=lambda row: row.name)
+def _sums(invoice: Invoice) -> tuple[Sums, Sums, Sums]:
+    """By model, by key, and by day of the period's zone."""
+    found: tuple[Sums, Sums, Sums] = ({}, {}, {})
+    with connection.cursor() as cursor:
+        cursor.execute(SUMS, [invoice.period.zone, invoice.organization_id, invoice.period_id])
+        for model, key, day, *sums in cursor.fetchall():
+            sort, of = next((sort, of) for sort, of in enumerate((model, key, day)) if of is not None)
+            found[sort][of] = tuple(sums)
+    return found
 
 
-def _by_key(invoice: Invoice, usage: "QuerySet[UsageRollup]") -> list[Row]:
-    found = _sums(usage.values(of=F("api_key_id")))
-    keys = ApiKey.objects.for_organization(invoice.organization_id).in_bulk([row["of"] for row in found])
+def _by_model(sums: Sums) -> list[Row]:
+    slugs = dict(LanguageModel.objects.filter(pk__in=sums).values_list("pk", "slug"))
+    return sorted((_row(slugs[model], of) for model, of in sums.items()), key=lambda row: row.name)
+
+
+def _by_key(invoice: Invoice, sums: Sums) -> list[Row]:
+    keys = ApiKey.objects.for_organization(invoice.organization_id).only("pk", "name").in_bulk(list(sums))
     name = _names_of_keys(keys, invoice.language)
-    return [_row(row, name(row["of"])) for row in sorted(found, key=lambda row: (not row["of"], name(row["of"])))]
+    return [_row(name(key), sums[key]) for key in sorted(sums, key=lambda key: (not key, name(key)))]
 
 
-def _by_day(invoice: Invoice, usage: "QuerySet[UsageRollup]") -> list[Row]:
-    found = _sums(usage.annotate(of=TruncDate("hour", tzinfo=ZoneInfo(invoice.period.zone))).values("of"))
-    days: list[Mapping[str, Any]] = sorted(found, key=lambda row: date.toordinal(row["of"]))
-    return [_row(row, texts.day(row["of"], invoice.language)) for row in days]
+def _by_day(invoice: Invoice, sums: Sums) -> list[Row]:
+    return [_row(texts.day(day, invoice.language), sums[day]) for day in sorted(sums)]
 
 
 def _names_of_keys(keys: Mapping[int, ApiKey], language: str) -> Callable[[int], str]:
@@ -122,18 +137,14 @@ def _names_of_keys(keys: Mapping[int, ApiKey], language: str) -> Callable[[int],
     return name
 
 
-def _sums(usage: Any) -> Iterable[Mapping[str, Any]]:
-    names = (*INPUT, *OUTPUT, "requests", "amount")
-    return list(usage.annotate(**{f"sum_{name}": Sum(name) for name in names}).order_by())
-
-
-def _row(sums: Mapping[str, Any], name: str) -> Row:
+def _row(name: str, sums: tuple[Any, ...]) -> Row:
+    requests, input_tokens, output_tokens, amount = sums
     return Row(
         name=name,
-        requests=int(sums["sum_requests"]),
-        input_tokens=sum(int(sums[f"sum_{field}"]) for field in INPUT),
-        output_tokens=sum(int(sums[f"sum_{field}"]) for field in OUTPUT),
-        amount=sums["sum_amount"],
+        requests=int(requests),
+        input_tokens=int(input_tokens),
+        output_tokens=int(output_tokens),
+        amount=amount,
     )
 
 
