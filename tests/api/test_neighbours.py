@@ -24,6 +24,7 @@ from accounts.tenancy import tenant_scope
 from billing.bank.bank_transfers import record_transfer
 from billing.corrections.credit_notes import issue_credit_note
 from billing.corrections.creditable import MoneyBack
+from billing.exports import exporting
 from billing.invoicing import close_period
 from billing.models import Invoice
 from billing.notifications import webhook_endpoints
@@ -41,6 +42,7 @@ from tests.api.expectations import (
     ADMINISTRATORS,
     EXPECTATIONS,
     METHODS,
+    OWNERS,
     PAYERS,
     PREFIXES,
     PROFILE_EDITORS,
@@ -113,6 +115,7 @@ class Sweep:
             "spend_limit_id": str(self._limit(hard=False)),
             "endpoint_id": str(self._webhook()),
             "webhook_id": str(self._webhook()),
+            "export_id": str(self._export()),
             **self._colleagues(),
         }
         self.markers = [
@@ -195,6 +198,13 @@ class Sweep:
             now=stories.NOON,
             actor=None,
         ).pk
+
+    def _export(self) -> UUID:
+        """Of everything, made already."""
+        key = self.cast.acme.organization.pk
+        export = exporting.ask_for_export(organization_id=key, now=stories.NOON, actor=None)
+        exporting.make_export(organization_id=key, export_id=export.pk, clock=lambda: stories.NOON)
+        return export.pk
 
     def _quotation(self) -> int:
         """Of a million tokens."""
@@ -382,7 +392,7 @@ def _api(sweep: Sweep, expected: Expectation, method: str, name: str, pattern: s
     )
     with_id = "<" in pattern
     own: Any = {405} if roles is None else {404} if with_id else None
-    people_only = {PAYERS, PROFILE_EDITORS, ADMINISTRATORS}
+    people_only = {OWNERS, PAYERS, PROFILE_EDITORS, ADMINISTRATORS}
     of_key = {403} if roles in people_only else own
     if roles is None and people_only & set(expected.methods.values()):
         of_key = {403, 405}  # whichever is looked at first
