@@ -11,6 +11,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.html import escape
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -44,7 +45,7 @@ class ClosureForm(forms.Form):
 
     when = forms.ChoiceField(label=gettext_lazy("When"), widget=forms.RadioSelect)
     reason = forms.CharField(
-        label=gettext_lazy("Reason (optional)"),
+        label=gettext_lazy("Reason"),
         required=False,
         max_length=200,
         help_text=gettext_lazy("It helps us to do better."),
@@ -60,7 +61,7 @@ class ClosureForm(forms.Form):
             (self.AT_ONCE, _("At once; this cannot be taken back")),
         ]
         self.fields["when"].initial = self.MONTH_END
-        self.fields["name"].help_text = _("Type %(name)s to confirm.") % {"name": organization.name}
+        self.fields["name"].help_text = _("Type %(name)s to confirm.") % {"name": escape(organization.name)}
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]

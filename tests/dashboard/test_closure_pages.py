@@ -37,6 +37,13 @@ def test_the_name_is_typed_before_anything_happens(cast: Cast, browse: Browse) -
     assert status(cast) == "active"
 
 
+def test_a_name_that_looks_like_markup_is_shown_as_it_is(cast: Cast, browse: Browse) -> None:
+    Organization.objects.using("system").filter(pk=cast.acme.organization.pk).update(name="<i>Acme</i>")
+    page = recently(browse(cast.acme.owner)).get(ASK).content.decode()
+    assert "<i>Acme" not in page
+    assert "&lt;i&gt;Acme&lt;/i&gt; to confirm" in page
+
+
 def test_an_owner_closes_at_the_months_end_and_takes_it_back(cast: Cast, browse: Browse) -> None:
     client = recently(browse(cast.acme.owner))
     assert client.post(ASK, {"when": "month_end", "name": "Acme"}).status_code == 302
