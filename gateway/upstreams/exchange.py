@@ -5,6 +5,7 @@ meet took a third of the time in which the gateway's Python runs.
 """
 
 import asyncio
+import select
 from collections.abc import Callable
 from typing import Self, cast
 
@@ -49,14 +50,25 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_reusable(self) -> bool:
-        """Whether another request may follow: the last answer is complete, and both sides want to go on."""
+        """Whether another request may follow: the last one went out whole, its answer is complete, and both sides want to go on.
+
+        Behind the rest of a request that was answered early the next one might be read as a part of it.
+        """
         return (
             self.is_complete
             and self._persists
             and not self._unread
             and self._lost is None
             and not self._transport.is_closing()
+            and not self._transport.get_write_buffer_size()
         )
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing has arrived that the loop has not read yet: an end, or what would be taken for the next one's answer."""
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not poll.poll(0)
 
     def ask(self, request: bytes) -> None:
         """Send a whole request. What the last one was answered is forgotten."""

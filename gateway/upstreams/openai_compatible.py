@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway.errors import UpstreamFailed
+from gateway.errors import InvalidRequest, UpstreamFailed
 from gateway.upstreams.base import Again, AnswerCut, CallFailed, Limits, Unreachable, UpstreamRequest
 from gateway.upstreams.breaker import Breaker
 from gateway.upstreams.exchange import Connection, ConnectionLost
@@ -141,11 +141,14 @@ class OpenAICompatible:
     async def _send(self, request: UpstreamRequest, *, by: float) -> Connection:
         """The connection whose answer has begun, redirections included: none is followed."""
         try:
+            body = msgspec.json.encode(request.body)
+        except RecursionError:  # what could just be read may be too deep to be written
+            raise CallFailed(InvalidRequest("The request body is nested too deeply."), again=Again.NOWHERE) from None
+        try:
             head = self._head(request)
             connection = await self._pool.take(by=by)
         except (NotConnected, ValueError):
             raise Unreachable(UpstreamFailed(DOWN), again=Again.HERE) from None
-        body = msgspec.json.encode(request.body)
         try:
             connection.ask(b"%b%d\r\n\r\n%b" % (head, len(body), body))
             return await connection.head(by=by)

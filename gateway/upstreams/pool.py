@@ -42,7 +42,7 @@ class Pool:
             await self._room.acquire()
         while self._resting:
             connection, _since = self._resting.popitem()
-            if connection.is_reusable:
+            if connection.is_reusable and connection.is_quiet:
                 return connection
             connection.abort()
         try:

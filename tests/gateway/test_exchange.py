@@ -1,12 +1,18 @@
 """The connection to an upstream and the pool that keeps it: what arrives cut anywhere, ends anywhere, or is no HTTP."""
 
 import asyncio
+import socket
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
+from gateway.errors import InvalidRequest
+from gateway.upstreams.base import Again, CallFailed, Limits, UpstreamRequest
 from gateway.upstreams.exchange import Connection, ConnectionLost
+from gateway.upstreams.openai_compatible import OpenAICompatible
 from gateway.upstreams.pool import NotConnected, Pool
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-Name: first\r\nx-name: second\r\n\r\n"
@@ -139,6 +145,68 @@ async def test_a_connection_with_an_answer_to_nothing_is_not_used_again() -> Non
     async with upstream(saying(WHOLE + WHOLE), saying(WHOLE)) as (pool, counts):
         assert [await answer(pool), await answer(pool)] == [(200, b"words"), (200, b"words")]
         assert counts == [1, 1]
+
+
+async def test_what_came_before_the_question_is_not_its_answer() -> None:
+    """The loop was busy, so a second answer to the last request still waits with the kernel when the next one is to go out."""
+    told, stray_is_out = threading.Event(), threading.Event()
+    listening = socket.create_server(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+
+    def serve() -> None:
+        first, _address = listening.accept()
+        first.recv(1000)
+        first.sendall(WHOLE)
+        told.wait(5)
+        first.sendall(WHOLE.replace(b"words", b"wrong"))
+        stray_is_out.set()
+        second, _address = listening.accept()
+        second.recv(1000)
+        second.sendall(WHOLE)
+        first.close()
+        second.close()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    pool = Pool(f"http://127.0.0.1:{port}", most=1, connect_seconds=1.0, idle_seconds=5.0)
+    try:
+        assert await answer(pool) == (200, b"words")
+        told.set()
+        stray_is_out.wait(5)
+        assert await answer(pool) == (200, b"words")
+    finally:
+        pool.close()
+        listening.close()
+
+
+async def test_a_connection_that_still_sends_an_answered_request_carries_no_other() -> None:
+    async with upstream(saying(WHOLE), saying(WHOLE)) as (pool, counts):
+        connection = await pool.take(by=soon())
+        connection.ask(REQUEST.replace(b": 0", b": 50000000") + b"x" * 50_000_000)
+        await connection.head(by=soon())
+        assert await rest_of(connection) == b"words"
+        pool.give_back(connection)
+        assert await answer(pool) == (200, b"words")
+        assert counts == [1, 1]
+
+
+async def test_a_body_that_cannot_be_written_keeps_no_place() -> None:
+    deep: list[Any] = []
+    for _level in range(100_000):
+        deep = [deep]
+    limits = Limits(connect=1.0, first_byte=2.0, between_chunks=2.0, total=2.0, answer_bytes=1000, event_bytes=1000)
+    async with upstream(saying(WHOLE)) as (pool, _counts):
+        server = OpenAICompatible(
+            name="x", base_url=pool._base_url, api_key="", limits=limits, trusts_model_ids=False, connections=1
+        )
+        with pytest.raises(CallFailed) as failed:
+            await server.open(UpstreamRequest(endpoint="chat/completions", body={"deep": deep}, streamed=False))
+        assert isinstance(failed.value.error, InvalidRequest)
+        assert (failed.value.again, failed.value.may_cost) == (Again.NOWHERE, False)
+        answered = await server.open(UpstreamRequest(endpoint="chat/completions", body={}, streamed=False))
+        assert await answered.read() == b"words"
+        await answered.close()
+        await server.close()
 
 
 async def test_silence_is_waited_for_no_longer_than_said() -> None:
