@@ -123,7 +123,10 @@ INVARIANTS = (
                 sum(lacking.amount) FILTER (WHERE invoice.status = 'uncollectible') AS written_off
             FROM billing_invoice AS invoice CROSS JOIN LATERAL (
                 SELECT invoice.amount_due
-                    - coalesce((SELECT sum(amount) FROM billing_payment WHERE invoice_id = invoice.id AND status = 'succeeded'), 0)
+                    - coalesce((SELECT sum(payment.amount - coalesce(credit.amount, 0)) FROM billing_payment AS payment
+                        LEFT JOIN ledger_creditgrant AS credit ON credit.organization_id = payment.organization_id
+                            AND credit.key = 'overpayment:' || payment.id
+                        WHERE payment.invoice_id = invoice.id AND payment.status = 'succeeded'), 0)
                     - coalesce((SELECT sum(applied) FROM billing_creditnote WHERE invoice_id = invoice.id), 0) AS amount
             ) AS lacking
             WHERE invoice.status IN ('open', 'uncollectible') GROUP BY 1

@@ -19,7 +19,7 @@ from billing.drafting import make_draft
 from billing.finalizing import close, finalize, is_invoiced
 from billing.models import Invoice, Payment
 from billing.period_charges import PeriodCharges, amounts_by_kind, lock_period, proven_charges
-from billing.settlement import return_payments
+from billing.settlement import kept_of, return_payments
 from billing.tax.tax_amendments import amend_for_void
 from billing.terms import in_force, terms_of
 from billing.usage_lines import usage_of
@@ -28,6 +28,7 @@ from ledger.models import Balance, BillingPeriod
 from ledger.retrying import with_retries
 from metering.proven_days import differs_in_period
 from pricing.conditions import LineKind
+from pricing.exact import ZERO
 
 
 class PeriodNotEnded(Exception):
@@ -43,7 +44,7 @@ class NotOpen(Exception):
 
 
 class Credited(Exception):
-    """The invoice has a credit note, so it is not voided: what is left of it is taken back by another note."""
+    """A credit note, or a payment that is partly credit, gave some of it back: what is left is taken back by a note, not voided."""
 
 
 class StillLive(Exception):
@@ -140,7 +141,7 @@ def void_invoice(*, organization_id: int, invoice_id: UUID, reason: str, now: da
     """Cancel an open invoice: its claim and the credit it used are taken back, what was paid of it becomes credit, its number and
     rows stay.
 
-    Raises NotOpen for any other status, Credited once there is a credit note on it, PaymentInProgress while an attempt to pay it is
+    Raises NotOpen for any other status, Credited once some of it was given back, PaymentInProgress while an attempt to pay it is
     undecided, CreditSpent if it gave credit that was used since.
     """
     with tenant_scope([organization_id]):
@@ -152,6 +153,8 @@ def void_invoice(*, organization_id: int, invoice_id: UUID, reason: str, now: da
             raise Credited(f"invoice {invoice.number} has credit notes")
         if invoice.payments.filter(status__in=Payment.OPEN_STATUSES).exists():
             raise PaymentInProgress(f"invoice {invoice.number} is being paid")
+        if any(ZERO < kept_of(one) < one.amount for one in invoice.payments.filter(status=Payment.Status.SUCCEEDED)):
+            raise Credited(f"a part of what was paid of invoice {invoice.number} is credit already")
         invoice.status, invoice.voided_at, invoice.void_reason = Invoice.Status.VOID, now, reason
         invoice.save(update_fields=["status", "voided_at", "void_reason"])
         settling.lock_balance(organization_id)

@@ -14,7 +14,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 
 from accounts.audit_log import write_audit_entry
 from accounts.models import User
@@ -63,18 +63,18 @@ def _lacking(invoice: Invoice, besides: Payment | None) -> Decimal:
     payments = invoice.payments.filter(status=Payment.Status.SUCCEEDED)
     if besides is not None:
         payments = payments.exclude(pk=besides.pk)
-    paid = payments.aggregate(sum=Sum("amount"))["sum"] or ZERO
+    paid = _kept_by_invoice(payments).get(invoice.pk, ZERO)
     noted = invoice.credit_notes.aggregate(sum=Sum("applied"))["sum"] or ZERO
     due: Decimal = invoice.amount_due - paid - noted
     return due
 
 
 def outstanding_by_invoice(invoices: Iterable[Invoice]) -> dict[UUID, Decimal]:
-    """`outstanding` of each, in two queries."""
+    """`outstanding` of each, in three queries."""
     found = list(invoices)
     still_open = [invoice.pk for invoice in found if invoice.status == Invoice.Status.OPEN]
     payments = Payment.objects.filter(invoice_id__in=still_open, status=Payment.Status.SUCCEEDED)
-    paid = dict(payments.values_list("invoice_id").annotate(sum=Sum("amount")))
+    paid = _kept_by_invoice(payments)
     notes = CreditNote.objects.filter(invoice_id__in=still_open)
     noted = dict(notes.values_list("invoice_id").annotate(sum=Sum("applied")))
     return {
@@ -83,6 +83,21 @@ def outstanding_by_invoice(invoices: Iterable[Invoice]) -> dict[UUID, Decimal]:
         else ZERO
         for invoice in found
     }
+
+
+def _kept_by_invoice(payments: QuerySet[Payment]) -> dict[UUID, Decimal]:
+    """What each invoice took of these payments: what became credit stays credit, also where the invoice is open again by now."""
+    found = {overpayment_key(payment): payment for payment in payments.only("pk", "invoice_id", "amount")}
+    kept: dict[UUID, Decimal] = {}
+    for payment in found.values():
+        if payment.invoice_id is not None:
+            kept[payment.invoice_id] = kept.get(payment.invoice_id, ZERO) + payment.amount
+    if found:
+        for key, amount in CreditGrant.objects.filter(key__in=list(found)).values_list("key", "amount"):
+            invoice_id = found[key].invoice_id
+            assert invoice_id is not None
+            kept[invoice_id] -= amount
+    return kept
 
 
 def pay_off(invoice: Invoice, *, now: datetime) -> None:

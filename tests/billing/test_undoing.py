@@ -15,6 +15,7 @@ from billing.bank.bank_statements import ZONE
 from billing.bank.deposit_decisions import match_deposit, set_aside
 from billing.bank.transfer_matching import match_waiting, undecided
 from billing.corrections.write_offs import write_off_invoice
+from billing.invoicing import Credited, void_invoice
 from billing.mail.mail_texts import compose
 from billing.models import DepositDecision, Invoice, OutboxMail, PayerAlias, Payment
 from billing.overdue import dunning
@@ -102,6 +103,23 @@ def test_what_was_too_much_takes_its_credit_along(owing: Debtors) -> None:
     assert prepaid(owing) == 500
     undo(decision)
     assert (prepaid(owing), owing.left(owing.acme)) == (0, DUE)
+    call_command("audit")
+
+
+def test_what_became_credit_does_not_pay_the_invoice_that_is_open_again(owing: Debtors) -> None:
+    """Half of it was somebody else's money. What the customer paid meanwhile was more than was lacking then: that is credit."""
+    wrong = matched(owing, DUE - 100)
+    take(statement(("2026-11-07 10:00", "(주)에이크미", 300), start=2_000_000))
+    [own] = undecided()
+    confirm(own, owing.cast.acme, owing)
+    assert (owing.left(owing.acme), prepaid(owing)) == (0, 200)
+    undo(wrong)
+    assert (owing.left(owing.acme), house(owing).status()) == (DUE - 100, "open")
+    assert (house(owing).balance().receivable, prepaid(owing)) == (DUE - 100, 200)
+    with pytest.raises(Credited):
+        void_invoice(
+            organization_id=owing.acme.organization_id, invoice_id=owing.acme.pk, reason="x", now=LATER, actor=None
+        )
     call_command("audit")
 
 
