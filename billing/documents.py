@@ -17,6 +17,7 @@ from billing.models import Document, Invoice
 from billing.papers import document_files
 from billing.papers.paper_kinds import PAPERS, Paper, Subject, SubjectId, file_name, kind_of
 from billing.papers.typesetting import VERSION, typeset
+from catalog.rate_details import KnownRates
 
 GRACE = timedelta(minutes=1) * settings.SWEEP_PACE
 """How long the job that an invoice's closing rang for is left alone."""
@@ -43,9 +44,16 @@ class DocumentDiffers(Exception):
 
 
 def render_document(
-    *, organization_id: int, subject_id: SubjectId, kind: str = Kind.INVOICE, now: datetime
+    *,
+    organization_id: int,
+    subject_id: SubjectId,
+    kind: str = Kind.INVOICE,
+    now: datetime,
+    rates: KnownRates | None = None,
 ) -> Document:
     """Make sure that the PDF of an invoice, a payment … is stored and noted. Again, or twice at once, it changes nothing.
+
+    `rates` are shared by the papers of a run.
 
     Raises DocumentDiffers, `typesetting.FontsMissing`, `typesetting.TypesettingFailed`, OSError (a full disk: nothing is noted),
     and the subject's DoesNotExist.
@@ -53,7 +61,7 @@ def render_document(
     noted = noted_document(organization_id, kind, subject_id)
     if noted is not None and _intact_bytes(noted) is not None:
         return noted
-    return _render(organization_id, kind, subject_id, noted, now=now)[0]
+    return _render(organization_id, kind, subject_id, noted, rates=rates or KnownRates(), now=now)[0]
 
 
 def open_document(subject: Subject, *, kind: str = "", now: datetime) -> bytes:
@@ -64,7 +72,9 @@ def open_document(subject: Subject, *, kind: str = "", now: datetime) -> bytes:
     kind = kind or kind_of(subject)
     noted = noted_document(subject.organization_id, kind, subject.pk)
     content = _intact_bytes(noted) if noted is not None else None
-    return content if content is not None else _render(subject.organization_id, kind, subject.pk, noted, now=now)[1]
+    if content is not None:
+        return content
+    return _render(subject.organization_id, kind, subject.pk, noted, rates=KnownRates(), now=now)[1]
 
 
 def missing(*, now: datetime, grace: timedelta = GRACE) -> list[DocumentKey]:
@@ -90,10 +100,10 @@ def render_all(
     keys: Sequence[DocumentKey], *, now: datetime, progress: Callable[[int, int], None] = lambda done, of: None
 ) -> Rendering:
     """Render each; one that fails stops no other."""
-    rendering = Rendering()
+    rendering, rates = Rendering(), KnownRates()
     for done, (organization_id, kind, subject_id) in enumerate(keys, start=1):
         try:
-            render_document(organization_id=organization_id, kind=kind, subject_id=subject_id, now=now)
+            render_document(organization_id=organization_id, kind=kind, subject_id=subject_id, now=now, rates=rates)
             rendering.rendered += 1
         except Exception as error:
             rendering.failures.append(f"{kind} {subject_id}: {type(error).__name__}: {error}")
@@ -110,10 +120,10 @@ def noted_document(organization_id: int, kind: str, subject_id: SubjectId) -> Do
 
 
 def _render(
-    organization_id: int, kind: str, subject_id: SubjectId, noted: Document | None, *, now: datetime
+    organization_id: int, kind: str, subject_id: SubjectId, noted: Document | None, *, rates: KnownRates, now: datetime
 ) -> tuple[Document, bytes]:
     with tenant_scope([organization_id]):
-        paper = PAPERS[kind].read(organization_id, subject_id, noted.kept if noted else {})
+        paper = PAPERS[kind].read(organization_id, subject_id, noted.kept if noted else {}, rates)
     version = noted.template if noted else VERSION
     content = typeset(paper.content, made_at=paper.made_at, version=version)
     return _store(organization_id, kind, subject_id, paper, content, version=version, now=now), content

@@ -15,7 +15,7 @@ from billing.papers.quotation_content import quotation_content
 from billing.papers.receipt_content import parties_of_today, receipt_content, receipt_number, top_up_receipt
 from billing.papers.statement_content import statement_content
 from billing.papers.usage_appendix import usage_appendix
-from catalog.rate_details import RateDetails, details_of
+from catalog.rate_details import KnownRates, RateDetails
 
 Kind = Document.Kind
 Kept = Mapping[str, Any]
@@ -38,29 +38,29 @@ class Paper:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaperKind:
     """`subject` is the field of Document that names the row; of that row `name` tells the file's name, without its ending, and
-    `total` what the PDF states. `read` is given what an earlier rendering kept; it needs the tenant's scope,
-    and raises the row's DoesNotExist.
+    `total` what the PDF states. `read` is given what an earlier rendering kept, and the rates that a run knows already; it needs
+    the tenant's scope, and raises the row's DoesNotExist.
     """
 
     subject: str
     name: Callable[[Any], str]
-    read: Callable[[int, SubjectId, Kept], Paper]
+    read: Callable[[int, SubjectId, Kept, KnownRates], Paper]
     total: Callable[[Any], str]
 
 
-def _invoice(organization_id: int, subject_id: SubjectId, kept: Kept) -> Paper:
+def _invoice(organization_id: int, subject_id: SubjectId, kept: Kept, rates: KnownRates) -> Paper:
     invoice, lines = _invoice_and_lines(organization_id, subject_id)
-    content = invoice_content(invoice, lines, _rates(lines), appendix=usage_appendix(invoice, lines))
+    content = invoice_content(invoice, lines, _details(lines, rates), appendix=usage_appendix(invoice, lines))
     return Paper(subject=invoice, content=content, made_at=invoice.finalized_at)
 
 
-def _statement(organization_id: int, subject_id: SubjectId, kept: Kept) -> Paper:
+def _statement(organization_id: int, subject_id: SubjectId, kept: Kept, rates: KnownRates) -> Paper:
     invoice, lines = _invoice_and_lines(organization_id, subject_id)
-    content = statement_content(invoice, lines, _rates(lines))
+    content = statement_content(invoice, lines, _details(lines, rates))
     return Paper(subject=invoice, content=content, made_at=invoice.finalized_at)
 
 
-def _receipt(organization_id: int, subject_id: SubjectId, kept: Kept) -> Paper:
+def _receipt(organization_id: int, subject_id: SubjectId, kept: Kept, rates: KnownRates) -> Paper:
     payments = Payment.objects.for_organization(organization_id).select_related("invoice__period", "organization")
     payment = payments.get(pk=subject_id, status__in=(Payment.Status.SUCCEEDED, Payment.Status.REVERSED))
     assert payment.settled_at is not None, "what succeeded was settled"
@@ -70,12 +70,12 @@ def _receipt(organization_id: int, subject_id: SubjectId, kept: Kept) -> Paper:
     return Paper(subject=payment, content=top_up_receipt(payment, parties), made_at=payment.settled_at, kept=parties)
 
 
-def _credit_note(organization_id: int, subject_id: SubjectId, kept: Kept) -> Paper:
+def _credit_note(organization_id: int, subject_id: SubjectId, kept: Kept, rates: KnownRates) -> Paper:
     note = CreditNote.objects.for_organization(organization_id).select_related("invoice").get(pk=subject_id)
     return Paper(subject=note, content=credit_note_content(note, lines_of(note)), made_at=note.issued_at)
 
 
-def _quotation(organization_id: int, subject_id: SubjectId, kept: Kept) -> Paper:
+def _quotation(organization_id: int, subject_id: SubjectId, kept: Kept, rates: KnownRates) -> Paper:
     quotation = Quotation.objects.for_organization(organization_id).get(pk=subject_id)
     return Paper(subject=quotation, content=quotation_content(quotation), made_at=quotation.created_at)
 
@@ -87,8 +87,8 @@ def _invoice_and_lines(organization_id: int, subject_id: SubjectId) -> tuple[Inv
     return invoice, list(lines)
 
 
-def _rates(lines: Iterable[InvoiceLine]) -> dict[int, RateDetails]:
-    return details_of(line.applied_rate_id for line in lines if line.applied_rate_id is not None)
+def _details(lines: Iterable[InvoiceLine], rates: KnownRates) -> Mapping[int, RateDetails]:
+    return rates.details_of(line.applied_rate_id for line in lines if line.applied_rate_id is not None)
 
 
 def _total(subject: Invoice | CreditNote | Quotation) -> str:

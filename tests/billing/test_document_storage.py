@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -256,10 +257,10 @@ def test_papers_that_fail_every_time_keep_nobody_from_theirs(cast: Cast, monkeyp
     oldest, other = documents.missing(now=LATER)
     read = PAPERS["invoice"].read
 
-    def fails_for_oldest(organization_id: int, subject_id: object, kept: Mapping[str, object]) -> Paper:
+    def fails_for_oldest(organization_id: int, *arguments: Any) -> Paper:
         if organization_id == oldest[0]:
             raise typesetting.TypesettingFailed("broken")
-        return read(organization_id, subject_id, kept)
+        return read(organization_id, *arguments)
 
     monkeypatch.setattr(tasks, "DOCUMENTS_A_SWEEP", 1)
     monkeypatch.setattr(documents, "PAPERS", {"invoice": replace(PAPERS["invoice"], read=fails_for_oldest)})
