@@ -27,6 +27,7 @@ from console.payment_deeds import open_attempt
 from console.read_only import ReadOnlyAdmin, ReadOnlyInline, linked, raw_column, state_label
 from console.site import site
 from console.stored_documents import document_link
+from console.tax_invoices import approval
 from console.terms_in_words import terms_in_words
 from ledger.models import BillingPeriod
 from metering.token_labels import TOKEN_CLASSES
@@ -111,7 +112,7 @@ class TaxInvoices(ReadOnlyInline):
     model = TaxInvoice
     verbose_name_plural = _("Tax invoices")
     ordering = ("created_at", "pk")
-    fields = ("write_date", "status", "approval_number", "failure")
+    fields = ("write_date", "status", named("approval", _("Approval number"), approval), "failure")
 
 
 class Mails(ReadOnlyInline):
