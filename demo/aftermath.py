@@ -17,6 +17,7 @@ from billing.papers.quotations import USUAL_VALIDITY, Item, make_quotation
 from billing.settlement import outstanding
 from billing.what_if import Volume
 from catalog.models import LanguageModel
+from demo import own_words
 from demo.cast import GLOBEX, ZONE
 
 PARTS_AFTER = (timedelta(days=5), timedelta(days=9))
@@ -64,7 +65,7 @@ def give_a_tenth_of_a_line_back(invoice: Invoice) -> None:
             amounts={line.position: amount},
             money_back=MoneyBack.REFUND,
             reason_code="02",
-            reason="장애가 있던 날의 사용분을 돌려드립니다. (데모)",
+            reason=own_words.OUTAGE,
             actor=None,
             now=invoice.finalized_at + NOTED_AFTER,
         )
@@ -92,7 +93,7 @@ def quote(*, now: datetime) -> None:
         organization=organization,
         items=[Item(model=models[slug], volume=volume) for slug, volume in QUOTED],
         valid_until=now.astimezone(ZONE).date() + USUAL_VALIDITY,
-        subject="연구소 확대 (데모)",
+        subject=own_words.LABORATORY,
         actor=None,
         now=now,
     )

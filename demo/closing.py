@@ -16,7 +16,7 @@ from billing.invoicing import close_period
 from billing.models import BillingTerms, Invoice, OutboxMail, Seller
 from billing.sellers import set_seller
 from billing.terms import set_terms
-from demo import aftermath
+from demo import aftermath, own_words
 from demo.cast import ACME, GLOBEX, ZONE
 from ledger.models import BillingPeriod
 
@@ -93,7 +93,7 @@ def _welcome(first_day: date, *, now: datetime) -> None:
             discount=discount,
             zero_invoices=BillingTerms.ZeroInvoices.WITH_USAGE,
             reviewed=False,
-            reason="첫 달 환영 할인 5% (데모)",
+            reason=own_words.WELCOME,
             actor=None,
             now=now,
         )

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Frame, 
 from config.launch.places import CHECKOUT
 from demo.cast import COMPANIES, OPERATOR
 from demo.closing import seller
+from demo.own_words import WRITTEN
 
 PHONE, DESK = 390, 1440
 HEIGHT = 900
@@ -156,7 +157,7 @@ def _language_problems(frame: Frame, language: str) -> Iterator[str]:
 
 
 def _without_names(text: str) -> str:
-    """What the product itself says: companies, people and their addresses are called the same in any language."""
+    """What the product itself says: names and addresses are the same in any language, and what people wrote stays as it is."""
     for name in NAMES:
         text = text.replace(name, "")
     return "" if text in INITIALS else text
@@ -181,7 +182,9 @@ def _translated() -> Iterator[str]:
 
 
 NAMES = sorted(
-    set(_korean_texts((*map(asdict, (*COMPANIES, OPERATOR)), seller(), settings.SELLER))), key=len, reverse=True
+    set(_korean_texts((*map(asdict, (*COMPANIES, OPERATOR)), seller(), settings.SELLER, WRITTEN))),
+    key=len,
+    reverse=True,
 )
 INITIALS = frozenset(name[0] for name in NAMES)
 TRANSLATED = frozenset(_translated()) - {"English", "all", "Demo"}
