@@ -10,6 +10,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
+from django_htmx.http import HttpResponseClientRefresh
 
 from billing.exports import exporting
 from billing.models import DataExport
@@ -34,8 +35,11 @@ def ask(request: HttpRequest) -> HttpResponse:
 @organization_page(roles=ROLES_THAT_EXPORT)
 @require_safe
 def progress(request: HttpRequest) -> HttpResponse:
-    """The list, asked for again while one is being made."""
-    return render(request, "dashboard/export_rows.html", exports_context(request))
+    """The list, asked for again while one is being made; then the whole page, on which another can be asked for."""
+    context = exports_context(request)
+    return (
+        render(request, "dashboard/export_rows.html", context) if context["is_running"] else HttpResponseClientRefresh()
+    )
 
 
 @organization_page(roles=ROLES_THAT_EXPORT)

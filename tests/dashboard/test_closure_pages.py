@@ -2,9 +2,11 @@
 
 import time_machine
 from django.test import Client
+from django.utils import timezone
 
 from accounts.models import Organization, Role
-from billing.models import Closure
+from billing.exports.exporting import make_export
+from billing.models import Closure, DataExport
 from tests import stories
 from tests.dashboard.conftest import Browse, text_of
 from tests.stories import Cast
@@ -66,3 +68,15 @@ def test_after_the_end_pages_are_read_and_nothing_is_changed(
     assert client.get("/o/acme/invoices").status_code == 200
     viewer = stories.make_member(cast.acme.organization, Role.VIEWER, now=stories.NOON)
     assert browse(viewer).post(ASK, {"when": "at_once", "name": "Acme"}).status_code == 403
+
+
+def test_a_page_that_waits_for_an_export_looks_again_by_itself(cast: Cast, browse: Browse) -> None:
+    client = browse(cast.acme.owner)
+    client.post("/o/acme/settings/export")
+    page = client.get(PAGE).content.decode()
+    assert "htmx" in page and 'hx-get="/o/acme/settings/export/progress"' in page
+    assert "hx-get" in client.get("/o/acme/settings/export/progress").content.decode()
+    [export] = DataExport.objects.using("system").all()
+    make_export(organization_id=cast.acme.organization.pk, export_id=export.pk, clock=timezone.now)
+    assert client.get("/o/acme/settings/export/progress")["HX-Refresh"] == "true"
+    assert f"/o/acme/settings/export/{export.pk}" in client.get(PAGE).content.decode()
