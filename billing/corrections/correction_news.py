@@ -27,25 +27,9 @@ def refund_made(refund: Refund, *, now: datetime) -> None:
     """Once for each refund, when its money has left us."""
     origin, key = refund.origin, str(refund.pk)
     context = {"amount": plain(refund.amount), "processor": refund.processor}
-    data = {"refund": key, "amount": plain(refund.amount), "processor": refund.processor}
-    if isinstance(origin, CreditNote):
-        _mail(OutboxMail.Kind.REFUND, origin, key=key, now=now, context=context)
-        _tell(Notice.Kind.REFUND_SUCCEEDED, origin, key=key, data=_of_note(origin) | data, now=now)
-        return
-    organization = origin.organization
-    recipient = buyer_details(organization, billing_profile(organization))["contact_email"]
-    if recipient:
-        mails.enqueue(
-            kind=OutboxMail.Kind.REFUND,
-            key=f"{OutboxMail.Kind.REFUND}:{key}",
-            organization=organization,
-            recipient=recipient,
-            language=organization.language,
-            context={"credit_payout": str(origin.pk), "currency": origin.currency} | context,
-            now=now,
-        )
-    of_payout = {"credit_refund": str(origin.pk), "currency": origin.currency}
-    _tell(Notice.Kind.REFUND_SUCCEEDED, origin, key=key, data=of_payout | data, now=now)
+    _mail(OutboxMail.Kind.REFUND, origin, key=key, now=now, context=context)
+    about = _of_note(origin) if isinstance(origin, CreditNote) else _of_payout(origin)
+    _tell(Notice.Kind.REFUND_SUCCEEDED, origin, key=key, data=about | {"refund": key} | context, now=now)
 
 
 def _of_note(note: CreditNote) -> dict[str, str]:
@@ -58,20 +42,31 @@ def _of_note(note: CreditNote) -> dict[str, str]:
     }
 
 
-def _mail(kind: str, note: CreditNote, *, key: str, now: datetime, context: dict[str, str]) -> None:
-    recipient = note.buyer.get("contact_email", "")
-    if not recipient:
-        return
-    mails.enqueue(
-        kind=kind,
-        key=f"{kind}:{key}",
-        organization=note.organization,
-        recipient=recipient,
-        language=note.language,
-        invoice=note.invoice,
-        context={"credit_note": str(note.pk)} | context,
-        now=now,
-    )
+def _of_payout(payout: CreditPayout) -> dict[str, str]:
+    return {"credit_refund": str(payout.pk), "currency": payout.currency}
+
+
+def _mail(kind: str, origin: CreditNote | CreditPayout, *, key: str, now: datetime, context: dict[str, str]) -> None:
+    """To the buyer as a note names them, or to the billing contact of today."""
+    organization = origin.organization
+    if isinstance(origin, CreditNote):
+        recipient, language = origin.buyer.get("contact_email", ""), origin.language
+        invoice, about = origin.invoice, {"credit_note": str(origin.pk)}
+    else:
+        recipient = buyer_details(organization, billing_profile(organization))["contact_email"]
+        invoice, language = None, organization.language
+        about = {"credit_payout": str(origin.pk), "currency": origin.currency}
+    if recipient:
+        mails.enqueue(
+            kind=kind,
+            key=f"{kind}:{key}",
+            organization=organization,
+            recipient=recipient,
+            language=language,
+            invoice=invoice,
+            context=about | context,
+            now=now,
+        )
 
 
 def _tell(kind: str, origin: CreditNote | CreditPayout, *, key: str, data: dict[str, Any], now: datetime) -> None:
