@@ -23,6 +23,7 @@ from console.one_invoice import InvoiceDeed
 from console.payment_deeds import attempt_in_the_way
 from console.site import site
 from console.standing import ReasonForm
+from console.stored_documents import inline_pdf
 from ledger.settling import CreditSpent
 from pricing.exact import EXACT, ZERO
 from pricing.plain_text import plain
@@ -195,10 +196,7 @@ def invoice_pdf(request: HttpRequest, pk: Any) -> HttpResponse:
         content = document_files.read(document.path, sha256=document.sha256)
     except document_files.WrongBytes as fault:
         raise Http404(str(fault)) from fault
-    name = f"{document.invoice.number}.pdf"
-    return HttpResponse(
-        content, content_type="application/pdf", headers={"Content-Disposition": f'inline; filename="{name}"'}
-    )
+    return inline_pdf(content, name=f"{document.invoice.number}.pdf")
 
 
 add_deed("invoices/<uuid:pk>/void/", Void, name="void_invoice")

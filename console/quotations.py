@@ -26,6 +26,7 @@ from console.figures import figure, money_column, named
 from console.money import CUSTOMER
 from console.read_only import ReadOnlyAdmin, list_of
 from console.site import site
+from console.stored_documents import inline_pdf
 
 
 class QuotationForm(DeedForm):
@@ -151,12 +152,7 @@ class QuotationAdmin(ReadOnlyAdmin):
 def quotation_pdf(request: HttpRequest, pk: int) -> HttpResponse:
     """As the customer gets it."""
     quotation = get_object_or_404(Quotation, pk=pk)
-    content = documents.open_document(quotation, now=timezone.now())
-    return HttpResponse(
-        content,
-        content_type="application/pdf",
-        headers={"Content-Disposition": f'inline; filename="{file_name(quotation)}"'},
-    )
+    return inline_pdf(documents.open_document(quotation, now=timezone.now()), name=file_name(quotation))
 
 
 add_deed("organizations/<int:pk>/quote/", Quote, name="quote")

@@ -35,7 +35,11 @@ def stored_document(request: HttpRequest, pk: Any) -> HttpResponseBase:
         )
         subject = document.invoice or document.payment or document.quotation or document.credit_note
         return redirect(address_of(subject))
-    name = document.path.rpartition("/")[2]
+    return inline_pdf(content, name=document.path.rpartition("/")[2])
+
+
+def inline_pdf(content: bytes, *, name: str) -> HttpResponse:
+    """A PDF that the browser shows, and saves under this name."""
     headers = {"Content-Disposition": f'inline; filename="{name}"'}
     return HttpResponse(content, content_type="application/pdf", headers=headers)
 
