@@ -12,6 +12,8 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import Exists, OuterRef
 
+from accounts.round_trips import tenant_transaction
+from accounts.stored_rows import insertion, values
 from accounts.tenancy import tenant_scope
 from billing.models import Document, Invoice
 from billing.papers import document_files
@@ -22,6 +24,7 @@ from catalog.rate_details import KnownRates
 GRACE = timedelta(minutes=1) * settings.SWEEP_PACE
 """How long the job that an invoice's closing rang for is left alone."""
 Kind = Document.Kind
+NOTE = insertion(Document, after=" ON CONFLICT DO NOTHING RETURNING id")
 DocumentKey = tuple[int, str, UUID | int]
 """(organization, kind of document, id of the row that it is made of)"""
 
@@ -58,10 +61,7 @@ def render_document(
     Raises DocumentDiffers, `typesetting.FontsMissing`, `typesetting.TypesettingFailed`, OSError (a full disk: nothing is noted),
     and the subject's DoesNotExist.
     """
-    noted = noted_document(organization_id, kind, subject_id)
-    if noted is not None and _intact_bytes(noted) is not None:
-        return noted
-    return _render(organization_id, kind, subject_id, noted, rates=rates or KnownRates(), now=now)[0]
+    return _noted_or_rendered(organization_id, kind, subject_id, rates=rates or KnownRates(), now=now)[0]
 
 
 def open_document(subject: Subject, *, kind: str = "", now: datetime) -> bytes:
@@ -70,11 +70,7 @@ def open_document(subject: Subject, *, kind: str = "", now: datetime) -> bytes:
     Raises as `render_document`.
     """
     kind = kind or kind_of(subject)
-    noted = noted_document(subject.organization_id, kind, subject.pk)
-    content = _intact_bytes(noted) if noted is not None else None
-    if content is not None:
-        return content
-    return _render(subject.organization_id, kind, subject.pk, noted, rates=KnownRates(), now=now)[1]
+    return _noted_or_rendered(subject.organization_id, kind, subject.pk, rates=KnownRates(), now=now)[1]
 
 
 def missing(*, now: datetime, grace: timedelta = GRACE) -> list[DocumentKey]:
@@ -112,21 +108,24 @@ def render_all(
     return rendering
 
 
-def noted_document(organization_id: int, kind: str, subject_id: SubjectId) -> Document | None:
-    """The row of a document, whatever became of its file."""
-    with tenant_scope([organization_id]):
-        documents = Document.objects.for_organization(organization_id)
-        return documents.filter(kind=kind, **{PAPERS[kind].subject: subject_id}).first()
-
-
-def _render(
-    organization_id: int, kind: str, subject_id: SubjectId, noted: Document | None, *, rates: KnownRates, now: datetime
+def _noted_or_rendered(
+    organization_id: int, kind: str, subject_id: SubjectId, *, rates: KnownRates, now: datetime
 ) -> tuple[Document, bytes]:
+    """The row of the document and its bytes; what is not there as it was noted is rendered between two transactions."""
     with tenant_scope([organization_id]):
+        noted = noted_document(organization_id, kind, subject_id)
+        if noted is not None and (content := _intact_bytes(noted)) is not None:
+            return noted, content
         paper = PAPERS[kind].read(organization_id, subject_id, noted.kept if noted else {}, rates)
     version = noted.template if noted else VERSION
     content = typeset(paper.content, made_at=paper.made_at, version=version)
     return _store(organization_id, kind, subject_id, paper, content, version=version, now=now), content
+
+
+def noted_document(organization_id: int, kind: str, subject_id: SubjectId) -> Document | None:
+    """The row of a document, whatever became of its file. Needs the tenant's scope."""
+    documents = Document.objects.for_organization(organization_id)
+    return documents.filter(kind=kind, **{PAPERS[kind].subject: subject_id}).first()
 
 
 def _store(
@@ -140,26 +139,24 @@ def _store(
     now: datetime,
 ) -> Document:
     """Row and file, or neither. Of two that store at once the second waits at the row, and finds that its bytes are the first's."""
-    path, sha256 = (
-        document_files.relative_path(organization_id, file_name(paper.subject, kind=kind)),
-        document_files.digest(content),
+    made = Document(
+        organization_id=organization_id,
+        kind=kind,
+        path=document_files.relative_path(organization_id, file_name(paper.subject, kind=kind)),
+        sha256=document_files.digest(content),
+        size=len(content),
+        rendered_at=now,
+        kept=dict(paper.kept),
+        template=version,
+        **{f"{PAPERS[kind].subject}_id": paper.subject.pk},
     )
-    with tenant_scope([organization_id]):
-        noted, _made = Document.objects.get_or_create(
-            kind=kind,
-            **{f"{PAPERS[kind].subject}_id": subject_id},
-            defaults={
-                "organization_id": organization_id,
-                "path": path,
-                "sha256": sha256,
-                "size": len(content),
-                "rendered_at": now,
-                "kept": dict(paper.kept),
-                "template": version,
-            },
-        )
-        if noted.sha256 != sha256:
-            raise DocumentDiffers(f"{noted.path} was noted as {noted.sha256} and is rendered as {sha256}")
+    with tenant_transaction([organization_id], [(NOTE, values(made))]) as hot:
+        if number := hot.rows[0]:
+            [[made.pk]] = number
+        noted = made if number else noted_document(organization_id, kind, subject_id)
+        assert noted is not None, "a document is never deleted"
+        if noted.sha256 != made.sha256:
+            raise DocumentDiffers(f"{noted.path} was noted as {noted.sha256} and is rendered as {made.sha256}")
         document_files.write(noted.path, content)
     return noted
 

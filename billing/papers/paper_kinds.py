@@ -6,6 +6,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
+from accounts.round_trips import Statement, run
+from accounts.stored_rows import columns, instance
 from billing.corrections.credit_note_queries import lines_of
 from billing.models import CreditNote, Document, Invoice, InvoiceLine, Payment, Quotation
 from billing.papers.credit_note_content import credit_note_content
@@ -22,6 +24,10 @@ Kept = Mapping[str, Any]
 Subject = Invoice | Payment | CreditNote | Quotation
 SubjectId = Any
 """UUIDs (of invoices, payments), whole numbers (of quotations), or either as text."""
+LINES = Statement(
+    f"SELECT {columns(InvoiceLine)} FROM {InvoiceLine._meta.db_table} "  # noqa: S608  (names of our own columns)
+    "WHERE organization_id = %s AND invoice_id = %s ORDER BY position"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +89,8 @@ def _quotation(organization_id: int, subject_id: SubjectId, kept: Kept, rates: K
 def _invoice_and_lines(organization_id: int, subject_id: SubjectId) -> tuple[Invoice, list[InvoiceLine]]:
     invoices = Invoice.objects.for_organization(organization_id).select_related("period", "organization", "terms")
     invoice = invoices.get(pk=subject_id)
-    lines = InvoiceLine.objects.for_organization(organization_id).filter(invoice=invoice).order_by("position")
-    return invoice, list(lines)
+    [lines] = run([(LINES, [organization_id, invoice.pk])])
+    return invoice, [instance(InvoiceLine, line) for line in lines]
 
 
 def _details(lines: Iterable[InvoiceLine], rates: KnownRates) -> Mapping[int, RateDetails]:

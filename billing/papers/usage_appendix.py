@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection
-
 from accounts.models import ApiKey
+from accounts.round_trips import Statement, run
 from billing.models import Invoice, InvoiceLine
 from billing.papers import document_texts as texts
 from billing.papers.document_texts import word
@@ -25,18 +24,25 @@ from pricing.totals import allocate
 INPUT = tuple(FIELD_OF[one] for one in PROMPT_CLASSES)
 OUTPUT = tuple(FIELD_OF[one] for one in (TokenClass.OUTPUT, TokenClass.AUDIO_OUTPUT, TokenClass.IMAGE_OUTPUT))
 """Reasoning is inside of output, in rollups."""
-SUMS = f"""
-SELECT model_id, api_key_id, day, SUM(requests), SUM({" + ".join(INPUT)}), SUM({" + ".join(OUTPUT)}), SUM(amount)
+SUMS = Statement(
+    f"""
+SELECT sums.*, model.slug, key.name
 FROM (
-    SELECT *, (hour AT TIME ZONE %s)::date AS day FROM {UsageRollup._meta.db_table}
-    WHERE organization_id = %s AND period_id = %s
-) AS usage
-GROUP BY GROUPING SETS ((model_id), (api_key_id), (day))
+    SELECT model_id, api_key_id, day, SUM(requests), SUM({" + ".join(INPUT)}), SUM({" + ".join(OUTPUT)}), SUM(amount)
+    FROM (
+        SELECT *, (hour AT TIME ZONE %s::text)::date AS day FROM {UsageRollup._meta.db_table}
+        WHERE organization_id = %s AND period_id = %s
+    ) AS usage
+    GROUP BY GROUPING SETS ((model_id), (api_key_id), (day))
+) AS sums
+LEFT JOIN {LanguageModel._meta.db_table} AS model ON model.id = sums.model_id
+LEFT JOIN {ApiKey._meta.db_table} AS key ON key.id = sums.api_key_id AND key.organization_id = %s
 """  # noqa: S608  (names of our own columns)
-"""One look at the rollups for all tables; of a row two of the first three are null."""
+)
+"""One look at the rollups for all tables; of a row two of the first three are null. At last what models and keys are called."""
 Table = dict[str, Any]
 Sums = dict[Any, tuple[Any, ...]]
-"""Requests, input and output tokens, amount, by what they are of."""
+"""Requests, input and output tokens, amount, slug of the model, name of the key, by what they are of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,22 +107,19 @@ def table(
 def _sums(invoice: Invoice) -> tuple[Sums, Sums, Sums]:
     """By model, by key, and by day of the period's zone."""
     found: tuple[Sums, Sums, Sums] = ({}, {}, {})
-    with connection.cursor() as cursor:
-        cursor.execute(SUMS, [invoice.period.zone, invoice.organization_id, invoice.period_id])
-        for model, key, day, *sums in cursor.fetchall():
-            sort, of = next((sort, of) for sort, of in enumerate((model, key, day)) if of is not None)
-            found[sort][of] = tuple(sums)
+    [rows] = run([(SUMS, [invoice.period.zone, invoice.organization_id, invoice.period_id, invoice.organization_id])])
+    for model, key, day, *sums in rows:
+        sort, of = next((sort, of) for sort, of in enumerate((model, key, day)) if of is not None)
+        found[sort][of] = tuple(sums)
     return found
 
 
 def _by_model(sums: Sums) -> list[Row]:
-    slugs = dict(LanguageModel.objects.filter(pk__in=sums).values_list("pk", "slug"))
-    return sorted((_row(slugs[model], of) for model, of in sums.items()), key=lambda row: row.name)
+    return sorted((_row(slug, of) for *of, slug, _name in sums.values()), key=lambda row: row.name)
 
 
 def _by_key(invoice: Invoice, sums: Sums) -> list[Row]:
-    keys = ApiKey.objects.for_organization(invoice.organization_id).only("pk", "name").in_bulk(list(sums))
-    name = _names_of_keys(keys, invoice.language)
+    name = _names_of_keys({key: name for key, (*_of, name) in sums.items() if name is not None}, invoice.language)
     return [_row(name(key), sums[key]) for key in sorted(sums, key=lambda key: (not key, name(key)))]
 
 
@@ -124,21 +127,21 @@ def _by_day(invoice: Invoice, sums: Sums) -> list[Row]:
     return [_row(texts.day(day, invoice.language), sums[day]) for day in sorted(sums)]
 
 
-def _names_of_keys(keys: Mapping[int, ApiKey], language: str) -> Callable[[int], str]:
+def _names_of_keys(names: Mapping[int, str], language: str) -> Callable[[int], str]:
     """Keys of the same name are told apart by their numbers; so is one that is none of the organization's (any more)."""
-    known = Counter(key.name for key in keys.values())
+    known = Counter(names.values())
 
     def name(number: int) -> str:
         if not number:
             return word("no_key", language)
-        own = keys[number].name if number in keys else word("api_key", language)
+        own = names[number] if number in names else word("api_key", language)
         return own if known[own] == 1 else word("numbered_key", language, key=own, number=str(number))
 
     return name
 
 
-def _row(name: str, sums: tuple[Any, ...]) -> Row:
-    requests, input_tokens, output_tokens, amount = sums
+def _row(name: str, sums: Sequence[Any]) -> Row:
+    requests, input_tokens, output_tokens, amount, *_names = sums
     return Row(
         name=name,
         requests=int(requests),
