@@ -3,7 +3,7 @@
 `manage.py audit` runs them all (billing/management/commands/audit.py). Numbers are those under which docs and tests name them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -14,32 +14,59 @@ from django.db import connections
 Violations = Sequence[str]
 
 
+LIMIT = 20
+MOST_NAMED = 1000
+"""Organizations that a violation can name; what concerns more of them concerns everybody."""
+
+
+def everybody() -> None:
+    """Whose the violations are that name no organization."""
+
+
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """`find` returns one line a violation, at most LIMIT of them, as the `system` role."""
+    """`find` returns one line a violation, at most LIMIT of them; `whose`, asked once there are some, all organizations that they
+    concern, None if that is everybody. Both as the `system` role."""
 
     number: str
     name: str
     find: Callable[[], Violations]
-
-
-LIMIT = 20
+    whose: Callable[[], frozenset[int] | None] = everybody
 
 
 def by_sql(number: str, name: str, query: str, **params: object) -> Invariant:
-    """An invariant whose violations are the rows of `query`; parameters that are functions are called each time it is asked."""
+    """An invariant whose violations are the rows of `query`; parameters that are functions are called each time it is asked.
+
+    A row concerns the organization in its column `organization_id`; without that column, or where it is empty, everybody.
+    """
+
+    def given() -> dict[str, object] | None:
+        return {name: value() if callable(value) else value for name, value in params.items()} or None
 
     def find() -> Violations:
         with connections["system"].cursor() as cursor:
-            given = {name: value() if callable(value) else value for name, value in params.items()}
-            cursor.execute(f"SELECT * FROM ({query}) AS violation LIMIT {LIMIT}", given or None)
+            cursor.execute(f"SELECT * FROM ({query}) AS violation LIMIT {LIMIT}", given())
             names = [column.name for column in cursor.description]
             return [
                 ", ".join(f"{name} {value}" for name, value in zip(names, row, strict=True))
                 for row in cursor.fetchall()
             ]
 
-    return Invariant(number, name, find)
+    def whose() -> frozenset[int] | None:
+        organization = "(to_jsonb(violation) ->> 'organization_id')::bigint"
+        with connections["system"].cursor() as cursor:
+            cursor.execute(
+                f"SELECT DISTINCT {organization} FROM ({query}) AS violation LIMIT {MOST_NAMED + 1}", given()
+            )
+            return named_alone([organization_id for (organization_id,) in cursor.fetchall()])
+
+    return Invariant(number, name, find, whose)
+
+
+def named_alone(organizations: Collection[int | None]) -> frozenset[int] | None:
+    """Those organizations, if violations name them and no others; None where one concerns everybody, or nobody was found again."""
+    named = frozenset(one for one in organizations if one is not None)
+    return named if len(named) == len(organizations) and 0 < len(named) <= MOST_NAMED else None
 
 
 def all_invariants() -> Iterator[Invariant]:

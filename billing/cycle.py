@@ -1,8 +1,9 @@
 """The month ends: which periods are due, in chunks, each closed in a transaction of its own. The work list is rows, so a lost
 message or a dead worker loses nothing, and a message that comes twice finds nothing left to do.
 
-Nothing is closed on books that are not clean: the last audit of everything must be fresh, and the usage of the very period is
-proven inside the transaction that closes it. What is refused stays due, so the sweep tries it again.
+Nothing is closed on books that are not clean: the last audit of everything must be fresh and have found nothing that concerns the
+organization, and the usage of the very period is proven inside the transaction that closes it. What is refused stays due, so the
+sweep tries it again; it keeps nobody else's month open.
 """
 
 import logging
@@ -70,7 +71,7 @@ def chunks(due: Sequence[DuePeriod]) -> Iterator[list[PeriodKey]]:
 def close_all(periods: Iterable[PeriodKey], *, now: datetime) -> list[Invoice]:
     """Close those of the periods that are still open, as `close` does; one that fails stops no other. Returns their invoices.
 
-    Unclean books, found before or by an audit that ends meanwhile, stop all that are left. What stays open is logged.
+    Unclean books, found before or by an audit that ends meanwhile, stop those whom they concern. What stays open is logged.
     """
     books, known, invoices = auditing.CleanBooks(), Known(now=now), []
     still_open = _rows().filter(
@@ -80,10 +81,13 @@ def close_all(periods: Iterable[PeriodKey], *, now: datetime) -> list[Invoice]:
     )
     for period in map(_due, still_open):
         try:
-            books.require(now=now)
-        except (auditing.BooksNotClean, auditing.AuditRunning) as error:
+            books.require(organization_id=period.organization_id, now=now)
+        except auditing.AuditRunning as error:
             logger.warning("periods stay open", extra={"first": period.period_id, "reason": str(error)})
             break
+        except auditing.BooksNotClean as error:
+            logger.warning("a period stays open", extra={"period": period.period_id, "reason": str(error)})
+            continue
         with others_go_on(organization_id=period.organization_id, period_id=period.period_id):
             try:
                 invoice = _close(period, known=known, now=now)
@@ -100,7 +104,7 @@ def close(*, organization_id: int, period_id: int, now: datetime) -> Invoice | N
     Raises what `auditing.require_clean_audit` and `invoicing.close_period` raise; an operator is alarmed while the usage of the
     period is not the sum of its events.
     """
-    auditing.require_clean_audit(now=now)
+    auditing.require_clean_audit(organization_id=organization_id, now=now)
     return _close(_due(_rows().get(organization_id=organization_id, pk=period_id)), known=Known(now=now), now=now)
 
 
@@ -117,11 +121,19 @@ def _close(period: DuePeriod, *, known: Known, now: datetime) -> Invoice | None:
     return invoice
 
 
-def refuse_unclean(due: Iterable[DuePeriod], *, now: datetime) -> None:
-    """Raise what `close` would raise because of unclean books, before anybody is asked to close these periods."""
-    auditing.require_clean_audit(now=now)
+def left_open(due: Iterable[DuePeriod], *, now: datetime) -> dict[DuePeriod, str]:
+    """Those of the periods that `close` would refuse because of unclean books, and why, before anybody is asked to close them.
+
+    Raises AuditRunning.
+    """
+    books, found = auditing.CleanBooks(), {}
     for period in due:
-        invoicing.prove_usage(organization_id=period.organization_id, period_id=period.period_id)
+        try:
+            books.require(organization_id=period.organization_id, now=now)
+            invoicing.prove_usage(organization_id=period.organization_id, period_id=period.period_id)
+        except (auditing.BooksNotClean, invoicing.UsageDisagrees) as error:
+            found[period] = str(error)
+    return found
 
 
 def periods_of_month(month: str, *, now: datetime) -> list[DuePeriod]:

@@ -19,7 +19,7 @@ INVARIANTS = (
         "14",
         "lines add up to the subtotal, subtotal + tax - credit to the amount due",
         """
-        SELECT invoice.number, invoice.subtotal, sum(line.amount) AS lines
+        SELECT invoice.organization_id, invoice.number, invoice.subtotal, sum(line.amount) AS lines
         FROM billing_invoice AS invoice LEFT JOIN billing_invoiceline AS line ON line.invoice_id = invoice.id
         GROUP BY invoice.id HAVING invoice.subtotal <> coalesce(sum(line.amount), 0)
             OR invoice.subtotal + invoice.tax - invoice.credit_applied <> invoice.amount_due
@@ -29,7 +29,8 @@ INVARIANTS = (
         "15",
         "charges of a period = exact lines of usage of its live invoice; each line is rounded by less than one unit",
         """
-        SELECT invoice.number, sum(line.exact_amount) FILTER (WHERE line.kind = 'usage') AS lines, charged.amount AS charged
+        SELECT invoice.organization_id, invoice.number, sum(line.exact_amount) FILTER (WHERE line.kind = 'usage') AS lines,
+            charged.amount AS charged
         FROM billing_invoice AS invoice
         LEFT JOIN billing_invoiceline AS line ON line.invoice_id = invoice.id
         LEFT JOIN (SELECT organization_id, period_id, sum(amount) AS amount FROM metering_usagerollup GROUP BY 1, 2) AS charged
@@ -60,7 +61,7 @@ INVARIANTS = (
         "an invoice's discount is its terms' share of its usage, its minimum fee what that leaves missing to the minimum",
         """
         SELECT * FROM (
-            SELECT invoice.number, lines.discount, lines.minimum_fee, lines.usage + lines.discount AS net,
+            SELECT invoice.organization_id, invoice.number, lines.discount, lines.minimum_fee, lines.usage + lines.discount AS net,
                 -round(lines.usage * coalesce(terms.discount, 0), 20) AS discount_agreed,
                 coalesce(CASE WHEN counted.days = following.day - first.day THEN terms.minimum_fee
                     ELSE round(terms.minimum_fee * counted.days / (following.day - first.day),
@@ -141,8 +142,8 @@ INVARIANTS = (
         "20",
         "one open payment attempt per invoice",
         """
-        SELECT invoice_id, count(*) AS attempts FROM billing_payment
-        WHERE status IN ('pending', 'requires_action', 'unknown') GROUP BY 1 HAVING count(*) > 1
+        SELECT organization_id, invoice_id, count(*) AS attempts FROM billing_payment
+        WHERE status IN ('pending', 'requires_action', 'unknown') AND invoice_id IS NOT NULL GROUP BY 1, 2 HAVING count(*) > 1
         """,
     ),
     by_sql(
@@ -150,7 +151,7 @@ INVARIANTS = (
         "an invoice keeps what it needs of its payments: paid ones all, void ones nothing, the rest is credit",
         """
         SELECT * FROM (
-            SELECT invoice.number, invoice.status,
+            SELECT invoice.organization_id, invoice.number, invoice.status,
                 invoice.amount_due
                     - coalesce((SELECT sum(applied) FROM billing_creditnote WHERE invoice_id = invoice.id), 0) AS needed,
                 coalesce(sum(payment.amount - coalesce(credit.amount, 0)), 0) AS kept
@@ -194,7 +195,7 @@ INVARIANTS = (
         "47",
         "who is suspended is so over an overdue invoice or by an operator's reason, and nobody else",
         """
-        SELECT organization.id, organization.status, suspension.cause, invoice.number
+        SELECT organization.id AS organization_id, organization.status, suspension.cause, invoice.number
         FROM accounts_organization AS organization
         LEFT JOIN billing_suspension AS suspension
             ON suspension.organization_id = organization.id AND suspension.ended_at IS NULL
@@ -209,7 +210,7 @@ INVARIANTS = (
         "46",
         "payments made of a deposit add up to it; one that was set aside, or whose match was undone, made none",
         """
-        SELECT deposit.id, deposit.amount, decision.kind, coalesce(sum(payment.amount), 0) AS paid
+        SELECT decision.organization_id, deposit.id, deposit.amount, decision.kind, coalesce(sum(payment.amount), 0) AS paid
         FROM billing_depositdecision AS decision JOIN billing_bankdeposit AS deposit ON deposit.id = decision.deposit_id
         LEFT JOIN billing_depositpart AS part ON part.decision_id = decision.id
         LEFT JOIN billing_payment AS payment ON payment.id = part.payment_id AND payment.status = 'succeeded'

@@ -69,7 +69,7 @@ KINDS: Mapping[str, Kind] = {
         label=_("Audit"),
         headline=_("The books do not agree."),
         remedy=_(
-            "No month is closed until it is repaired. See which invariant is violated, repair it, and audit again."
+            "Whom it concerns is not invoiced until it is repaired. See which invariant is violated, repair it, and audit again."
         ),
         place=lambda: list_of(AuditRun),
         place_label=_("Audits"),

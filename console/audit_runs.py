@@ -1,5 +1,6 @@
-"""Audits of the books: when they were run, and what each found. Months are closed only after a clean one that is fresh."""
+"""Audits of the books: when they were run, and what each found. Months are closed on a fresh one that found nothing of them."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.invariants import LIMIT, all_invariants
+from accounts.models import Organization
 from billing.auditing import is_fresh, last_audit
 from billing.models import AuditRun
 from console.figures import figure
@@ -48,18 +50,39 @@ def duration(run: AuditRun) -> str:
 
 @display(description=_("Violations"))
 def violations(run: AuditRun) -> Any:
-    """Each violated invariant with the rows that violate it, the first ones."""
+    """Each violated invariant, whom it concerns, and the rows that violate it, the first ones."""
     names = {invariant.number: invariant.name for invariant in all_invariants()}
     if run.is_clean:
         return "–"
+    slugs = _slugs(run)
     return format_html_join(
         "",
-        '<p><strong>{}</strong> {}</p><pre class="raw" tabindex="0">{}</pre>',
+        '<p><strong>{}</strong> {}</p><p class="note">{}</p><pre class="raw" tabindex="0">{}</pre>',
         (
-            (number, names.get(number, ""), "\n".join([*lines, *(["…"] if len(lines) >= LIMIT else [])]))
+            (
+                number,
+                names.get(number, ""),
+                _concerns(run.organizations.get(number), slugs),
+                "\n".join([*lines, *(["…"] if len(lines) >= LIMIT else [])]),
+            )
             for number, lines in run.violations.items()
         ),
     )
+
+
+def _slugs(run: AuditRun) -> dict[int, str]:
+    named = {organization_id for ids in run.organizations.values() for organization_id in ids}
+    return dict(Organization.objects.filter(pk__in=named).values_list("pk", "slug"))
+
+
+def _concerns(organizations: list[int] | None, slugs: Mapping[int, str]) -> str:
+    if organizations is None:
+        return gettext("Concerns everybody")
+    return gettext("Concerns %(organizations)s") % {
+        "organizations": ", ".join(
+            slugs.get(organization_id, str(organization_id)) for organization_id in organizations
+        )
+    }
 
 
 @admin.register(AuditRun, site=site)

@@ -81,6 +81,11 @@ SENTENCES: Sequence[tuple[re.Pattern[str], Promise]] = tuple(
             _("The bill of %(upstream)s differs from what was recorded on %(days)s."),
         ),
         (r"Violated invariants: (?P<numbers>.+)\.", _("Violated invariants: %(numbers)s.")),
+        (r"No month is closed\.", _("No month is closed.")),
+        (
+            r"Only the months of (?P<organizations>.+) stay open\.",
+            _("Only the months of %(organizations)s stay open."),
+        ),
         (
             r"Look at the audit, repair, and run `manage\.py audit`\.",
             _("Look at the audit, repair, and run `manage.py audit`."),

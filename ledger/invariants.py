@@ -16,12 +16,12 @@ INVARIANTS = (
     ),
     by_sql(
         "2",
-        "the ledger of each currency adds up to zero, and every entry is of a transaction",
+        "an organization's ledger of each currency adds up to zero, and every entry is of a transaction",
         """
-        SELECT posted.currency, sum(entry.amount) AS sum, count(*) AS entries FROM ledger_ledgerentry AS entry
-        LEFT JOIN ledger_ledgertransaction AS posted
+        SELECT entry.organization_id, posted.currency, sum(entry.amount) AS sum, count(*) AS entries
+        FROM ledger_ledgerentry AS entry LEFT JOIN ledger_ledgertransaction AS posted
             ON posted.organization_id = entry.organization_id AND posted.id = entry.transaction_id
-        GROUP BY 1 HAVING sum(entry.amount) <> 0 OR posted.currency IS NULL
+        GROUP BY 1, 2 HAVING sum(entry.amount) <> 0 OR posted.currency IS NULL
         """,
     ),
     by_sql(

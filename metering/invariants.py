@@ -7,7 +7,7 @@ from metering.archive_audit import archives_that_differ
 from metering.key_expiry import oldest_kept_id
 from metering.rollup_comparison import DIGEST
 from metering.rollups import COUNTS, SUMMED, TAGS
-from metering.superseded import charged_by_superseded
+from metering.superseded import charged_by_superseded, whose_charges_are_superseded
 from pricing.tokens import FIELD_OF, TokenClass
 
 QUANTITIES = {token_class.value: FIELD_OF[token_class] for token_class in TokenClass} | {
@@ -149,6 +149,7 @@ INVARIANTS = (
         "11b",
         "no charge of an open period is by a price or markup that had a successor by then, which says otherwise",
         charged_by_superseded,
+        whose_charges_are_superseded,
     ),
     by_sql(
         "12",
@@ -220,8 +221,9 @@ INVARIANTS = (
         "31",
         "an event's id tells when it occurred, and its period is its organization's",
         """
-        SELECT event.organization_id, event.id FROM metering_usageevent AS event
-        LEFT JOIN ledger_billingperiod AS period
+        SELECT CASE WHEN period.id IS NOT NULL THEN event.organization_id END AS organization_id, event.id,
+            event.organization_id AS charged
+        FROM metering_usageevent AS event LEFT JOIN ledger_billingperiod AS period
             ON period.id = event.period_id AND period.organization_id = event.organization_id
         WHERE period.id IS NULL OR event.occurred_at >= period.ends_at
             OR ('x' || left(replace(event.id::text, '-', ''), 12))::bit(48)::bigint

@@ -5,11 +5,12 @@ Asked of open periods only: there `manage.py rerate` puts right what is found. W
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from uuid import UUID
 
 from django.db import connections
 
-from accounts.invariants import LIMIT, Violations
+from accounts.invariants import LIMIT, Violations, named_alone
 from accounts.models import Organization
 from catalog import price_book
 from metering.models import UsageEvent
@@ -47,16 +48,23 @@ ORDER BY event.organization_id, event.id
 
 def charged_by_superseded() -> Violations:
     """One line for each such charge that would cost something else; a successor that says the same for it does no harm."""
+    return [line for _organization_id, line in islice(_wrong(), LIMIT)]
+
+
+def whose_charges_are_superseded() -> frozenset[int] | None:
+    """The organizations of all such charges."""
+    return named_alone({organization_id for organization_id, _line in _wrong()})
+
+
+def _wrong() -> Iterator[tuple[int, str]]:
     price_book.refresh()
     with connections["system"].cursor() as cursor:
         cursor.execute(CANDIDATES, {"seen_after": SEEN_AFTER})
-        found: list[str] = []
-        while len(found) < LIMIT and (page := cursor.fetchmany(PAGE)):
-            found += _wrong_among(page)
-    return found[:LIMIT]
+        while page := cursor.fetchmany(PAGE):
+            yield from _wrong_among(page)
 
 
-def _wrong_among(page: Iterable[tuple[int, UUID]]) -> Iterator[str]:
+def _wrong_among(page: Iterable[tuple[int, UUID]]) -> Iterator[tuple[int, str]]:
     ids: dict[int, list[UUID]] = {}
     for organization_id, event_id in page:
         ids.setdefault(organization_id, []).append(event_id)
@@ -71,4 +79,5 @@ def _wrong_among(page: Iterable[tuple[int, UUID]]) -> Iterator[str]:
             except (price_book.NoRate, MissingUnitPrice, AmountTooLarge):
                 continue
             if (now.amount, now.cost) != (event.amount, event.cost):
-                yield f"organization_id {organization_id}, id {event.id}, amount {event.amount}, in force {now.amount}"
+                said = f"id {event.id}, amount {event.amount}, in force {now.amount}"
+                yield organization_id, f"organization_id {organization_id}, {said}"

@@ -7,7 +7,8 @@ CLOSURES = (
         "54",
         "whose usage has ended has no key that works, no open invitation and no usage from its closing moment on",
         """
-        SELECT organization.id, organization.slug, keys.count AS keys, invitations.count AS invitations, late.count AS late_usage
+        SELECT organization.id AS organization_id, organization.slug, keys.count AS keys, invitations.count AS invitations,
+            late.count AS late_usage
         FROM accounts_organization AS organization
         CROSS JOIN LATERAL (SELECT count(*) FROM accounts_apikey AS key WHERE key.organization_id = organization.id
             AND key.revoked_at IS NULL) AS keys
@@ -24,7 +25,7 @@ CLOSURES = (
         "55",
         "an organization closes by a closure of that moment; a closed one has no open period, call, claim or unbilled usage",
         """
-        SELECT organization.id, organization.slug, organization.status, closure.status AS closure
+        SELECT organization.id AS organization_id, organization.slug, organization.status, closure.status AS closure
         FROM accounts_organization AS organization
         LEFT JOIN billing_closure AS closure
             ON closure.organization_id = organization.id AND closure.status <> 'withdrawn'

@@ -7,8 +7,8 @@ CORRECTIONS = (
         "40",
         "the credit notes of an invoice take back no more than it was, and give back no more than was paid of it",
         """
-        SELECT invoice.number, invoice.subtotal, invoice.tax, note.subtotal AS noted, note.tax AS tax_noted, note.money,
-            kept.amount AS kept
+        SELECT invoice.organization_id, invoice.number, invoice.subtotal, invoice.tax, note.subtotal AS noted,
+            note.tax AS tax_noted, note.money, kept.amount AS kept
         FROM billing_invoice AS invoice JOIN (
             SELECT invoice_id, sum(subtotal) AS subtotal, sum(tax) AS tax, sum(to_credit + to_refund) AS money,
                 sum(credit_returned) AS credit, sum(total - applied - to_credit - to_refund - credit_returned) AS lost
@@ -29,15 +29,16 @@ CORRECTIONS = (
         "41",
         "the lines of a credit note are of its invoice and add up to it; no line is taken back beyond its amount",
         """
-        SELECT note.number, note.subtotal AS expected, coalesce(sum(line.amount), 0) AS found FROM billing_creditnote AS note
+        SELECT note.organization_id, note.number, note.subtotal AS expected, coalesce(sum(line.amount), 0) AS found
+        FROM billing_creditnote AS note
         LEFT JOIN billing_creditnoteline AS line ON line.credit_note_id = note.id
         LEFT JOIN billing_invoiceline AS noted ON noted.id = line.invoice_line_id AND noted.invoice_id = note.invoice_id
         GROUP BY note.id HAVING note.subtotal <> coalesce(sum(line.amount), 0) OR count(line.id) <> count(noted.id)
         UNION ALL
-        SELECT invoice.number, noted.amount, sum(line.amount) FROM billing_creditnoteline AS line
+        SELECT invoice.organization_id, invoice.number, noted.amount, sum(line.amount) FROM billing_creditnoteline AS line
         JOIN billing_invoiceline AS noted ON noted.id = line.invoice_line_id
         JOIN billing_invoice AS invoice ON invoice.id = noted.invoice_id
-        GROUP BY invoice.number, noted.id HAVING sum(line.amount) > greatest(noted.amount, 0) AND noted.amount >= 0
+        GROUP BY invoice.id, noted.id HAVING sum(line.amount) > greatest(noted.amount, 0) AND noted.amount >= 0
             OR sum(line.amount) < noted.amount AND noted.amount < 0
         """,
     ),
@@ -55,16 +56,17 @@ CORRECTIONS = (
         "43",
         "refunds give back no more than their notes set aside and their payments brought; what is left is what the ledger owes",
         """
-        SELECT 'note ' || note.number AS of, note.to_refund AS most, sum(refund.amount - refund.excess) AS refunded
+        SELECT note.organization_id, 'note ' || note.number AS of, note.to_refund AS most,
+            sum(refund.amount - refund.excess) AS refunded
         FROM billing_refund AS refund JOIN billing_creditnote AS note ON note.id = refund.credit_note_id
         WHERE refund.status <> 'failed' GROUP BY note.id HAVING sum(refund.amount - refund.excess) > note.to_refund
         UNION ALL
-        SELECT 'payment ' || payment.id, payment.amount, sum(refund.amount - refund.excess)
+        SELECT payment.organization_id, 'payment ' || payment.id, payment.amount, sum(refund.amount - refund.excess)
         FROM billing_refund AS refund JOIN billing_payment AS payment ON payment.id = refund.payment_id
         WHERE refund.status <> 'failed' GROUP BY payment.id HAVING sum(refund.amount - refund.excess) > payment.amount
             OR payment.status <> 'succeeded'
         UNION ALL
-        SELECT 'ledger of ' || organization_id, coalesce(sum(booked), 0), coalesce(sum(wanted), 0) FROM (
+        SELECT organization_id, 'ledger', coalesce(sum(booked), 0), coalesce(sum(wanted), 0) FROM (
             SELECT organization_id, -amount AS booked, 0 AS wanted FROM ledger_ledgerentry WHERE account = 'refundable'
             UNION ALL SELECT organization_id, 0, to_refund FROM billing_creditnote
             UNION ALL SELECT payout.organization_id, 0, used.amount
@@ -77,7 +79,8 @@ CORRECTIONS = (
         "57",
         "credit was taken out by payouts of paid credit only, and refunds send back no more than each",
         """
-        SELECT payout.id, used.amount, coalesce(sum(refund.amount - refund.excess), 0) AS refunded, credit.kind
+        SELECT payout.organization_id, payout.id, used.amount, coalesce(sum(refund.amount - refund.excess), 0) AS refunded,
+            credit.kind
         FROM billing_creditpayout AS payout
         JOIN ledger_credituse AS used ON used.id = payout.credit_use_id
         JOIN ledger_creditgrant AS credit ON credit.id = used.grant_id
@@ -85,7 +88,7 @@ CORRECTIONS = (
         GROUP BY payout.id, used.id, credit.id HAVING coalesce(sum(refund.amount - refund.excess), 0) > used.amount
             OR credit.kind <> 'paid' OR used.invoice_id IS NOT NULL
         UNION ALL
-        SELECT payout.id, -entry.amount, 0, posted.key FROM ledger_ledgertransaction AS posted
+        SELECT posted.organization_id, payout.id, -entry.amount, 0, posted.key FROM ledger_ledgertransaction AS posted
         JOIN ledger_ledgerentry AS entry ON entry.organization_id = posted.organization_id
             AND entry.transaction_id = posted.id AND entry.account = 'refundable'
         LEFT JOIN billing_creditpayout AS payout ON payout.credit_use_id::text = posted.key

@@ -399,7 +399,7 @@ class ProcessorEvent(models.Model):
 
 
 class AuditRun(models.Model):
-    """One run through all invariants and what it found. A month is closed only after a clean one that is fresh."""
+    """One run through all invariants and what it found. A month is closed only after a fresh one that found nothing of it."""
 
     started_at = models.DateTimeField(_("started"), db_index=True)
     finished_at = models.DateTimeField(_("finished"))
@@ -407,6 +407,8 @@ class AuditRun(models.Model):
     invariants = models.PositiveSmallIntegerField(_("invariants checked"))
     violations = models.JSONField(default=dict)
     """Of each violated invariant's number: the first violations, a line each, at most `accounts.invariants.LIMIT`."""
+    organizations = models.JSONField(default=dict)
+    """Of each violated invariant's number: all organizations that it concerns. Without an entry it concerns everybody."""
 
     class Meta:
         verbose_name = _("audit")

@@ -55,7 +55,8 @@ TAX_INVARIANTS = (
         "an invoice below zero takes back from earlier tax invoices what it says, less what none of them said; a void one nothing",
         """
         SELECT * FROM (
-            SELECT invoice.number, CASE WHEN invoice.status = 'void' THEN 0 ELSE invoice.total - proof.by_card END AS taken_back,
+            SELECT invoice.organization_id, invoice.number,
+                CASE WHEN invoice.status = 'void' THEN 0 ELSE invoice.total - proof.by_card END AS taken_back,
                 coalesce((SELECT sum(sheet.total) FROM billing_taxinvoice AS sheet
                     JOIN billing_invoice AS earlier ON earlier.id = sheet.invoice_id
                     WHERE sheet.occasion LIKE 'invoice:' || invoice.id || '%' AND sheet.status NOT IN ('dropped', 'canceled')

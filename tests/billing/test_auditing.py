@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connections
 
-from accounts.invariants import all_invariants
+from accounts.invariants import LIMIT, all_invariants
 from accounts.models import Alarm
 from billing import auditing, cycle, invoicing, tasks
 from billing.models import AuditRun, Invoice
@@ -76,7 +76,7 @@ def test_a_run_is_kept_and_alarms_until_one_is_clean(cast: stories.Cast) -> None
     assert (unclean.is_clean, list(unclean.violations)) == (False, ["12"])
     assert len(unclean.violations["12"]) == 2 and unclean.started_at == NOON <= unclean.finished_at
     [(subject, summary)] = open_alarms()
-    assert subject == "books" and "Violated invariants: 12." in summary
+    assert subject == "books" and "Violated invariants: 12. Only the months of acme, globex stay open." in summary
     repair()
     tasks.audit()
     assert runs()[-1].is_clean and open_alarms() == []
@@ -124,6 +124,73 @@ def test_nothing_is_closed_on_unclean_books_and_everything_after_their_repair(ca
     assert Invoice.objects.using("system").count() == 2
 
 
+def test_one_organizations_damage_keeps_only_its_own_month_open(cast: stories.Cast, worker: None) -> None:
+    break_books(f"{DRIFT} WHERE organization_id = {cast.acme.organization.pk}")
+    with pytest.raises(CommandError, match=r"1 invariant.* violated\. Only the months of acme stay open\."):
+        call_command("audit", stdout=StringIO())
+    with pytest.raises(auditing.BooksNotClean, match=r"1 violated invariant\(s\): 12\."):
+        close(cast.acme)
+    tasks.close_due_periods()
+    assert [one.organization_id for one in Invoice.objects.using("system")] == [cast.globex.organization.pk]
+    [(subject, summary)] = open_alarms()
+    assert subject == "books" and summary == (
+        "Violated invariants: 12. Only the months of acme stay open. Look at the audit, repair, and run `manage.py audit`."
+    )
+    repair()
+    tasks.audit()
+    tasks.close_due_periods()
+    assert Invoice.objects.using("system").count() == 2 and open_alarms() == []
+
+
+def test_by_hand_everybody_else_is_closed_and_who_is_left_open_is_named(cast: stories.Cast, worker: None) -> None:
+    break_books(f"{DRIFT} WHERE organization_id = {cast.acme.organization.pk}")
+    told = StringIO()
+    with pytest.raises(CommandError, match=r"^Left open: acme\. The audit of .* found 1 violated invariant"):
+        call_command("close_period", period="2026-10", stdout=told)
+    assert "globex" in told.getvalue() and "acme" not in told.getvalue()
+    assert period_of(cast.acme).status == "open" and period_of(cast.globex).status == "closed"
+
+
+@pytest.mark.parametrize(
+    ("number", "damage"),
+    [
+        ("17", "UPDATE billing_invoiceseries SET next_number = next_number + 1"),
+        (
+            "31",
+            "UPDATE metering_usageevent SET period_id = 0 WHERE organization_id = (SELECT min(id) FROM accounts_organization)",
+        ),
+    ],
+)
+def test_what_concerns_nobody_in_particular_keeps_every_month_open(
+    cast: stories.Cast, number: str, damage: str
+) -> None:
+    assert close(cast.acme) is not None
+    break_books(damage)
+    assert number in auditing.run_audit(now=NOON).violations
+    [(_subject, summary)] = open_alarms()
+    assert "No month is closed." in summary
+    with pytest.raises(auditing.BooksNotClean, match=rf"found .*: .*\b{number}\b"):
+        close(cast.globex)
+
+
+def test_the_damage_of_more_than_can_be_listed_is_whose_it_is(cast: stories.Cast) -> None:
+    """Twenty lines are shown, in no order: whom they concern is asked of all."""
+    for number in range(LIMIT + 2):
+        use(cast.acme.organization, at=OCTOBER + number * HOUR)
+    break_books("UPDATE metering_usageevent SET amount = amount + 1")
+    run = auditing.run_audit(now=NOON)
+    assert len(run.violations["9a"]) == LIMIT
+    assert set(run.organizations["9a"]) == {cast.acme.organization.pk, cast.globex.organization.pk}
+
+
+def test_an_older_audit_that_names_nobody_concerns_everybody(cast: stories.Cast) -> None:
+    AuditRun.objects.using("system").create(
+        started_at=NOON, finished_at=NOON, is_clean=False, invariants=1, violations={"12": ["organization_id 1"]}
+    )
+    with pytest.raises(auditing.BooksNotClean):
+        close(cast.globex)
+
+
 def test_papers_that_are_wrong_keep_no_month_open(cast: stories.Cast) -> None:
     assert close(cast.acme) is not None
     break_books("UPDATE billing_outboxmail SET next_attempt_at = '1900-01-01'")
@@ -149,9 +216,8 @@ def test_a_period_whose_usage_drifted_since_the_audit_stays_open(cast: stories.C
     assert period_of(cast.acme).status == "open" and not Invoice.objects.using("system").exists()
     [(subject, summary)] = open_alarms()
     assert subject == "acme 2026-10" and summary.startswith("acme: 1 sum")
-    with pytest.raises(CommandError, match=r"Nothing was closed\. acme: 1 sum"):
+    with pytest.raises(CommandError, match=r"Left open: acme\. acme: 1 sum"):
         call_command("close_period", period="2026-10", stdout=StringIO())
-    tasks.close_due_periods()
     [invoice] = Invoice.objects.using("system").all()
     assert invoice.organization_id == cast.globex.organization.pk, "the neighbour's is closed"
 
@@ -180,7 +246,7 @@ def test_late_usage_is_proven_in_the_period_that_bills_it(cast: stories.Cast) ->
 def test_two_who_find_no_fresh_audit_run_one(cast: stories.Cast) -> None:
     with ThreadPoolExecutor(1) as threads:
         with auditing._alone():
-            other = threads.submit(closing_connections(lambda: auditing.require_clean_audit(now=NOON)))
+            other = threads.submit(closing_connections(lambda: auditing.fresh_audit(now=NOON)))
             wait_until_somebody_waits_for_a_lock()
             auditing._run(now=NOON, tell=lambda _invariant, _found: None)
         assert other.result(timeout=20) == runs()[0]
@@ -191,7 +257,7 @@ def test_who_waits_too_long_for_an_audit_is_told(cast: stories.Cast, monkeypatch
     def impatient() -> None:
         with connections["system"].cursor() as cursor:
             cursor.execute("SET lock_timeout = '50ms'")
-        auditing.require_clean_audit(now=NOON)
+        auditing.fresh_audit(now=NOON)
 
     with ThreadPoolExecutor(1) as threads, auditing._alone(), pytest.raises(auditing.AuditRunning):
         threads.submit(closing_connections(impatient)).result(timeout=20)

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 import time_machine
 
-from billing import cycle, invoicing
+from billing import auditing, cycle, invoicing
 from billing.models import Invoice
 from billing.sellers import set_seller
 from ledger.models import BillingPeriod
@@ -50,7 +50,7 @@ def proven() -> list[date]:
 
 
 def test_a_close_reads_no_event_of_proven_days(cast: stories.Cast) -> None:
-    cycle.refuse_unclean([], now=NOVEMBER)  # the nightly audit
+    auditing.fresh_audit(now=NOVEMBER)  # the nightly audit
     tasks.prove_days()
     assert proven() == [date(2026, 10, 20), date(2026, 10, 21)]
     break_books("DELETE FROM metering_usageevent")
@@ -59,7 +59,7 @@ def test_a_close_reads_no_event_of_proven_days(cast: stories.Cast) -> None:
 
 
 def test_only_days_that_changed_are_read_again(cast: stories.Cast) -> None:
-    cycle.refuse_unclean([], now=NOVEMBER)
+    auditing.fresh_audit(now=NOVEMBER)
     prove_days(now=NOVEMBER)
     use(cast.acme.organization, at=SECOND + timedelta(hours=1), now=NOVEMBER, usage=MILLION)
     break_books(EVENTS_ARE_GONE)
@@ -76,7 +76,7 @@ def test_only_days_that_changed_are_read_again(cast: stories.Cast) -> None:
     ],
 )
 def test_sums_that_drifted_since_their_proof_keep_the_month_open(cast: stories.Cast, damage: str) -> None:
-    cycle.refuse_unclean([], now=NOVEMBER)
+    auditing.fresh_audit(now=NOVEMBER)
     prove_days(now=NOVEMBER)
     break_books(f"{damage} WHERE hour < '2026-10-21'")
     with pytest.raises(invoicing.UsageDisagrees, match="acme: 1 sum"):
@@ -85,7 +85,7 @@ def test_sums_that_drifted_since_their_proof_keep_the_month_open(cast: stories.C
 
 def test_what_is_added_to_a_proven_day_is_compared_with_its_events(cast: stories.Cast) -> None:
     """A late event whose rollup was lost, on a day that was right when it was proven and has changed by another one since."""
-    cycle.refuse_unclean([], now=NOVEMBER)
+    auditing.fresh_audit(now=NOVEMBER)
     prove_days(now=NOVEMBER)
     use(cast.acme.organization, at=SECOND + timedelta(hours=1), now=NOVEMBER)
     use(cast.acme.organization, at=SECOND + timedelta(hours=2), now=NOVEMBER)

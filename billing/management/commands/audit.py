@@ -20,7 +20,7 @@ class Command(BaseCommand):
         except auditing.AuditRunning as error:
             raise CommandError(str(error)) from None
         if not run.is_clean:
-            raise CommandError(f"{len(run.violations)} invariant(s) violated")
+            raise CommandError(f"{len(run.violations)} invariant(s) violated. {auditing.who_waits(run)}".rstrip())
         self.stdout.write(self.style.SUCCESS("All invariants hold."))
 
     def _print(self, invariant: Invariant, found: Violations) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from billing import auditing, cycle, invoicing, sellers, tasks
+from billing import auditing, cycle, sellers, tasks
 from billing.cycle import DuePeriod
 from billing.finalizing import is_invoiced
 from billing.models import Invoice, InvoiceDraft
@@ -65,16 +65,20 @@ class Command(BaseCommand):
         if not due:
             self.stdout.write(NOTHING.format(month=month))
             return
-        self._refuse_unclean(due)
-        self._ring(due)
-        self._wait(due, timeout=timeout)
-        self._report(due)
+        unclean = self._unclean(due)
+        clean = [period for period in due if period not in unclean]
+        if clean:
+            self._ring(clean)
+            self._wait(clean, timeout=timeout)
+            self._report(clean)
+        if unclean:
+            raise CommandError(_refused(unclean, closed=len(clean)))
 
-    def _refuse_unclean(self, due: Sequence[DuePeriod]) -> None:
+    def _unclean(self, due: Sequence[DuePeriod]) -> dict[DuePeriod, str]:
         """The jobs look too; here it is said at once."""
         try:
-            cycle.refuse_unclean(due, now=timezone.now())
-        except (auditing.BooksNotClean, auditing.AuditRunning, invoicing.UsageDisagrees) as error:
+            return cycle.left_open(due, now=timezone.now())
+        except auditing.AuditRunning as error:
             raise CommandError(f"Nothing was closed. {error}") from None
 
     def _ring(self, due: Sequence[DuePeriod]) -> None:
@@ -130,6 +134,12 @@ class Command(BaseCommand):
             if invoice is not None:
                 what = f"{invoice.number:<14} {_money(invoice.total, invoice.currency):>14} {invoice.currency}  {invoice.status}"
             self.stdout.write(f"{period.organization_slug:<30} {what}")
+
+
+def _refused(unclean: Mapping[DuePeriod, str], *, closed: int) -> str:
+    names = ", ".join(dict.fromkeys(period.organization_slug for period in unclean))
+    whose = f"Left open: {names}." if closed else "Nothing was closed."
+    return " ".join([whose, *dict.fromkeys(unclean.values())])
 
 
 def _preview_text(found: PeriodCharges, currency: str) -> str:
