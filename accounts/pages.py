@@ -25,22 +25,26 @@ class ForeignCursor(serializers.ValidationError):
         super().__init__({"cursor": NOT_OURS})
 
 
-class PageQuery(serializers.Serializer[Any]):
-    """The two parameters of every list, and no others than those that are named: a mistyped one must not give another list.
+class ClosedQuery(serializers.Serializer[Any]):
+    """Takes no other parameters than those that it names: a mistyped filter must not give more than was asked for.
 
     `prefixes` begin names that callers choose, as in `tag.team`.
     """
 
     prefixes: tuple[str, ...] = ()
 
-    limit = serializers.IntegerField(min_value=1, max_value=MAX_LIMIT, default=DEFAULT_LIMIT)
-    cursor = serializers.CharField(required=False, max_length=500, help_text="`next_cursor` of the page before.")
-
     def to_internal_value(self, data: Any) -> Any:
         for name in data:
             if name not in self.fields and not name.startswith(self.prefixes):
                 raise serializers.ValidationError({name: f"unknown parameter; known are {', '.join(self.fields)}"})
         return super().to_internal_value(data)
+
+
+class PageQuery(ClosedQuery):
+    """The two parameters of every list."""
+
+    limit = serializers.IntegerField(min_value=1, max_value=MAX_LIMIT, default=DEFAULT_LIMIT)
+    cursor = serializers.CharField(required=False, max_length=500, help_text="`next_cursor` of the page before.")
 
     def validate_cursor(self, text: str) -> list[str | int]:
         """The position that the cursor stands for."""

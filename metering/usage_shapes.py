@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from accounts.pages import PageQuery
+from accounts.pages import ClosedQuery, PageQuery
 from catalog.rate_answers import AppliedRateAnswer
 from metering.export_formats import FORMATS
 from metering.models import EventKind, Evidence
@@ -15,7 +15,7 @@ from metering.rollups import COUNTS
 from metering.usage_queries import GROUPINGS
 
 
-class RangeQuery(serializers.Serializer[Any]):
+class RangeQuery(ClosedQuery):
     """A half-open range in the organization's zone; this month unless given."""
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
@@ -47,6 +47,8 @@ class UsageQuery(RangeQuery, PageQuery):
 class EventFilterQuery(RangeQuery):
     """Which events: those that match everything that is given. Tags are asked for as `tag.<name>=<value>`."""
 
+    prefixes = ("tag.",)
+
     model = serializers.CharField(required=False, max_length=200, help_text="The model that answered.")
     api_key = serializers.CharField(required=False, max_length=20, help_text="The id of a key.")
     source = serializers.CharField(  # type: ignore[assignment]
@@ -67,10 +69,8 @@ class EventFilterQuery(RangeQuery):
 class EventQuery(EventFilterQuery, PageQuery):
     """A page of events."""
 
-    prefixes = ("tag.",)
 
-
-class FormatQuery(serializers.Serializer[Any]):
+class FormatQuery(ClosedQuery):
     format = serializers.ChoiceField(choices=tuple(FORMATS), default="csv")
 
 

@@ -190,6 +190,7 @@ def test_an_event_is_found_by_its_id_and_its_key(history: stories.Cast, as_acme:
         {"evidence": "hearsay"},
         {"model": "no/such"},
         {"from": "yesterday"},
+        {"modle": "mistralai/devstral-small"},
         {f"tag.{number}": "x" for number in range(11)},
     ],
     ids=lambda query: next(iter(query)),
