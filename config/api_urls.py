@@ -28,7 +28,6 @@ from billing.rest import (
 from billing.rest import estimates_api as billing_api
 from catalog import api as catalog_api
 from catalog import prices_api
-from dashboard.access import speak_language_of
 from metering import api as metering_api
 from metering import corrections_api, export_api, limits_api, push_api
 
@@ -46,8 +45,6 @@ class Docs(SpectacularSwaggerSplitView):
 
     @extend_schema(exclude=True)
     def get(self, request: Request, *args: object, **kwargs: object) -> Response:
-        if request.user.is_authenticated:
-            speak_language_of(request)
         response: Response = super().get(request, *args, **kwargs)
         response.data |= {"section": "docs", "rest_url": f"{settings.SITE_URL}/api/v1"}
         return response

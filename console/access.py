@@ -13,13 +13,12 @@ from allauth.account.internal.flows.login import get_authentication_records
 from allauth.mfa.models import Authenticator
 from allauth.mfa.signals import authenticator_added
 from allauth.mfa.utils import is_mfa_enabled
-from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils import timezone, translation
+from django.utils import timezone
 from django.utils.cache import patch_cache_control
 
 from accounts.allauth_adapter import AccountAdapter
@@ -77,8 +76,6 @@ class OperatorOnlyMiddleware:
             if request.user.is_authenticated:
                 get_adapter(request).logout(request)
             return redirect_to_login(request.get_full_path())
-        if settings.LANGUAGE_COOKIE_NAME not in request.COOKIES:
-            translation.activate(request.user.language)
         if name in TO_SET_UP:
             return None
         if not is_mfa_enabled(request.user, [Authenticator.Type.TOTP]):

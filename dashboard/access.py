@@ -10,14 +10,13 @@ from functools import wraps
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
-from django.utils import timezone, translation
+from django.utils import timezone
 from django.utils.cache import patch_cache_control
 from django.utils.translation import gettext as _
 from django_htmx.http import HttpResponseClientRedirect, HttpResponseClientRefresh
@@ -54,7 +53,6 @@ def organization_page(
                 raise PermissionDenied(membership.role)
             request.membership, request.organization = membership, membership.organization
             remember(request)
-            speak_language_of(request)
             if membership.organization.has_ended and request.method not in SAFE and not after_end:
                 return _refuse_after_end(request)
             scope = tenant_scope([membership.organization_id]) if scoped else nullcontext()
@@ -89,13 +87,6 @@ def remember(request: HttpRequest) -> None:
     slug = request.organization.slug
     if request.session.get("organization") != slug:
         request.session["organization"] = slug
-
-
-def speak_language_of(request: HttpRequest) -> None:
-    """The reader's own language, unless this browser has been told another one."""
-    if settings.LANGUAGE_COOKIE_NAME not in request.COOKIES:
-        translation.activate(request.user.language)
-        request.LANGUAGE_CODE = translation.get_language()
 
 
 def may(request: HttpRequest, roles: Collection[str]) -> bool:

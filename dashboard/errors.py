@@ -10,9 +10,6 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views import defaults
 
-from accounts.models import User
-from dashboard.access import speak_language_of
-
 logger = logging.getLogger(__name__)
 API_PREFIX = "/api/"
 
@@ -20,21 +17,18 @@ API_PREFIX = "/api/"
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if request.path.startswith(API_PREFIX):
         return in_json(400, "bad_request", "The request cannot be read.")
-    greet(request)
     return defaults.bad_request(request, exception)
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     if request.path.startswith(API_PREFIX):
         return in_json(403, "permission_denied", "You may not do this.")
-    greet(request)
     return defaults.permission_denied(request, exception)
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if request.path.startswith(API_PREFIX):
         return in_json(404, "not_found", "There is no such address.")
-    greet(request)
     return defaults.page_not_found(request, exception)
 
 
@@ -42,17 +36,10 @@ def server_error(request: HttpRequest) -> HttpResponse:
     if request.path.startswith(API_PREFIX):
         return in_json(500, "internal_error", "Something failed on our side, and we have been told.")
     try:
-        greet(request)
         return render(request, "500.html", status=500)
     except Exception:
         logger.exception("the page of an error failed, too")
         return defaults.server_error(request)
-
-
-def greet(request: HttpRequest) -> None:
-    """Speak the reader's language, where they are known: a request may have failed before anybody asked who sends it."""
-    if isinstance(getattr(request, "user", None), User):
-        speak_language_of(request)
 
 
 def in_json(status: int, code: str, message: str) -> JsonResponse:

@@ -11,15 +11,12 @@ from django.views.decorators.http import require_http_methods
 from accounts import invitations
 from accounts.forms import INVITATION
 from accounts.models import Invitation, User
-from dashboard.access import speak_language_of
 
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def join(request: HttpRequest, token: str) -> HttpResponse:
     now = timezone.now()
-    if request.user.is_authenticated:
-        speak_language_of(request)
     try:
         invitation = invitations.find_invitation(token, now=now)
         if request.method == "POST" and request.user.is_authenticated:

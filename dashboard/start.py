@@ -16,7 +16,7 @@ from accounts.models import ApiKey, Membership
 from accounts.organizations import memberships_of
 from accounts.tenancy import tenant_scope
 from billing.onboarding import open_first_account
-from dashboard.access import organization_page, speak_language_of
+from dashboard.access import organization_page
 from dashboard.request_rows import newest_event, rows_of
 
 
@@ -43,7 +43,6 @@ def welcome(request: HttpRequest) -> HttpResponse:
     Whoever has a key already, or may not have one, is led to the overview.
     """
     now = timezone.now()
-    speak_language_of(request)
     place = place_of(request, now=now)
     request.organization, request.membership = place.organization, place
     with tenant_scope([place.organization_id]):

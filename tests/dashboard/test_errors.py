@@ -50,7 +50,7 @@ def test_our_own_failure_keeps_the_frame_too(
 
 
 def test_a_failure_that_takes_the_frame_with_it_is_told_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dashboard.errors.greet", fail)
+    monkeypatch.setattr("dashboard.errors.render", fail)
     page = errors.server_error(RequestFactory().get("/"))
     assert page.status_code == 500
     assert "site-header" not in page.content.decode() and "</html>" in page.content.decode()

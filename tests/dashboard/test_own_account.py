@@ -66,3 +66,17 @@ def test_name_and_language(member: Client, cast: stories.Cast) -> None:
     assert (owner(cast).name, owner(cast).language) == ("김민지", "en")
     member.post("/language", {"language": "ko"})
     assert owner(cast).language == "ko"
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/models", "/legal/terms", "/api/docs/", "/accounts/password/change/", "/o/acme/"]
+)
+def test_whoever_is_signed_in_reads_every_page_in_their_language(cast: stories.Cast, path: str) -> None:
+    """Also in a browser that prefers another one, until this browser is told to speak it."""
+    User.objects.filter(pk=cast.acme.owner.pk).update(language="ko")
+    client = Client(headers={"accept-language": "en"})
+    client.force_login(cast.acme.owner, backend="allauth.account.auth_backends.AuthenticationBackend")
+    assert '<html lang="ko"' in client.get(path).content.decode()
+    client.cookies["invoicedream_language"] = "en"
+    assert '<html lang="en"' in client.get(path).content.decode()
+    assert '<html lang="en"' in Client(headers={"accept-language": "en"}).get("/models").content.decode()
