@@ -1,6 +1,6 @@
 """What an organization's closing means for who may enter and call: its moment, its keys, its invitations."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from accounts.api_keys import revoke_api_key
 from accounts.invitations import pending_invitations
@@ -33,3 +33,11 @@ def mark_closed(organization: Organization, *, readable_until: datetime) -> None
     """The locked organization is settled. Members read until then."""
     organization.status, organization.readable_until = Organization.Status.CLOSED, readable_until
     organization.save(update_fields=["status", "readable_until"])
+
+
+def keep_readable(organization: Organization, *, days: int, now: datetime) -> None:
+    """Members of the locked, closed organization read for as many days more, if their time is over or ends within a day."""
+    if organization.readable_until is None or organization.readable_until > now + timedelta(days=1):
+        return
+    organization.readable_until = now + timedelta(days=days)
+    organization.save(update_fields=["readable_until"])

@@ -12,7 +12,7 @@ from kombu.exceptions import OperationalError
 from accounts import business_standing
 from billing import auditing, cycle, delivery, documents, review
 from billing.cards import automatic, automatic_top_up, card_setups, payment_methods
-from billing.closures import ending, finishing
+from billing.closures import afterwards, ending, finishing
 from billing.corrections import unresolved_refunds
 from billing.exports import exporting
 from billing.mail import outbox
@@ -101,6 +101,12 @@ def close_organizations() -> None:
     now = timezone.now()
     ending.end_due(now=now)
     ring_for_invoices(finishing.finish_all(now=now))
+
+
+@shared_task
+def watch_closed_organizations() -> None:
+    """Send back what came after they were closed, and alarm about what an operator must see to."""
+    afterwards.watch_closed(now=timezone.now())
 
 
 @shared_task

@@ -169,6 +169,7 @@ CELERY_BEAT_SCHEDULE = {
     "forget-call-keys": sweep("ledger.tasks.forget_call_keys", every=3600),
     "close-due-periods": sweep("billing.tasks.close_due_periods", every=60),
     "close-organizations": sweep("billing.tasks.close_organizations", every=15),
+    "watch-closed-organizations": sweep("billing.tasks.watch_closed_organizations", every=300),
     "sweep-exports": sweep("billing.tasks.sweep_exports", every=30),
     "watch-drafts": sweep("billing.tasks.watch_drafts", every=600),
     "sweep-processor-events": sweep("billing.tasks.sweep_processor_events", every=15),
@@ -290,6 +291,8 @@ DRAFT_REVIEW_HOURS = env.int("DRAFT_REVIEW_HOURS", default=48)
 """Longer than this no draft of an invoice may wait for its review without an alarm."""
 CLOSED_DAYS = env.int("CLOSED_DAYS", default=90)
 """How long members of a closed organization may still sign in to read and export."""
+CLOSED_MONEY_DAYS = env.int("CLOSED_MONEY_DAYS", default=60)
+"""Longer than this no closed organization may hold or owe money: the audit says so."""
 EXPORT_DAYS = env.int("EXPORT_DAYS", default=7)
 """How long the file of a data export is kept."""
 DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default="billing@invoicedream.example")

@@ -145,6 +145,16 @@ KINDS: Mapping[str, Kind] = {
         place=lambda: list_of(Refund),
         place_label=_("Refunds"),
     ),
+    "closed_money": Kind(
+        label=_("Money of a closed organization"),
+        headline=_("A closed organization holds or owes money."),
+        remedy=_(
+            "Credit: refund it, or undo the match if it was another customer's transfer. An open invoice: collect it or write it "
+            "off. The alarm ends by itself; after CLOSED_MONEY_DAYS the audit reports it."
+        ),
+        place=lambda: reverse("admin:closures"),
+        place_label=_("Closures"),
+    ),
     "exchange_rate": Kind(
         label=_("Exchange rate"),
         headline=_("The exchange rate is missing, doubtful or late."),

@@ -31,8 +31,8 @@ STEPS = {
 
 
 def left_to_do(closure: Closure) -> Any:
-    """What remains of a closure that is carried out, with its figures."""
-    if closure.status != Closure.Status.SETTLING:
+    """What remains of a closure that is carried out, with its figures, and what came after it was over."""
+    if closure.ended_at is None:
         return "–"
     rows = remaining(closure.organization, now=timezone.now())
     words = ((STEPS[row.step], _figures(row, closure)) for row in rows)

@@ -96,6 +96,8 @@ class GiveCredit(Deed):
         }
 
     def _check(self, values: dict[str, Any], now: datetime) -> None:
+        if self.organization.status == Organization.Status.CLOSED and values["kind"] != CreditGrant.Kind.PAID:
+            raise Refused(gettext("The organization is closed: what nobody paid for would lapse at once."))
         if self.currency == "KRW" and values["amount"] != values["amount"].to_integral_value():
             raise Refused(gettext("Won have no decimals."))
         if values["expires_on"] and end_of(values["expires_on"]) <= now:

@@ -55,6 +55,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                 _list(_("API keys"), "key", ApiKey),
                 _list(_("Credits"), "redeem", CreditGrant),
                 _list(_("Commercial terms"), "handshake", BillingTerms),
+                _page(_("Closures"), "door_open", "closures"),
             ],
         ),
         _group(

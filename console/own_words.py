@@ -37,6 +37,8 @@ VOCABULARY: Mapping[str, Mapping[str, Promise | str]] = {
     "reason": {
         "Trial credit": _("Trial credit"),
         "Top-up": _("Top-up"),
+        "The organization is closed": _("The organization is closed"),
+        "Came after the organization was closed": _("Came after the organization was closed"),
         "Demo: 10 % on everything": _("Demo: 10 percent on everything"),
     },
     "source": {

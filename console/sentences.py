@@ -64,6 +64,14 @@ SENTENCES: Sequence[tuple[re.Pattern[str], Promise]] = tuple(
             _("The draft of %(month)s has waited for review since %(moment)s UTC."),
         ),
         (
+            r"(?P<organization>\S+) is closed and holds (?P<amount>\S+) (?P<currency>\S+) of its customer's\.",
+            _("%(organization)s is closed and holds %(amount)s %(currency)s of its customer's."),
+        ),
+        (
+            r"(?P<organization>\S+) is closed and owes (?P<amount>\S+) (?P<currency>\S+)\.",
+            _("%(organization)s is closed and owes %(amount)s %(currency)s."),
+        ),
+        (
             r"No exchange rate was published for more than (?P<days>\d+) weekdays \((?P<names>.+)\)\.",
             _("No exchange rate was published for more than %(days)s weekdays (%(names)s)."),
         ),

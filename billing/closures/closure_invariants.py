@@ -1,6 +1,7 @@
-"""Invariants of closures: whose usage has ended uses nothing more, and a closed organization has nothing open."""
+"""Invariants of closures: whose usage has ended uses nothing more, and a closed organization has nothing open or forgotten."""
 
-from accounts.invariants import by_sql
+from accounts.invariants import Invariant, by_sql
+from billing.closures.afterwards import forgotten_money
 
 CLOSURES = (
     by_sql(
@@ -23,7 +24,7 @@ CLOSURES = (
     ),
     by_sql(
         "55",
-        "an organization closes by a closure of that moment; a closed one has no open period, call, claim or unbilled usage",
+        "an organization closes by a closure of that moment; a closed one has no open period, call or unbilled usage",
         """
         SELECT organization.id AS organization_id, organization.slug, organization.status, closure.status AS closure
         FROM accounts_organization AS organization
@@ -34,9 +35,14 @@ CLOSURES = (
             OR CASE organization.status WHEN 'closing' THEN 'settling' WHEN 'closed' THEN 'closed' ELSE 'asked' END
                 <> coalesce(closure.status, 'asked')
             OR organization.status = 'closed' AND (organization.readable_until IS NULL
-                OR (balance.unbilled, balance.receivable, balance.held) <> (0, 0, 0)
+                OR (balance.unbilled, balance.held) <> (0, 0)
                 OR EXISTS (SELECT FROM ledger_billingperiod AS period
                     WHERE period.organization_id = organization.id AND period.status <> 'closed'))
         """,
+    ),
+    Invariant(
+        "59",
+        "what a closed organization holds or owes is known to an operator, and is seen to in time",
+        forgotten_money,
     ),
 )

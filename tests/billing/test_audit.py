@@ -124,6 +124,11 @@ BREAKAGES = {
     "52": "UPDATE ledger_billingperiod SET status = 'closing' WHERE status = 'open'",
     "54": "UPDATE accounts_organization SET status = 'closing', closes_at = '2026-01-01'",
     "55": "UPDATE accounts_organization SET closes_at = '2099-01-01'",
+    "59": """UPDATE ledger_ledgertransaction SET at = '2020-01-01';
+             UPDATE accounts_organization SET status = 'closed', closes_at = '2020-01-01', readable_until = '2020-04-01';
+             INSERT INTO billing_closure
+                (organization_id, status, at_once, by_operator, reason, asked_at, closes_at, ended_at, closed_at)
+             SELECT id, 'closed', true, false, '', closes_at, closes_at, closes_at, closes_at FROM accounts_organization""",
     "31": "UPDATE metering_usageevent SET occurred_at = occurred_at - interval '1 minute'",
 }
 
