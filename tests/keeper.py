@@ -36,7 +36,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     children: list[subprocess.Popen[bytes]] = []
-    home = places.temporary_home()
+    home = places.memory_home() or places.temporary_home()  # some file systems make a thousand new files slowly
     try:
         try:
             children += start_servers(home=home, log=folder / "servers.log")

@@ -18,6 +18,9 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SHARED_FOLDERS = (Path("/var/cache/invoicedream"), Path("/var/tmp/invoicedream-root"))  # noqa: S108  (checked)
+MEMORY, MEMORY_PREFIX = Path("/dev/shm"), "invoicedream-test-"  # noqa: S108  (mkdtemp makes what is ours alone)
+MEMORY_WANTED = 6 << 30
+"""Bytes: the data of a whole test run take a good part of a GiB, and others use memory, too."""
 FORGOTTEN = 24 * 3600
 """Seconds after which nobody is coming back for the data of a test run."""
 
@@ -102,6 +105,23 @@ def temporary_home() -> Path:
             shutil.rmtree(forgotten, ignore_errors=True)
     home = Path(tempfile.mkdtemp(prefix="test-", dir=shared))
     home.chmod(0o711)
+    return home
+
+
+def memory_home() -> Path | None:
+    """As `temporary_home`, but in memory; None where there is too little of it. For data that a crash may take."""
+    try:
+        space = os.statvfs(MEMORY)
+        if space.f_bavail * space.f_frsize < MEMORY_WANTED:
+            return None
+        for forgotten in MEMORY.glob(f"{MEMORY_PREFIX}*"):
+            if time.time() - forgotten.stat().st_mtime > FORGOTTEN:
+                shutil.rmtree(forgotten, ignore_errors=True)
+        home = Path(tempfile.mkdtemp(prefix=MEMORY_PREFIX, dir=MEMORY))
+    except OSError:
+        return None
+    if server_account() is not None:
+        home.chmod(0o711)
     return home
 
 
