@@ -18,7 +18,7 @@ django.setup()
 from gateway import process  # noqa: E402  (Django must be set up first)
 from gateway.app import create_app  # noqa: E402
 from gateway.writers import Writers  # noqa: E402
-from metering.reports import Outcome, Status  # noqa: E402
+from metering.reports import Outcome, Status, UsageReport  # noqa: E402
 
 
 class Nothing:
@@ -41,6 +41,18 @@ class Nothing:
         pass
 
 
+class Yes(Nothing):
+    """To holds as to reports."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    def ask(self, items: Sequence[Any]) -> "asyncio.Future[list[Any]]":
+        future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        future.set_result([Outcome(Status.ACCEPTED) if isinstance(item, UsageReport) else None for item in items])
+        return future
+
+
 class WithoutCommits(Writers):
     """As `gateway.writers.Writers`."""
 
@@ -48,7 +60,7 @@ class WithoutCommits(Writers):
         super().__init__()
         for name in [name for name in vars(self) if hasattr(getattr(self, name), "submit")]:
             setattr(self, name, Nothing(None))
-        self.record = Nothing(Outcome(Status.ACCEPTED))  # type: ignore[assignment]
+        self.together = Yes()  # type: ignore[assignment]
         self.releases = Nothing(True)  # type: ignore[assignment]
 
 

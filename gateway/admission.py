@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from django.conf import settings
@@ -27,9 +27,11 @@ from gateway.sold import find_sold
 from gateway.suspended_accounts import suspended
 from gateway.upstreams.base import UpstreamRequest
 from gateway.writers import Release, Writers
+from gateway.writing_together import UNDECIDED
+from ledger import holds
 from ledger.call_keys import RepeatedCall
 from ledger.event_ids import new_id
-from ledger.group_commit import WriterStopped
+from ledger.group_commit import GroupCommit, WriterStopped
 from ledger.holds import HoldRequest, Refusal
 
 if TYPE_CHECKING:
@@ -127,14 +129,21 @@ async def admit(
 
 async def reserve(hold: HoldRequest, *, writers: Writers) -> Refusal | None:
     """Why the hold is refused; None if it is committed. Raises Unavailable if that stays unknown; a late hold is given back."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + SECONDS_TO_RESERVE
+    writer: GroupCommit[Any, Any] = writers.together if holds.without_decisions([hold]) else writers.reserve
     try:
-        future = writers.reserve.ask([hold])
+        future = writer.ask([hold])
+        await asyncio.wait((future,), timeout=SECONDS_TO_RESERVE)
+        if future.done() and future.exception() is None and future.result()[0] is UNDECIDED:
+            future = writers.reserve.ask([hold])
+            await asyncio.wait((future,), timeout=until - loop.time())
     except WriterStopped:
         raise Unavailable("The gateway is shutting down. Please try again.") from None
-    await asyncio.wait((future,), timeout=SECONDS_TO_RESERVE)
     error = future.exception() if future.done() else TimeoutError()
     if error is None:
-        return future.result()[0]
+        refusal: Refusal | None = future.result()[0]
+        return refusal
     if not isinstance(error, DatabaseError | TimeoutError):
         raise error
     future.add_done_callback(lambda late: _give_back(late, hold, writers))
@@ -142,7 +151,7 @@ async def reserve(hold: HoldRequest, *, writers: Writers) -> Refusal | None:
     raise Unavailable("The call could not be admitted at the moment. Please try again shortly.") from None
 
 
-def _give_back(late: "asyncio.Future[list[Refusal | None]]", hold: HoldRequest, writers: Writers) -> None:
+def _give_back(late: "asyncio.Future[Any]", hold: HoldRequest, writers: Writers) -> None:
     if late.cancelled() or late.exception() is not None or late.result()[0] is not None:
         return
     writers.releases.submit([Release(hold.organization_id, hold.id)])

@@ -23,6 +23,7 @@ from gateway.upstreams.openai_answers import Observed
 from gateway.writers import Release
 from ledger.group_commit import WriterStopped
 from ledger.questions import HoldNote
+from metering import recording_at_once
 from metering.reports import Outcome, Status, UsageReport
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ async def _record(report: UsageReport, gateway: "Gateway") -> Outcome | None:
     until = loop.time() + settings.GATEWAY_COMMIT_SECONDS
     try:
         with time_limit(settings.GATEWAY_COMMIT_SECONDS):
-            return _usable((await gateway.writers.record.ask([report]))[0], report)
+            return _usable(await _written(report, gateway), report)
     except Exception as error:
         _log_failure(report, error)
     task = gateway.spawn(_record_on(report, gateway))
@@ -158,6 +159,14 @@ async def _record(report: UsageReport, gateway: "Gateway") -> Outcome | None:
         return await asyncio.wait_for(asyncio.shield(task), until - loop.time())
     except TimeoutError:
         return None
+
+
+async def _written(report: UsageReport, gateway: "Gateway") -> Outcome:
+    if not recording_at_once.needs_decisions(report.organization_id):
+        [written] = await gateway.writers.together.ask([report])
+        if isinstance(written, Outcome):
+            return written
+    return (await gateway.writers.record.ask([report]))[0]
 
 
 async def _record_on(report: UsageReport, gateway: "Gateway") -> Outcome | None:

@@ -1,7 +1,7 @@
 """The gateway's writes, each kind through one thread of the process that shares a commit among all who wait (DESIGN §2, §5.3).
 
-`reserve` and `record` are the hot path's two writes. `notes` saves the upstream's names of running answers, `releases` gives back
-what calls without a charge had held; nobody's first byte waits for either.
+`together` is the hot path's write; what it leaves undecided goes to `reserve` and `record`, which decide. `notes` saves what the
+upstream calls running answers, `releases` gives back what calls without a charge had held; nobody's first byte waits for either.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
+from gateway.writing_together import Written, write_together
 from ledger import holds, questions
 from ledger.group_commit import GroupCommit
 from ledger.holds import HoldRequest, Refusal
@@ -38,6 +39,12 @@ class Writers:
     """The process's writers, started by their first use."""
 
     def __init__(self) -> None:
+        self.together: GroupCommit[HoldRequest | UsageReport, Written] = GroupCommit(
+            _write_together,
+            name="gateway-together",
+            seconds_to_gather=SECONDS_TO_GATHER,
+            gathers_after=GATHERS_AFTER,
+        )
         self.reserve: GroupCommit[HoldRequest, Refusal | None] = GroupCommit(
             holds.reserve,
             name="gateway-reserve",
@@ -54,8 +61,12 @@ class Writers:
 
     def stop(self) -> None:
         """Write what waits and end the threads. Blocks."""
-        for writer in (self.reserve, self.record, self.notes, self.releases):
+        for writer in (self.together, self.reserve, self.record, self.notes, self.releases):
             writer.stop(timeout=10.0)
+
+
+def _write_together(items: Sequence[HoldRequest | UsageReport]) -> list[Written]:
+    return write_together(items, now=timezone.now())
 
 
 def _record(reports: Sequence[UsageReport]) -> list[Outcome]:

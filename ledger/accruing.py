@@ -1,6 +1,6 @@
 """Charges accrue to balances and settle their holds, never refused (DESIGN §4.12): the ledger's part of recording."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -22,7 +22,8 @@ WITH change AS MATERIALIZED (
     RETURNING hold.organization_id, hold.api_key_id, hold.created_at, hold.amount
 ), released AS MATERIALIZED (
     SELECT organization_id, sum(amount) AS amount
-    FROM (SELECT organization_id, 0 AS amount FROM change UNION ALL SELECT organization_id, amount FROM captured) AS part
+    FROM (SELECT organization_id, 0 AS amount FROM change UNION ALL SELECT organization_id, amount FROM captured
+        UNION ALL SELECT *, 0 FROM unnest(%s::bigint[])) AS part
     GROUP BY organization_id
 ), locked AS MATERIALIZED (
     SELECT organization_id, released.amount FROM ledger_balance AS balance JOIN released USING (organization_id)
@@ -56,13 +57,14 @@ def accrual(
     now: datetime,
     kind: TransactionKind = TransactionKind.USAGE,
     counts_limits: bool,
+    also_locked: Iterable[int] = (),
 ) -> Step:
     """Add charges (before tax) to the unbilled sums and post them; settle holds with what their calls cost (tax included).
 
     A batch is one statement, and one transaction of the journal for each organization; `keys` names it by one of the rows that
     are charged, which are unique themselves. Holds are locked first, then balances in the order of their ids, as everybody does,
-    so that nobody blocks another for good. A hold that was settled before is left alone; what a charge has beyond its hold shows
-    as an overrun.
+    so that nobody blocks another for good; `also_locked` are those that later steps of the transaction want. A hold that was
+    settled before is left alone; what a charge has beyond its hold shows as an overrun.
 
     Unless its caller `counts_limits`, the step fails as a transaction to be tried again where there are spend limits.
     """
@@ -77,6 +79,7 @@ def accrual(
         [hold_id for _organization_id, hold_id in holds],
         list(holds.values()),
         [hold_id for _organization_id, hold_id in holds],
+        list(also_locked),
         counts_limits,
         now,
         kind.value,

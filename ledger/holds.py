@@ -119,31 +119,47 @@ class HoldRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 def reserve(requests: Sequence[HoldRequest]) -> list[Refusal | None]:
     """Reserve each request, in order, that still fits its balance and its spend limits; None is yes."""
-    months = {month_of(request.created_at) for request in requests}
-    with_retries(lambda: ensure_partitions("ledger_hold", months))
     reserved = with_retries(lambda: _reserve_at_once(requests))
     others = [request for request in requests if request.id not in reserved]
     if not others:
         return [None] * len(requests)
+    months = {month_of(request.created_at) for request in others}
+    with_retries(lambda: ensure_partitions("ledger_hold", months))
     decided = iter(with_retries(lambda: _reserve(others)))
     return [None if request.id in reserved else next(decided) for request in requests]
 
 
-def _reserve_at_once(requests: Sequence[HoldRequest]) -> set[UUID]:
-    """Reserve, in one round trip, for the organizations whose requests need no decision here. Returns what is reserved.
+def without_decisions(requests: Sequence[HoldRequest]) -> list[HoldRequest]:
+    """Those of organizations whose requests need no decision here, as far as is known.
 
     Whoever was decided for a moment ago, or has named a call, is left to `_reserve` with all its requests, so that they keep
     their order.
     """
     decided = {request.organization_id for request in requests if request.call_key is not None}
-    simple = [
+    return [
         one for one in requests if one.organization_id not in decided and one.organization_id not in _needs_decisions
     ]
+
+
+def reserving_what_fits(requests: Sequence[HoldRequest]) -> Step:
+    """Reserve for the organizations that need no decision and can pay for all; `reserved_in` reads what it returns."""
+    ensure_partitions("ledger_hold", {month_of(request.created_at) for request in requests})
+    return ADD_WHAT_FITS, _columns(requests)
+
+
+def reserved_in(rows: Rows) -> frozenset[UUID]:
+    """The holds that `reserving_what_fits` has written."""
+    return frozenset(hold_id for (hold_id,) in rows)
+
+
+def _reserve_at_once(requests: Sequence[HoldRequest]) -> frozenset[UUID]:
+    """Reserve, in one round trip, for the organizations whose requests need no decision. Returns what is reserved."""
+    simple = without_decisions(requests)
     if not simple:
-        return set()
+        return frozenset()
     organization_ids = sorted({request.organization_id for request in simple})
-    [rows] = in_tenant_scope(organization_ids, [(ADD_WHAT_FITS, _columns(simple))])
-    return {hold_id for (hold_id,) in rows}
+    [rows] = in_tenant_scope(organization_ids, [reserving_what_fits(simple)])
+    return reserved_in(rows)
 
 
 def _reserve(requests: Sequence[HoldRequest]) -> list[Refusal | None]:

@@ -9,11 +9,12 @@ from django.db import connections
 
 from accounts.round_trips import Rows, Statement, Step, run
 
-LOCK_OPEN_PERIODS = Statement("""
+OPEN_PERIODS = """
 SELECT organization_id, id, starts_at, ends_at FROM ledger_billingperiod
 WHERE organization_id = ANY(%s) AND ends_at > %s AND status = 'open'
-ORDER BY organization_id, starts_at FOR SHARE
-""")
+ORDER BY organization_id, starts_at"""
+FIND_OPEN_PERIODS = Statement(OPEN_PERIODS)
+LOCK_OPEN_PERIODS = Statement(f"{OPEN_PERIODS} FOR SHARE")
 LOCK_IF_OPEN = """
 SELECT id FROM ledger_billingperiod WHERE organization_id = ANY(%s) AND id = ANY(%s) AND status = 'open'
 ORDER BY organization_id, starts_at FOR SHARE
@@ -99,8 +100,13 @@ def locking(organization_ids: Sequence[int], *, oldest: datetime) -> Step:
     return LOCK_OPEN_PERIODS, [organization_ids, oldest]
 
 
+def finding_open(organization_ids: Sequence[int], *, oldest: datetime) -> Step:
+    """As `locking`, but nothing is locked and nobody waited for: what it returns may be closed before it is used."""
+    return FIND_OPEN_PERIODS, [organization_ids, oldest]
+
+
 def open_periods_in(rows: Rows) -> OpenPeriods:
-    """The periods that `locking` has locked."""
+    """The periods that `locking` or `finding_open` returned."""
     found: OpenPeriods = {}
     for organization_id, *row in rows:
         found.setdefault(organization_id, []).append(OpenPeriod(*row))

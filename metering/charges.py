@@ -16,14 +16,19 @@ from metering.rollup_tags import NOTHING_DECLARED, texts_of
 from metering.tag_room import Texts
 from pricing.rating import AmountTooLarge, MissingUnitPrice, amount_of
 
-TERMS = Statement("""
-SELECT organization.id, organization.billing_currency, organization.exchange_policy, organization.zone, balance.tax_rate,
+COLUMNS = """organization.billing_currency, organization.exchange_policy, organization.zone, balance.tax_rate,
     balance.limited, CASE organization.status WHEN 'closed' THEN to_timestamp(0) ELSE organization.closes_at END,
     (SELECT declaration.keys FROM accounts_tagdeclaration AS declaration
-        WHERE declaration.organization_id = organization.id ORDER BY declaration.id DESC LIMIT 1)
-FROM accounts_organization AS organization JOIN ledger_balance AS balance ON balance.organization_id = organization.id
-WHERE organization.id = ANY(%s)
-""")
+        WHERE declaration.organization_id = organization.id ORDER BY declaration.id DESC LIMIT 1)"""
+FINGERPRINT = f"md5(row({COLUMNS})::text)"
+"""Another text if any of the terms is another."""
+OF_ORGANIZATIONS = (
+    "accounts_organization AS organization JOIN ledger_balance AS balance ON balance.organization_id = organization.id"
+)
+TERMS = Statement(f"SELECT organization.id, {COLUMNS} FROM {OF_ORGANIZATIONS} WHERE organization.id = ANY(%s)")
+TERMS_WITH_FINGERPRINT = Statement(
+    f"SELECT organization.id, {COLUMNS}, {FINGERPRINT} FROM {OF_ORGANIZATIONS} WHERE organization.id = ANY(%s)"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,10 @@ INSERT INTO metering_eventkey (organization_id, key_digest, event_id, payload_di
 SELECT * FROM unnest(%s::bigint[], %s::uuid[], %s::uuid[], %s::uuid[])
 ON CONFLICT DO NOTHING RETURNING event_id
 """)
+CLAIM_NEW = Statement("""
+INSERT INTO metering_eventkey (organization_id, key_digest, event_id, payload_digest)
+SELECT * FROM unnest(%s::bigint[], %s::uuid[], %s::uuid[], %s::uuid[])
+""")
 CLAIMED_BEFORE = """
 SELECT claimed.organization_id, claimed.key_digest, claimed.payload_digest, claimed.event_id
 FROM unnest(%s::bigint[], %s::uuid[]) AS t (organization_id, key_digest)
@@ -90,8 +94,17 @@ WITH incoming AS MATERIALIZED (
 
 def claiming(claims: Sequence[Claim]) -> Step:
     """Write the unique rows of a batch, sorted by key; returns the event ids that are new. Waits for rivals to commit."""
+    return CLAIM, _keys_of(claims)
+
+
+def claiming_new(claims: Sequence[Claim | Charge]) -> Step:
+    """Write the unique rows of a batch, sorted by key; fails if one of them is not new."""
+    return CLAIM_NEW, _keys_of(claims)
+
+
+def _keys_of(claims: Sequence[Claim | Charge]) -> list[str]:
     ordered = sorted(claims, key=lambda claim: (claim.report.organization_id, claim.key_digest))
-    return CLAIM, [
+    return [
         array([claim.report.organization_id for claim in ordered]),
         array([claim.key_digest for claim in ordered]),
         id_array([claim.event_id for claim in ordered]),

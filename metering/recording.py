@@ -4,7 +4,7 @@
 returns, its outcomes are committed; until then nothing is.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -100,9 +100,9 @@ def _record(reports: Sequence[UsageReport], *, now: datetime) -> list[Outcome]:
         fresh = {event_id for (event_id,) in claimed}
         repeated = [claim for claim in claims if claim.event_id not in fresh]
         holders = event_rows.claimed_before(repeated) if repeated else {}
-        accepted = price([claim for claim in claims if claim.event_id in fresh], terms, now=now)
-        adjusted = add(accepted, terms, now=now, hot=hot, locked=open_periods_in(periods))
-        outcomes = {item.event_id: _accepted(item, adjusted) for item in accepted}
+        items = price([claim for claim in claims if claim.event_id in fresh], terms, now=now)
+        adjusted = add(items, terms, now=now, hot=hot, locked=open_periods_in(periods))
+        outcomes = {item.event_id: accepted(item, adjusted) for item in items}
         return [outcomes.get(claim.event_id) or _repeated(claim, holders) for claim in claims]
 
 
@@ -132,7 +132,7 @@ def add(
         moments.setdefault(charge.report.organization_id, set()).add(hour)
     periods = lock_periods_for_charges(moments, zones=zones, now=now, locked=locked)  # months begin with an hour
     counts_limits = hot is None or any(terms[organization_id].limited for organization_id in zones)
-    accrued = _accrual(charges, terms, now=now, counts_limits=counts_limits)
+    accrued = accrual_of(charges, terms, now=now, counts_limits=counts_limits)
     steps = [event_rows.adding(charges, hours, periods, now=now), accrued]
     if hot is not None and not counts_limits:
         hot.finish(steps)
@@ -141,9 +141,15 @@ def add(
     return _adjustments(charges, hours, periods, zones)
 
 
-def _accrual(
-    charges: Sequence[Charge], terms: Mapping[int, ChargeTerms], *, now: datetime, counts_limits: bool
+def accrual_of(
+    charges: Sequence[Charge],
+    terms: Mapping[int, ChargeTerms],
+    *,
+    now: datetime,
+    counts_limits: bool,
+    also_locked: Iterable[int] = (),
 ) -> Step:
+    """`ledger.accruing.accrual` of these charges and the holds that they settle."""
     charged: dict[int, list[Decimal]] = {}
     for charge in charges:
         charged.setdefault(charge.report.organization_id, []).append(charge.amount)
@@ -153,6 +159,7 @@ def _accrual(
         keys={charge.report.organization_id: charge.event_id for charge in charges},
         now=now,
         counts_limits=counts_limits,
+        also_locked=also_locked,
     )
 
 
@@ -203,7 +210,8 @@ def _settlements(charges: Sequence[Charge], terms: Mapping[int, ChargeTerms]) ->
     }
 
 
-def _accepted(item: Charge | Waiting, adjusted: Mapping[UUID, str]) -> Outcome:
+def accepted(item: Charge | Waiting, adjusted: Mapping[UUID, str]) -> Outcome:
+    """What is told of an item that is committed. `adjusted`: the later month that is charged, by event."""
     if isinstance(item, Waiting):
         return Outcome(Status.ACCEPTED, f"waits for a price: {item.reason}", item.event_id)
     return Outcome(Status.ACCEPTED, adjusted.get(item.event_id, ""), item.event_id, item.amount, item.currency)

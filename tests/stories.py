@@ -27,7 +27,7 @@ from catalog.publishing import publish_cost_price
 from ledger import partitions
 from ledger.models import BillingPeriod
 from ledger.periods import lock_periods_for_charges
-from metering import reporters, tag_room
+from metering import recording_at_once, reporters, tag_room
 from metering.correction_rows import Recharge, replacement_id, reversal_id
 from metering.models import EventKind, UsageEvent
 from metering.recording import record
@@ -251,6 +251,7 @@ def forget_what_processes_remember() -> None:
     partitions.forget()
     reporters.forget()
     tag_room.forget()
+    recording_at_once.forget()
     seller_on_site.forget()
     business_standing.forget()
 
