@@ -44,7 +44,11 @@ class NotOpen(Exception):
 
 
 class Credited(Exception):
-    """A credit note, or a payment that is partly credit, gave some of it back: what is left is taken back by a note, not voided."""
+    """A credit note gave some of it back: what is left is taken back by another one, not voided."""
+
+
+class PartIsCredit(Credited):
+    """More came in than was due, and the rest is credit that a void invoice could not tell from its own."""
 
 
 class StillLive(Exception):
@@ -154,7 +158,7 @@ def void_invoice(*, organization_id: int, invoice_id: UUID, reason: str, now: da
         if invoice.payments.filter(status__in=Payment.OPEN_STATUSES).exists():
             raise PaymentInProgress(f"invoice {invoice.number} is being paid")
         if any(ZERO < kept_of(one) < one.amount for one in invoice.payments.filter(status=Payment.Status.SUCCEEDED)):
-            raise Credited(f"a part of what was paid of invoice {invoice.number} is credit already")
+            raise PartIsCredit(f"a part of what was paid of invoice {invoice.number} is credit already")
         invoice.status, invoice.voided_at, invoice.void_reason = Invoice.Status.VOID, now, reason
         invoice.save(update_fields=["status", "voided_at", "void_reason"])
         settling.lock_balance(organization_id)

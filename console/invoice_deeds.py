@@ -1,6 +1,7 @@
 """What an operator does with an invoice: void it, issue it anew, note what arrived on the bank account, open its PDF."""
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -8,15 +9,28 @@ from django import forms
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import path
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from accounts.tenancy import tenant_scope
 from billing.bank.bank_transfers import InvalidAmount, KeyInUse, record_transfer
-from billing.invoicing import Credited, NotOpen, PaymentInProgress, StillLive, preview, reissue_invoice, void_invoice
+from billing.invoicing import (
+    Credited,
+    NotOpen,
+    PartIsCredit,
+    PaymentInProgress,
+    StillLive,
+    preview,
+    reissue_invoice,
+    void_invoice,
+)
 from billing.models import Document, Invoice
 from billing.papers import document_files
 from billing.sellers import NoSeller
 from billing.settlement import outstanding, recoverable
+from billing.tax.tax_amendments import cancellation_goes_out_on
+from billing.tax.tax_prospects import Prospect, deadline_of, if_issued_anew, if_voided
 from console.deeds import DeedForm, MomentInput, Obstacle, Refused, Row, add_deed
 from console.figures import figure, money
 from console.one_invoice import InvoiceDeed
@@ -27,6 +41,31 @@ from console.stored_documents import inline_pdf
 from ledger.settling import CreditSpent
 from pricing.exact import EXACT, ZERO
 from pricing.plain_text import plain
+
+IF_VOIDED: Mapping[Prospect, Promise] = {
+    Prospect.IN_TIME: _("Canceled (04) if it was issued. Invoiced anew, the month gets another one until %(day)s."),
+    Prospect.CORRECTED: _(
+        "It was issued. Its cancellation (04) goes out on %(day)s; invoiced anew before that, it is corrected (01) instead, "
+        "without a penalty."
+    ),
+    Prospect.LATE: _(
+        "None was issued until %(day)s, the last day. Invoiced anew, the month's is late, which is penalised."
+    ),
+}
+IF_ISSUED_ANEW: Mapping[Prospect, Promise] = {
+    Prospect.IN_TIME: _("Issued in time: its last day is %(day)s."),
+    Prospect.CORRECTED: _("The one that was issued is corrected (01), dated as before, without a penalty."),
+    Prospect.LATE: _(
+        "Late: its last day was %(day)s, and none stands that could be corrected. Late issue is penalised."
+    ),
+}
+
+
+def tax_invoice_row(words: Mapping[Prospect, Promise], prospect: Prospect, *, day: date) -> list[Row]:
+    """What becomes of the tax invoice; nothing where none is concerned."""
+    if prospect not in words:
+        return []
+    return [(_("Tax invoice"), str(words[prospect]) % {"day": figure("table_date")(day)})]
 
 
 class VoidForm(ReasonForm):
@@ -54,8 +93,15 @@ class Void(InvoiceDeed):
         return [
             *self.facts(),
             (_("Credit given back"), money(invoice.credit_applied, invoice.currency)),
+            *self._tax_invoice(now),
             (_("Reason"), values["reason"]),
         ]
+
+    def _tax_invoice(self, now: datetime) -> list[Row]:
+        with tenant_scope([self.invoice.organization_id]):
+            prospect = if_voided(self.invoice, now=now)
+        day = cancellation_goes_out_on(now=now) if prospect == Prospect.CORRECTED else deadline_of(self.invoice)
+        return tax_invoice_row(IF_VOIDED, prospect, day=day)
 
     def do(self, values: dict[str, Any], *, now: datetime) -> str:
         try:
@@ -67,7 +113,15 @@ class Void(InvoiceDeed):
                 actor=self.request.user,
             )
         except NotOpen:
-            raise Refused(gettext("Only an open invoice can be voided.")) from None
+            self.invoice.refresh_from_db(fields=["status"])
+            raise Refused(
+                gettext("Only an open invoice can be voided. This one: %(status)s")
+                % {"status": self.invoice.get_status_display()}
+            ) from None
+        except PartIsCredit:
+            raise Refused(
+                gettext("A part of what was paid of the invoice is credit already. Take it back by a credit note.")
+            ) from None
         except Credited:
             raise Refused(
                 gettext("The invoice has a credit note. Take back what is left of it by another one.")
@@ -89,6 +143,8 @@ class Reissue(InvoiceDeed):
     def review(self, values: dict[str, Any], *, now: datetime) -> list[Row]:
         totals = preview(organization_id=self.invoice.organization_id, period_id=self.invoice.period_id).charged.totals
         currency = self.invoice.organization.billing_currency
+        with tenant_scope([self.invoice.organization_id]):
+            prospect = if_issued_anew(self.invoice, total=totals.total, now=now)
         return [
             (_("organization"), self.invoice.organization),
             (_("billing period"), figure("prose_month")(self.invoice.written_on)),
@@ -96,6 +152,7 @@ class Reissue(InvoiceDeed):
             (_("Supply value"), money(totals.subtotal, currency)),
             (_("VAT"), money(totals.tax, currency)),
             (_("Total"), money(totals.total, currency)),
+            *tax_invoice_row(IF_ISSUED_ANEW, prospect, day=deadline_of(self.invoice)),
         ]
 
     def do(self, values: dict[str, Any], *, now: datetime) -> str:

@@ -158,7 +158,7 @@ def possible_deeds(row: TaxInvoice) -> list[tuple[Any, str]]:
             links.append((_("Issue it anew"), "issue_tax_invoice_anew"))
     if row.status == Status.ISSUED:
         links.append((_("Take it back before it is sent"), "cancel_tax_invoice"))
-    if row.status in (Status.ISSUED, Status.SENT) and not row.reason:
+    if row.status in (Status.ISSUED, Status.SENT) and row.is_original:
         links.append((_("Correct the buyer"), "correct_tax_invoice"))
         links.append((_("It was issued twice"), "take_back_tax_invoice"))
     return links

@@ -256,10 +256,16 @@ def forget_what_processes_remember() -> None:
     business_standing.forget()
 
 
-def correct_usage(organization: Organization, *, now: datetime, recharge: bool = True) -> tuple[UUID, UUID, UUID]:
-    """The newest charge that stands is taken back and made anew as it was; ids of it, its reversal and its replacement."""
+def correct_usage(
+    organization: Organization, *, now: datetime, recharge: bool = True, before: datetime | None = None
+) -> tuple[UUID, UUID, UUID]:
+    """The newest charge that stands is taken back and made anew as it was; ids of it, its reversal and its replacement.
+
+    With `before`, the newest of what was used until then.
+    """
     with tenant_scope([organization.pk]):
-        charges = UsageEvent.objects.for_organization(organization).filter(kind=EventKind.USAGE).order_by("-id")[:10]
+        charges = UsageEvent.objects.for_organization(organization).filter(kind=EventKind.USAGE)
+        charges = charges.filter(occurred_at__lt=before or now).order_by("-id")[:10]
         taken_back = reversed_among(charges, organization_id=organization.pk)
         event = next(charge for charge in charges if charge.id not in taken_back)
         again = Recharge(applied_rate_id=event.applied_rate_id, cost=event.cost, amount=event.amount)

@@ -32,6 +32,8 @@ class SupplyProof(models.Model):
 
     Below zero, of an invoice below zero: what it takes back and no tax invoice says.
     """
+    slips_back = _won(default=0)
+    """Of an invoice below zero: how much of what it takes back card slips had proven, which so much of its credit is paid with."""
     chosen_at = models.DateTimeField()
 
     objects = TenantQuerySet["SupplyProof"].as_manager()
@@ -153,6 +155,16 @@ class TaxInvoice(models.Model):
                 fields=["checked_at"], condition=Q(status__in=["requested", "issued"]), name="tax_invoice_to_ask"
             ),
         ]
+
+    ORIGINAL = "original"
+    ORIGINALS = Q(reason="") | Q(occasion=ORIGINAL) | Q(occasion__startswith=f"{ORIGINAL}:")
+    """An invoice's own first word: an original, or, of an invoice that was issued anew too late for one, what corrects the voided
+    invoice's."""
+
+    @property
+    def is_original(self) -> bool:
+        """As ORIGINALS."""
+        return not self.reason or self.occasion.partition(":")[0] == self.ORIGINAL
 
     OF_BUYER = "buyer_"
     """How a failure begins that the buyer's registration number is the reason of."""

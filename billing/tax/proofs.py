@@ -6,7 +6,6 @@ the card slip the proof while no tax invoice was asked for; afterwards cards are
 
 from collections.abc import Iterable
 from datetime import datetime
-from decimal import Decimal
 from typing import Final
 
 from django.conf import settings
@@ -20,16 +19,14 @@ from accounts.stored_rows import insertion, values
 from accounts.tenancy import tenant_scope
 from billing.buyers import Buyer
 from billing.models import Invoice, Payment, SupplyProof, TaxInvoice
-from billing.payments.credit_origins import CREDIT_KEY
 from billing.processors import bank_transfer
+from billing.tax.card_credit import bought_by_card, card_credit
 from billing.tax.korean_calendar import day_in_seoul, issue_deadline
 from billing.tax.tax_planning import drop_original, original_of, plan_original
 from billing.tax.tax_reductions import plan_reductions
 from billing.tax.tax_sums import standing
 from ledger.credit_order import CreditLeft
-from ledger.models import CreditGrant, CreditUse
-from ledger.settling import GIVEN
-from pricing.exact import ZERO, exact_sum
+from pricing.exact import ZERO
 
 Kind = SupplyProof.Kind
 TAXED: Final = (TaxTreatment.STANDARD, TaxTreatment.ZERO_RATED)
@@ -44,14 +41,19 @@ class CardRefused(Exception):
 def choose_proof(invoice: Invoice, *, buyer: Buyer, used: Iterable[CreditLeft], now: datetime) -> SupplyProof:
     """Of a final invoice that used these credits, in its transaction: plans the tax invoice if it is one, or what takes earlier
     ones back."""
-    by_card = _bought_by_card(used)
+    by_card, slips_back = bought_by_card(invoice, used), ZERO
     is_card = pays_by_card(invoice, buyer) or (by_card > ZERO and by_card == invoice.total)
     kind = Kind.CARD_SLIP if is_card else without_card(invoice)
-    if invoice.total < ZERO and without_card(invoice) == Kind.TAX_INVOICE:
-        by_card = plan_reductions(invoice, now=now)
+    if invoice.total < ZERO and is_taxed_in_won(invoice):
+        by_card, slips_back = plan_reductions(invoice, now=now)
         kind = Kind.TAX_INVOICE if by_card != invoice.total else Kind.NONE
     proof = SupplyProof(
-        organization_id=invoice.organization_id, invoice=invoice, kind=kind, by_card=by_card, chosen_at=now
+        organization_id=invoice.organization_id,
+        invoice=invoice,
+        kind=kind,
+        by_card=by_card,
+        slips_back=slips_back,
+        chosen_at=now,
     )
     run([(insertion(SupplyProof), values(proof))])
     if kind == Kind.TAX_INVOICE and invoice.total > ZERO:
@@ -71,52 +73,18 @@ def pays_by_card(invoice: Invoice, buyer: Buyer) -> bool:
     return chosen and invoice.amount_due > ZERO
 
 
-def card_credit(invoice: Invoice) -> Decimal:
-    """How much of an invoice was paid with credit that a card had bought, tax included."""
-    if invoice.credit_applied <= ZERO:
-        return ZERO
-    uses = CreditUse.objects.for_organization(invoice.organization_id).filter(invoice_id=invoice.pk, amount__gt=0)
-    return _bought_by_card((use.grant, use.amount) for use in uses.select_related("grant"))
-
-
-def _bought_by_card(used: Iterable[CreditLeft]) -> Decimal:
-    return exact_sum(amount for grant, amount in used if _was_bought_by_card(grant))
-
-
-def _was_bought_by_card(grant: CreditGrant) -> bool:
-    """Credit that was given back for other credit is what that was; a note's on what a card had paid is the card's, too."""
-    if grant.key.startswith(GIVEN):
-        return _took_back_slips(grant)
-    named = CREDIT_KEY.fullmatch(grant.key)
-    if named is None:
-        return False
-    if named["bought"]:
-        cards = Payment.objects.for_organization(grant.organization_id).exclude(processor=bank_transfer.NAME)
-        return cards.filter(pk=named["source"], status=Payment.Status.SUCCEEDED).exists()
-    if named["credit"]:
-        return _was_bought_by_card(CreditGrant.objects.for_organization(grant.organization_id).get(pk=named["credit"]))
-    proofs = SupplyProof.objects.for_organization(grant.organization_id).filter(kind=Kind.CARD_SLIP)
-    return proofs.filter(invoice__credit_notes__pk=named["source"]).exists()
-
-
-def _took_back_slips(grant: CreditGrant) -> bool:
-    """Whether an invoice below zero that became this credit took back nothing but what cards had paid."""
-    proofs = SupplyProof.objects.for_organization(grant.organization_id).select_related("invoice")
-    proof = proofs.filter(invoice__pk=grant.key.removeprefix(GIVEN)).first()
-    if proof is None or proof.by_card != proof.invoice.total:
-        return False
-    return proofs.filter(kind=Kind.CARD_SLIP, invoice__written_on__lte=proof.invoice.written_on).exists()
-
-
 def without_card(invoice: Invoice) -> str:
     """The proof of a supply that is paid by transfer or by credit."""
-    if invoice.currency != "KRW" or invoice.total == ZERO or invoice.tax_treatment not in TAXED:
+    if invoice.total <= ZERO or not is_taxed_in_won(invoice):
         return Kind.NONE
     if is_business(invoice.buyer.get("registration_number", "")):
         return Kind.TAX_INVOICE
-    if invoice.total < ZERO:
-        return Kind.NONE
     return Kind.CASH_RECEIPT if settings.CASH_RECEIPTS and invoice.tax_treatment == TaxTreatment.STANDARD else Kind.NONE
+
+
+def is_taxed_in_won(invoice: Invoice) -> bool:
+    """Whether a tax invoice can be about it."""
+    return invoice.currency == "KRW" and invoice.tax_treatment in TAXED
 
 
 def is_business(registration_number: str) -> bool:

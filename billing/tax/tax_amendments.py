@@ -6,26 +6,29 @@
 | 02, 03 | the supply value changed, something was returned | the difference | the day of the change |
 | 02 | a later invoice below zero (`tax_reductions`) | what it takes back | as that invoice |
 | 04 | the invoice was voided | minus what is left | the day of the cancellation |
+| 01 | it was issued anew after the deadline, before that went out | minus the old, plus the new invoice's | as the original |
 | 06 | issued twice by mistake, once here and once elsewhere | minus the original | as the original |
 
 (부가가치세법 시행령 제70조.) They are planned in the transaction of what they are about, and issued once the original is.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from uuid import UUID, uuid4
 
 from accounts.models import User
 from accounts.tenancy import tenant_scope
 from billing.models import CreditNote, Invoice, TaxInvoice
+from billing.tax.korean_calendar import day_in_seoul, issue_deadline
 from billing.tax.tax_invoices import NotPossible
-from billing.tax.tax_planning import drop_original, original_of, plan_amendment
+from billing.tax.tax_planning import VOID, drop_original, original_of, plan_amendment
 from billing.tax.tax_reductions import take_back_reductions
 from billing.tax.tax_sums import ISSUED_TWICE, standing
 from pricing.exact import ZERO
 
 Status = TaxInvoice.Status
 Reason = TaxInvoice.Reason
+TIME_TO_REISSUE = timedelta(days=3)
 
 
 def amend_for_void(invoice: Invoice, *, now: datetime, actor: User | None) -> TaxInvoice | None:
@@ -38,7 +41,16 @@ def amend_for_void(invoice: Invoice, *, now: datetime, actor: User | None) -> Ta
     supply, tax = standing(invoice)
     if supply == ZERO and tax == ZERO:
         return None
-    return plan_amendment(original, Reason.CANCELLATION, "void", supply=-supply, tax=-tax, now=now, actor=actor)
+    row = plan_amendment(original, Reason.CANCELLATION, VOID, supply=-supply, tax=-tax, now=now, actor=actor)
+    if issue_deadline(invoice.written_on) < day_in_seoul(now):
+        row.issue_from = cancellation_goes_out_on(now=now)
+        row.save(update_fields=["issue_from"])
+    return row
+
+
+def cancellation_goes_out_on(*, now: datetime) -> date:
+    """Of an invoice that is voided when another original would be late: the original is corrected if it is issued anew before."""
+    return day_in_seoul(now) + TIME_TO_REISSUE
 
 
 def amend_for_credit_note(note: CreditNote, *, now: datetime, actor: User | None) -> list[TaxInvoice]:
@@ -103,7 +115,7 @@ def take_back_second(*, organization_id: int, tax_invoice_id: UUID, now: datetim
 
 
 def _issued_original(organization_id: int, tax_invoice_id: UUID) -> tuple[Invoice, TaxInvoice]:
-    row = TaxInvoice.objects.for_organization(organization_id).get(pk=tax_invoice_id, reason="")
+    row = TaxInvoice.objects.for_organization(organization_id).get(TaxInvoice.ORIGINALS, pk=tax_invoice_id)
     invoice = Invoice.objects.select_for_update().for_organization(organization_id).get(pk=row.invoice_id)
     row.refresh_from_db()
     if row.status not in (Status.ISSUED, Status.SENT) or invoice.status == Invoice.Status.VOID:

@@ -10,7 +10,7 @@ TAX_INVARIANTS = (
         SELECT invoice.number, proof.kind, sheet.status FROM billing_taxinvoice AS sheet
         JOIN billing_invoice AS invoice ON invoice.id = sheet.invoice_id
         LEFT JOIN billing_supplyproof AS proof ON proof.invoice_id = invoice.id
-        WHERE sheet.status IN ('requested', 'issued', 'sent') AND sheet.reason = '' AND 0 <> (
+        WHERE sheet.status IN ('requested', 'issued', 'sent') AND (sheet.reason = '' OR sheet.occasion LIKE 'original%') AND 0 <> (
             SELECT sum(other.total) FROM billing_taxinvoice AS other
             WHERE other.invoice_id = invoice.id AND other.status NOT IN ('dropped', 'canceled')
         ) AND (
@@ -26,7 +26,8 @@ TAX_INVARIANTS = (
         "49",
         "an invoice has at most one original tax invoice that stands, and what was issued has an approval number of its own",
         """
-        SELECT invoice_id::text AS subject, count(*) FROM billing_taxinvoice WHERE reason = '' AND status <> 'canceled'
+        SELECT invoice_id::text AS subject, count(*) FROM billing_taxinvoice
+        WHERE (reason = '' OR occasion LIKE 'original%') AND status <> 'canceled'
         GROUP BY 1 HAVING count(*) > 1
         UNION ALL SELECT approval_number, count(*) FROM billing_taxinvoice WHERE status IN ('issued', 'sent', 'canceled')
         GROUP BY 1 HAVING count(*) > 1 OR approval_number = ''

@@ -41,7 +41,7 @@ def run(*, now: datetime) -> int:
 
 def plan_for_corrected_buyers(*, now: datetime) -> int:
     """What failed because of the buyer's number is tried again once the customer has entered another one."""
-    failed = _rows().filter(status=Status.FAILED, reason="", failure__startswith=TaxInvoice.OF_BUYER)
+    failed = _rows().filter(TaxInvoice.ORIGINALS, status=Status.FAILED, failure__startswith=TaxInvoice.OF_BUYER)
     told = failed.annotate(told=KeyTextTransform("registration_number", "buyer"))
     other = told.exclude(told=F("organization__billing_profile__registration_number"))
     rows = other.exclude(organization__billing_profile__registration_number="")[:MOST]
@@ -90,7 +90,7 @@ def _ask_again(row: TaxInvoice, *, now: datetime) -> str:
         answer = provider.look_up(mgt_key=row.mgt_key)
         if answer is not None:
             return record_answer(row, answer, now=now).status
-        if row.invoice.status == Invoice.Status.VOID and not row.reason:
+        if row.invoice.status == Invoice.Status.VOID and row.is_original:
             return fail(row, "its invoice is void, and the provider does not have it", now=now).status
         return call(provider, row, now=now).status
     except (NoProvider, ProviderUnreachable, ProviderRefused) as error:

@@ -42,7 +42,7 @@ def issue(*, organization_id: int, tax_invoice_id: UUID, now: datetime, actor: U
     """
     planned = load(organization_id=organization_id, tax_invoice_id=tax_invoice_id)
     provider = provider_of(planned)
-    if planned.status == Status.PLANNED and not planned.reason and (why := _stopped(planned, now=now)):
+    if planned.status == Status.PLANNED and planned.is_original and (why := _stopped(planned, now=now)):
         return fail(planned, why, now=now)
     with tenant_scope([organization_id]):
         _invoice, row = lock(organization_id=organization_id, tax_invoice_id=tax_invoice_id)
@@ -87,14 +87,14 @@ def _request(row: TaxInvoice, *, now: datetime) -> bool:
     invoice = row.invoice
     if row.status != Status.PLANNED:
         return False
-    if not row.reason and not _is_wanted(row, invoice):
+    if row.is_original and not _is_wanted(row, invoice):
         return False
     if row.amends is not None and row.amends.status not in (Status.ISSUED, Status.SENT):
         if row.amends.status in (Status.DROPPED, Status.CANCELED):
             _drop(row)
         return False
     row.status, row.requested_at, row.checked_at, row.failure = Status.REQUESTED, now, now, ""
-    if not row.reason:
+    if row.is_original:
         row.purpose = purpose_of(invoice)
     row.save()
     return True
@@ -154,7 +154,7 @@ def record_answer(row: TaxInvoice, answer: Answer, *, now: datetime, actor: User
             elif answer.state == State.CANCELED:
                 row.status = Status.CANCELED
                 note("tax_invoice.canceled", row, invoice, now=now, actor=actor)
-                if not row.reason:
+                if row.is_original:
                     tax_invoice_was_taken_back(invoice=invoice, now=now, actor=actor)
         row.save()
     return row
@@ -165,7 +165,7 @@ def fail(row: TaxInvoice, failure: str, *, now: datetime) -> TaxInvoice:
     with tenant_scope([row.organization_id]):
         invoice, row = lock(organization_id=row.organization_id, tax_invoice_id=row.pk)
         if row.status in (Status.PLANNED, Status.REQUESTED):
-            is_over = invoice.status == Invoice.Status.VOID and not row.reason
+            is_over = invoice.status == Invoice.Status.VOID and row.is_original
             row.status = Status.DROPPED if is_over else Status.FAILED
             row.checked_at, row.failure = now, failure[:LONGEST_FAILURE]
             row.save()
@@ -181,7 +181,7 @@ def plan_again(*, organization_id: int, tax_invoice_id: UUID, now: datetime, act
         if row.status != Status.FAILED:
             raise NotPossible(f"tax invoice {row.mgt_key} is {row.status}")
         row.status, row.failure = Status.PLANNED, ""
-        if not row.reason:
+        if row.is_original:
             organization = invoice.organization
             row.buyer = buyer_of(buyer_details(organization, billing_profile(organization)))
             waiting = TaxInvoice.objects.for_organization(organization_id).filter(amends=row, status=Status.PLANNED)
@@ -199,7 +199,7 @@ def note_issued_by_hand(
         invoice, row = lock(organization_id=organization_id, tax_invoice_id=tax_invoice_id)
         if row.status not in (Status.PLANNED, Status.FAILED):
             raise NotPossible(f"tax invoice {row.mgt_key} is {row.status}")
-        if not row.reason and not _is_wanted(row, invoice):
+        if row.is_original and not _is_wanted(row, invoice):
             raise NotPossible(f"invoice {invoice.number} is paid by card, or void")
         row.status, row.approval_number, row.failure = Status.SENT, approval_number, ""
         row.requested_at = row.checked_at = row.issued_at = row.sent_at = now

@@ -8,17 +8,19 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from django.conf import settings
+from django.db.models import QuerySet
 
 from accounts.models import User
 from billing.models import Invoice, TaxInvoice
 from billing.tax.korean_calendar import business_day_from, day_in_seoul, day_of_following_month, issue_deadline
 from billing.tax.tax_sheets import buyer_of, items_of, mgt_key_of, purpose_of, remark_of, supplier_of, tax_type_of
-from billing.tax.tax_sums import left_to_prove
+from billing.tax.tax_sums import left_to_prove, standing
 from pricing.exact import ZERO, exact_sum
 
-ORIGINAL = "original"
 AS_THE_ORIGINAL = (TaxInvoice.Reason.CORRECTION, TaxInvoice.Reason.ISSUED_TWICE)
 """Amendments for these reasons bear the original's date, and are issued as soon as the mistake is noticed."""
+VOID = "void"
+"""The occasion of the cancellation that a voided invoice brings."""
 SHORT = 4
 """Digits of a count; what else stands at the end of an occasion is longer."""
 Status = TaxInvoice.Status
@@ -26,7 +28,9 @@ Status = TaxInvoice.Status
 
 def original_of(invoice: Invoice) -> TaxInvoice | None:
     """The one that stands; else the last one that was taken back."""
-    originals = TaxInvoice.objects.for_organization(invoice.organization_id).filter(invoice=invoice, reason="")
+    originals = TaxInvoice.objects.for_organization(invoice.organization_id).filter(
+        TaxInvoice.ORIGINALS, invoice=invoice
+    )
     return max(originals, key=lambda row: (row.status != Status.CANCELED, row.created_at), default=None)
 
 
@@ -64,15 +68,21 @@ def _new_original(
     actor: User | None,
 ) -> TaxInvoice:
     due_on = issue_deadline(invoice.written_on)
-    occasion = anew(replaces.occasion) if replaces else ORIGINAL
+    occasion = anew(replaces.occasion) if replaces else TaxInvoice.ORIGINAL
+    corrected = None if replaces else correctable(invoice, now=now)
+    if corrected is not None:
+        _take_back(corrected, invoice, now=now, actor=actor)
+        due_on = business_day_from(day_in_seoul(now))
     return TaxInvoice(
         organization_id=invoice.organization_id,
         invoice=invoice,
+        amends=corrected,
+        reason=TaxInvoice.Reason.CORRECTION if corrected else "",
         replaces=replaces,
         occasion=occasion,
         mgt_key=mgt_key_of(invoice_id=invoice.pk, occasion=occasion),
         write_date=invoice.written_on,
-        issue_from=_issue_from(invoice, due_on=due_on, now=now),
+        issue_from=day_in_seoul(now) if corrected else _issue_from(invoice, due_on=due_on, now=now),
         due_on=due_on,
         purpose=purpose_of(invoice),
         tax_type=tax_type_of(invoice),
@@ -82,6 +92,35 @@ def _new_original(
         created_at=now,
         created_by=actor,
     )
+
+
+def correctable(invoice: Invoice, *, now: datetime) -> TaxInvoice | None:
+    """What the tax office has of the period's voided invoice and nobody has canceled there yet, once an original would be late."""
+    if day_in_seoul(now) <= issue_deadline(invoice.written_on):
+        return None
+    canceled_soon = _cancellations(invoice.organization_id).values("amends")
+    issued = TaxInvoice.objects.for_organization(invoice.organization_id).filter(
+        TaxInvoice.ORIGINALS,
+        pk__in=canceled_soon,
+        invoice__period=invoice.period_id,
+        invoice__status=Invoice.Status.VOID,
+        status__in=(Status.ISSUED, Status.SENT),
+    )
+    return issued.select_related("invoice").order_by("-created_at").first()
+
+
+def _cancellations(organization_id: int) -> QuerySet[TaxInvoice]:
+    """Those of voided invoices that the provider has not heard of."""
+    rows = TaxInvoice.objects.for_organization(organization_id)
+    return rows.filter(occasion=VOID, status__in=(Status.PLANNED, Status.FAILED))
+
+
+def _take_back(original: TaxInvoice, invoice: Invoice, *, now: datetime, actor: User | None) -> None:
+    """Instead of the cancellation: minus what stands, the first of the two sheets of a correction (01)."""
+    _cancellations(original.organization_id).filter(amends=original).update(status=Status.DROPPED)
+    supply, tax = standing(original.invoice)
+    reason, occasion = TaxInvoice.Reason.CORRECTION, f"reissued:{invoice.pk}"
+    plan_amendment(original, reason, occasion, supply=-supply, tax=-tax, now=now, actor=actor)
 
 
 def anew(occasion: str) -> str:

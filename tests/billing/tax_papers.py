@@ -125,9 +125,9 @@ def business_desk(
     return Desk(cast, open_invoice(acme), provider)
 
 
-def on(day: int, month: int = 11, hour: int = 3) -> datetime:
+def on(day: int, month: int = 11, hour: int = 3, year: int = 2026) -> datetime:
     """That day at noon in Seoul."""
-    return datetime(2026, month, day, hour, tzinfo=UTC)
+    return datetime(year, month, day, hour, tzinfo=UTC)
 
 
 def note(desk: Desk, amount: int | None, *, code: str = "02", now: datetime | None = None) -> None:

@@ -1,14 +1,16 @@
 """An invoice is corrected after its tax invoice: by notes before and after the deadline, whole and by line, by voiding and anew."""
 
-from datetime import date
+from datetime import date, datetime
 
 import pytest
 from django.core.management import call_command
 
 from accounts.profiles import update_profile
+from accounts.tenancy import tenant_scope
 from billing.invoicing import reissue_invoice, void_invoice
-from billing.models import TaxInvoice
+from billing.models import Invoice, TaxInvoice
 from billing.tax.tax_invoices import plan_again
+from billing.tax.tax_prospects import Prospect, if_issued_anew, if_voided
 from tests.billing.tax_papers import Desk, business_desk, note, on
 from tests.sandbox.processes import StandIn
 
@@ -98,3 +100,63 @@ def test_voided_and_issued_anew_the_first_is_canceled_and_the_second_has_its_own
         again.number,
     }
     call_command("audit")
+
+
+def void(desk: Desk, *, now: datetime) -> None:
+    ids = {"organization_id": desk.organization_id, "invoice_id": desk.invoice.pk}
+    void_invoice(**ids, reason="mistake", now=now, actor=None)  # type: ignore[arg-type]
+
+
+def prospects(desk: Desk, *, now: datetime) -> tuple[Prospect, Prospect]:
+    with tenant_scope([desk.organization_id]):
+        total = desk.invoice.total
+        return if_voided(desk.invoice, now=now), if_issued_anew(desk.invoice, total=total, now=now)
+
+
+def reissue(desk: Desk, *, now: datetime) -> Invoice:
+    ids = {"organization_id": desk.organization_id, "period_id": desk.invoice.period_id}
+    return reissue_invoice(**ids, now=now, actor=None)  # type: ignore[arg-type]
+
+
+def test_after_the_deadline_the_one_that_stands_is_corrected_and_none_is_late(desk: Desk) -> None:
+    desk.run()
+    assert prospects(desk, now=on(15, month=12))[0] == Prospect.CORRECTED
+    void(desk, now=on(15, month=12))
+    assert desk.run(on(15, month=12, hour=4)) == 0, "its cancellation leaves time to issue the invoice anew"
+    assert prospects(desk, now=on(16, month=12))[1] == Prospect.CORRECTED
+    desk.invoice = reissue(desk, now=on(16, month=12))
+    assert desk.run(on(16, month=12, hour=4)) == 2
+    assert told(desk) == [(None, "20261031", "7260"), (1, "20261031", "-7260"), (1, "20261031", "7260")]
+    first, *corrections = desk.sheets()
+    assert {entry["sheet"]["orgNTSConfirmNum"] for entry in corrections} == {first["approval_number"]}
+    call_command("audit")
+    note(desk, 1000, now=on(17, month=12))
+    desk.run(on(17, month=12, hour=4))
+    assert told(desk)[3:] == [(2, "20261217", "-1100")]
+    assert desk.sheets()[3]["sheet"]["orgNTSConfirmNum"] == corrections[1]["approval_number"]
+    call_command("audit")
+
+
+def test_what_is_issued_anew_after_its_cancellation_went_out_is_late_and_says_so(desk: Desk) -> None:
+    desk.run()
+    void(desk, now=on(15, month=12))
+    assert desk.run(on(18, month=12)) == 1
+    assert prospects(desk, now=on(19, month=12))[1] == Prospect.LATE
+    reissue(desk, now=on(19, month=12))
+    desk.run(on(19, month=12, hour=4))
+    assert [code for code, _date, _total in told(desk)] == [None, 4, None]
+    call_command("audit")
+
+
+def test_where_none_was_issued_in_time_the_next_one_is_late(desk: Desk) -> None:
+    assert prospects(desk, now=on(5)) == (Prospect.IN_TIME, Prospect.IN_TIME)
+    assert prospects(desk, now=on(15, month=12)) == (Prospect.LATE, Prospect.LATE)
+
+
+def test_what_a_card_pays_has_no_prospect(desk: Desk) -> None:
+    desk.card_pays(desk.card_attempt())
+    assert prospects(desk, now=on(15, month=12))[0] == Prospect.NONE
+    update_profile(
+        organization=desk.cast.acme.organization, changes={"pays_by": "card"}, actor=desk.cast.acme.owner, now=on(5)
+    )
+    assert prospects(desk, now=on(15, month=12))[1] == Prospect.NONE

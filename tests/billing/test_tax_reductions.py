@@ -85,16 +85,101 @@ def test_what_a_card_had_paid_is_no_tax_invoices_affair(db: None, popbill: Stand
     call_command("audit")
 
 
-def use_up(desk: Desk) -> Invoice:
-    """December's usage, which the credit of November pays."""
-    acme = desk.cast.acme.organization
-    publish_exchange_rate(rate=EXCHANGE_RATE, published_on=date(2026, 11, 30), source="demo", now=on(30))
+@pytest.fixture
+def mixed(db: None, popbill: StandIn) -> Desk:
+    """A card paid October's ₩7,260; November's as much is paid by transfer and has its tax invoice."""
+    desk = business_desk(popbill)
+    desk.card_pays(desk.card_attempt())
+    desk.invoice = use_up(desk, 11)
+    assert desk.run(on(5, month=12)) == 1
+    desk.transfer(7260, now=on(6, month=12))
+    return desk
+
+
+def test_only_the_months_that_were_wrong_are_taken_back_from(mixed: Desk) -> None:
+    """October's usage was wrong, whose proof is a slip: November's tax invoice has nothing to do with it."""
+    acme = mixed.cast.acme.organization
+    correct_usage(acme, now=on(20, month=12), before=on(1), recharge=False)
+    december = close_month(mixed, 12)
+    assert december.total == -7260
+    assert mixed.run(on(5, month=1, year=2027)) == 0
+    assert [sheet["sheet"]["totalAmount"] for sheet in mixed.sheets()] == ["7260"]
+    january = use_up(mixed, 1, year=2027)
+    assert january.amount_due == 0
+    assert mixed.run(on(5, month=2, year=2027)) == 0, "a card had paid what pays for January"
+    with tenant_scope([mixed.organization_id]):
+        assert (january.proof.kind, january.proof.by_card) == ("card_slip", 7260)
+    call_command("audit")
+
+
+def test_credit_of_a_month_that_mixed_proofs_is_first_the_cards(mixed: Desk) -> None:
+    acme = mixed.cast.acme.organization
+    correct_usage(acme, now=on(20, month=12), recharge=False)
+    correct_usage(acme, now=on(20, month=12, hour=4), recharge=False)
+    december = close_month(mixed, 12)
+    assert december.total == -14520
+    mixed.run(on(5, month=1, year=2027))
+    assert [sheet["sheet"]["totalAmount"] for sheet in mixed.sheets()] == ["7260", "-7260"]
+    january = use_up(mixed, 1, year=2027, tokens=60_000_000)
+    february = use_up(mixed, 2, year=2027)
+    march = use_up(mixed, 3, year=2027, tokens=40_000_000)
+    with tenant_scope([mixed.organization_id]):
+        proofs = [(month.total, month.proof.kind, month.proof.by_card) for month in (january, february, march)]
+        assert proofs == [(4356, "card_slip", 4356), (7260, "tax_invoice", 2904), (2904, "tax_invoice", 0)]
+    assert mixed.run(on(5, month=4, year=2027)) == 2
+    assert [sheet["sheet"]["totalAmount"] for sheet in mixed.sheets()[2:]] == ["4356", "2904"]
+    call_command("audit")
+
+
+def test_what_a_note_gives_back_of_it_is_the_cards_last(mixed: Desk) -> None:
+    """As the note's sheet takes back what the tax invoice said first, and what the slip proves last."""
+    acme = mixed.cast.acme.organization
+    correct_usage(acme, now=on(20, month=12), recharge=False)
+    correct_usage(acme, now=on(20, month=12, hour=4), recharge=False)
+    close_month(mixed, 12)
+    use_up(mixed, 1, year=2027, tokens=60_000_000)
+    mixed.invoice = use_up(mixed, 2, year=2027)
+    mixed.run(on(6, month=3, year=2027))
+    note(mixed, 1000, now=on(7, month=3, year=2027))
+    note(mixed, 4000, now=on(8, month=3, year=2027))
+    use_up(mixed, 3, year=2027, tokens=40_000_000)
+    april, may = (use_up(mixed, month, year=2027, tokens=50_000_000) for month in (4, 5))
+    with tenant_scope([mixed.organization_id]):
+        assert [(month.credit_applied, month.proof.by_card) for month in (april, may)] == [(3630, 1144), (1870, 0)]
+    mixed.run(on(6, month=6, year=2027))
+    call_command("audit")
+
+
+def test_what_a_void_invoice_had_of_the_cards_credit_is_the_cards_again(mixed: Desk) -> None:
+    acme = mixed.cast.acme.organization
+    correct_usage(acme, now=on(20, month=12), recharge=False)
+    correct_usage(acme, now=on(20, month=12, hour=4), recharge=False)
+    close_month(mixed, 12)
+    january = use_up(mixed, 1, year=2027)
+    ids = {"organization_id": mixed.organization_id, "invoice_id": january.pk}
+    invoicing.void_invoice(**ids, reason="mistake", now=on(3, month=2, year=2027), actor=None)  # type: ignore[arg-type]
+    again = invoicing.reissue_invoice(
+        organization_id=mixed.organization_id, period_id=january.period_id, now=on(3, month=2, year=2027), actor=None
+    )
+    with tenant_scope([mixed.organization_id]):
+        assert (again.proof.kind, again.proof.by_card) == ("card_slip", 7260)
+    call_command("audit")
+
+
+def use_up(desk: Desk, month: int = 12, *, year: int = 2026, tokens: int = 100_000_000) -> Invoice:
+    """The invoice of a month's usage, ₩7,260 unless told otherwise, which credit pays where there is some."""
+    day = on(20, month=month, year=year)
+    publish_exchange_rate(rate=EXCHANGE_RATE, published_on=day.date() - timedelta(days=20), source="demo", now=day)
     price_book.forget()
-    use(acme, at=on(20, month=12), usage=TokenUsage(input_tokens=200_000_000, output_tokens=0))
-    now = LATER + timedelta(days=31)
-    periods = cycle.periods_of_month("2026-12", now=now)
-    [period] = [period for period in periods if period.organization_id == acme.pk]
-    invoice = invoicing.close_period(organization_id=acme.pk, period_id=period.period_id, now=now)
+    use(desk.cast.acme.organization, at=day, usage=TokenUsage(input_tokens=tokens, output_tokens=0))
+    return close_month(desk, month, year=year)
+
+
+def close_month(desk: Desk, month: int, *, year: int = 2026) -> Invoice:
+    now = on(20, month=month, year=year) + timedelta(days=14)
+    periods = cycle.periods_of_month(f"{year}-{month:02}", now=now)
+    [period] = [period for period in periods if period.organization_id == desk.organization_id]
+    invoice = invoicing.close_period(organization_id=desk.organization_id, period_id=period.period_id, now=now)
     assert invoice is not None
     return invoice
 

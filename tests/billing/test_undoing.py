@@ -15,7 +15,7 @@ from billing.bank.bank_statements import ZONE
 from billing.bank.deposit_decisions import match_deposit, set_aside
 from billing.bank.transfer_matching import match_waiting, undecided
 from billing.corrections.write_offs import write_off_invoice
-from billing.invoicing import Credited, void_invoice
+from billing.invoicing import PartIsCredit, void_invoice
 from billing.mail.mail_texts import compose
 from billing.models import DepositDecision, Invoice, OutboxMail, PayerAlias, Payment
 from billing.overdue import dunning
@@ -116,7 +116,7 @@ def test_what_became_credit_does_not_pay_the_invoice_that_is_open_again(owing: D
     undo(wrong)
     assert (owing.left(owing.acme), house(owing).status()) == (DUE - 100, "open")
     assert (house(owing).balance().receivable, prepaid(owing)) == (DUE - 100, 200)
-    with pytest.raises(Credited):
+    with pytest.raises(PartIsCredit):
         void_invoice(
             organization_id=owing.acme.organization_id, invoice_id=owing.acme.pk, reason="x", now=LATER, actor=None
         )

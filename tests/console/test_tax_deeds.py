@@ -101,3 +101,9 @@ def test_the_tax_treatment_wants_evidence_and_holds_from_this_month(
     assert "contract, folder 7" in review.content.decode()
     assert BillingProfile.objects.get(organization=acme).tax_treatment == "zero_rated"
     assert Balance.objects.get(organization=acme).tax_rate == 0
+
+
+def test_voiding_and_invoicing_anew_say_what_becomes_of_the_tax_invoice(operator: Client, sheet: TaxInvoice) -> None:
+    for deed, values in (("void_invoice", {"reason": "Wrong buyer"}), ("reissue_invoice", {})):
+        review = carry_out(operator, reverse(f"admin:{deed}", args=[sheet.invoice_id]), values)
+        assert "Tax invoice" in [str(label) for label, _value in review.context["review"]], deed
