@@ -12,8 +12,16 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from accounts.tenancy import tenant_scope
 from billing.corrections.refundable import Origin, left_to_refund, payments_of, refundable_payments
-from billing.corrections.refunds import InvalidRefund, NothingToRefund, ReferenceInUse, record_refund, refund_again
+from billing.corrections.refunds import (
+    InvalidRefund,
+    NothingToRefund,
+    ReferenceInUse,
+    cards_of,
+    record_refund,
+    refund_again,
+)
 from billing.corrections.unresolved_refunds import call_first
 from billing.models import CreditNote, CreditPayout, Refund
 from console.deeds import DayInput, Deed, DeedForm, Refused, Row, add_deed
@@ -152,11 +160,13 @@ class RecordRefund(OriginDeed):
 
 
 def refund_links(origin: Origin) -> list[tuple[Any, str]]:
-    """The deeds by which its money can be sent back."""
+    """The deeds by which its money can be sent back: to a card only what a card brought."""
     if left_to_refund(origin) <= ZERO:
         return []
+    with tenant_scope([origin.organization_id]):
+        to_card = bool(cards_of(origin))
     return [
-        (_("Refund to the card"), reverse("admin:refund_to_card", args=[origin.pk])),
+        *([(_("Refund to the card"), reverse("admin:refund_to_card", args=[origin.pk]))] if to_card else []),
         (_("Record a refund by bank transfer"), reverse("admin:record_refund", args=[origin.pk])),
     ]
 

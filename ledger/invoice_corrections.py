@@ -113,11 +113,23 @@ def send_back(
         Account.OVERREFUNDED: excess,
         account: EXACT.minus(amount),
     }
-    posted = LedgerTransaction.objects.for_organization(organization_id).filter(kind=kind.value)
-    times = posted.filter(Q(key=str(refund_id)) | Q(key__startswith=f"{refund_id}:")).count()
-    key = f"{refund_id}:{times}" if times else str(refund_id)
+    key = _next_key(kind, organization_id=organization_id, refund_id=refund_id)
     signed = {name: exact_product(part, sign) for name, part in entries.items()}
     post(organization_id=organization_id, postings=[Posting(kind, key, signed)], now=now)
+
+
+def sent_once_after_all(*, organization_id: int, refund_id: UUID, amount: Decimal, now: datetime) -> None:
+    """What a customer had twice came back elsewhere: so much of this refund is of what was set aside, after all."""
+    kind = TransactionKind.REFUND
+    key = _next_key(kind, organization_id=organization_id, refund_id=refund_id)
+    entries = {Account.REFUNDABLE: amount, Account.OVERREFUNDED: EXACT.minus(amount)}
+    post(organization_id=organization_id, postings=[Posting(kind, key, entries)], now=now)
+
+
+def _next_key(kind: TransactionKind, *, organization_id: int, refund_id: UUID) -> str:
+    posted = LedgerTransaction.objects.for_organization(organization_id).filter(kind=kind.value)
+    times = posted.filter(Q(key=str(refund_id)) | Q(key__startswith=f"{refund_id}:")).count()
+    return f"{refund_id}:{times}" if times else str(refund_id)
 
 
 def write_off(*, organization_id: int, invoice_id: UUID, amount: Decimal, now: datetime) -> None:

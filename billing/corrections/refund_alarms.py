@@ -15,16 +15,19 @@ FAILED, TWICE = "refund_failed", "refund_twice"
 
 
 def failed(refund: Refund, *, now: datetime) -> None:
-    """The money is still here, or back, and somebody has to send it another way."""
+    """The money is still here, or back, and somebody has to send it another way, if nobody has."""
+    if left_to_refund(refund.origin) <= ZERO:
+        return
     summary = (
         f"The refund of {plain(refund.amount)} {refund.currency} of {refund.origin.purpose} failed: {refund.failure}"
     )
     raise_alarm(kind=FAILED, subject=str(refund.origin_id), summary=summary, now=now, detail=_detail(refund))
 
 
-def came_about_after_all(refund: Refund, *, now: datetime) -> None:
-    """It was taken for failed, and its money was sent; if it was sent again meanwhile, the customer has it twice."""
+def watch_excess(refund: Refund, *, now: datetime) -> None:
+    """It was taken for failed, and its money was sent; while it is sent again elsewhere, too, the customer has it twice."""
     if refund.excess <= ZERO:
+        clear_alarm(kind=TWICE, subject=str(refund.pk), now=now)
         return
     summary = f"{plain(refund.excess)} {refund.currency} of {refund.origin.purpose} were refunded twice"
     raise_alarm(kind=TWICE, subject=str(refund.pk), summary=summary, now=now, detail=_detail(refund))

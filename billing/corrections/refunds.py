@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from accounts.audit_log import write_audit_entry
 from accounts.models import User
 from accounts.tenancy import tenant_scope
-from billing.corrections import correction_news, refund_alarms
+from billing.corrections import correction_news, refund_alarms, sent_twice
 from billing.corrections.refundable import (
     Origin,
     left_at_processor,
@@ -51,16 +51,9 @@ class ReferenceInUse(Exception):
 def intend(*, origin: Origin, now: datetime, actor: User | None) -> list[Refund]:
     """A row for each payment by card that money can go back on now; all are locked. What is not covered waits for a hand."""
     rest, made = left_to_refund(origin), []
-    for payment, left in refundable_payments(origin):
-        processor = processors().get(payment.processor)
-        left = min(left, left_at_processor(payment))
-        if (
-            min(rest, left) <= ZERO
-            or processor is None
-            or not processor.capabilities.partial_refund
-            or _is_open(payment)
-        ):
-            continue
+    for payment, left in cards_of(origin):
+        if rest <= ZERO:
+            break
         refund_id, amount = uuid4(), min(rest, left)
         refund = Refund.objects.create(
             id=refund_id,
@@ -79,6 +72,16 @@ def intend(*, origin: Origin, now: datetime, actor: User | None) -> list[Refund]
         made.append(refund)
         _audit("refund.started", refund, now=now, actor=actor)
     return made
+
+
+def cards_of(origin: Origin) -> list[tuple[Payment, Decimal]]:
+    """The payments by card that money can go back on now, and how much of each. Needs the scope."""
+    found = []
+    for payment, left in refundable_payments(origin):
+        processor, left = processors().get(payment.processor), min(left, left_at_processor(payment))
+        if left > ZERO and processor is not None and processor.capabilities.partial_refund and not _is_open(payment):
+            found.append((payment, left))
+    return found
 
 
 def refund_again(*, organization_id: int, origin_id: UUID, now: datetime, actor: User | None) -> list[Refund]:
@@ -168,27 +171,21 @@ def apply_answer(*, organization_id: int, refund_id: UUID, answer: RefundAnswer,
         refund.save()
         if before == Refund.Status.SUCCEEDED:
             _post(refund, now=now, returned=True)
+        sent_twice.ended(refund, now=now)
         _audit("refund.failed", refund, now=now, actor=refund.started_by)
         refund_alarms.failed(refund, now=now)
     elif answer.status == Status.SUCCEEDED and before != Refund.Status.SUCCEEDED:
         if before == Refund.Status.FAILED:
-            refund.excess = _sent_twice(refund)
+            refund.excess = sent_twice.beyond(refund)
         refund.status, refund.failure, refund.settled_at = Refund.Status.SUCCEEDED, "", now
         refund.save()
         _post(refund, now=now)
         if before == Refund.Status.FAILED:
-            refund_alarms.came_about_after_all(refund, now=now)
+            refund_alarms.watch_excess(refund, now=now)
     elif answer.status == Status.PENDING and before == Refund.Status.UNKNOWN:
         refund.status = Refund.Status.PENDING
     refund.save()
     return refund
-
-
-def _sent_twice(refund: Refund) -> Decimal:
-    """How much of a refund that was taken for failed has been sent back another way, or is on its way."""
-    assert refund.payment is not None, "what is sent by hand never fails"
-    room = min(left_to_refund(refund.origin), left_of_payment(refund.origin, refund.payment))
-    return max(EXACT.subtract(refund.amount, max(room, ZERO)), ZERO)
 
 
 def _post(refund: Refund, *, now: datetime, returned: bool = False) -> None:

@@ -2,9 +2,10 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.management import call_command
@@ -32,7 +33,8 @@ from billing.notifications.webhook_endpoints import register
 from billing.overdue import dunning, suspension
 from billing.overdue.dunning_plan import Planned, due_steps, next_step, schedule
 from billing.overdue.dunning_policy import DEFAULT, InvalidPolicy, Policies, Policy, check, set_policy
-from tests.billing.collecting import DUE, House, at_once
+from tests import stories
+from tests.billing.collecting import DUE, OCTOBER, House, at_once, open_invoice
 from tests.billing.depositing import Debtors, meet_debtors_of_transfers, next_invoice
 from tests.stories import SEOUL
 
@@ -212,17 +214,17 @@ def test_several_invoices_are_reminded_of_one_a_day(owing: Debtors) -> None:
     assert [step.invoice_id for step in tomorrow if step.organization_id == owing.acme.organization_id] == [second.pk]
 
 
-@pytest.mark.parametrize(("zone", "first"), [("Asia/Seoul", 0), ("America/New_York", 14), ("Asia/Kolkata", 3.5)])
-def test_days_and_hours_are_those_of_the_organization(owing: Debtors, zone: str, first: float) -> None:
-    Organization.objects.using("system").filter(pk=owing.acme.organization_id).update(zone=zone)
-    start = day(1, 0)
+@pytest.mark.parametrize("zone", ["Asia/Seoul", "America/New_York", "Asia/Kolkata"])
+def test_days_and_hours_are_those_of_the_organization(owing: Debtors, zone: str) -> None:
+    invoice = open_invoice(stories.make_company("initech", now=OCTOBER - timedelta(days=5), zone=zone))
+    start = datetime.combine(invoice.due_on, time(15), UTC)
     taken = [
         step.taken_at
         for half in range(100)
         for step in sweep(start + timedelta(minutes=30 * half))
-        if step.invoice_id == owing.acme.pk and step.kind == Kind.OVERDUE
+        if step.invoice_id == invoice.pk and step.kind == Kind.OVERDUE
     ]
-    assert taken[:1] == [day(1, 9) + timedelta(hours=first)]
+    assert taken[:1] == [datetime.combine(invoice.due_on + timedelta(days=1), time(9), ZoneInfo(zone))]
 
 
 def test_an_exempt_organization_is_reminded_and_not_suspended(owing: Debtors) -> None:

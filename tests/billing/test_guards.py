@@ -312,3 +312,13 @@ def wait_until_somebody_waits_for_a_lock(*, how_many: int = 1) -> None:
             return
         assert time.monotonic() < deadline, f"{waiting} wait"
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize("using", ["default", "system"])
+def test_an_organization_keeps_its_zone(cast: stories.Cast, using: str) -> None:
+    """Its months are cut by it, and so are the rollups and rates of what it used."""
+    acme = cast.acme.organization
+    change = "UPDATE accounts_organization SET zone = %s, name = 'Acme' WHERE id = %s"
+    with pytest.raises(DatabaseError, match="is kept"):
+        run(change, "UTC", acme.pk, who=[acme.pk], using=using)
+    assert run(change, acme.zone, acme.pk, who=[acme.pk], using=using) == 1

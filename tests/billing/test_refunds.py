@@ -18,7 +18,14 @@ from accounts.models import Alarm
 from accounts.tenancy import tenant_scope
 from billing.corrections import refunds as refunding
 from billing.corrections import unresolved_refunds
-from billing.corrections.refunds import InvalidRefund, NothingToRefund, ReferenceInUse, record_refund
+from billing.corrections.refunds import (
+    InvalidRefund,
+    NothingToRefund,
+    ReferenceInUse,
+    record_answer,
+    record_refund,
+    refund_again,
+)
 from billing.models import CreditNote, Invoice, Payment, ProcessorEvent, Refund
 from billing.payments import unresolved, webhooks
 from billing.processors.interface import ProcessorRefused, RefundAnswer
@@ -295,6 +302,45 @@ def test_one_that_was_redone_meanwhile_is_refunded_twice_and_says_so(paid: House
     assert (on_account(paid, Account.REFUNDABLE), on_account(paid, Account.OVERREFUNDED)) == (0, 300)
     assert (on_account(paid, Account.CLEARING), on_account(paid, Account.BANK)) == (DUE - 1100, -300)
     assert open_alarms() == ["refund_twice"]
+    call_command("audit")
+
+
+def answered(house: House, row: Refund, status: ProcessorStatus) -> Refund:
+    answer = RefundAnswer(reference=row.reference or f"re_{row.pk.hex[:8]}", status=status, failure="x")
+    ids = {"organization_id": house.organization_id, "refund_id": row.pk}
+    return record_answer(**ids, answer=answer, now=moment() + timedelta(days=2))  # type: ignore[arg-type]
+
+
+def test_one_that_was_sent_twice_and_comes_back_after_all_leaves_nothing_twice(
+    paid: House, given_up: CreditNote
+) -> None:
+    first = refund(paid)
+    by_hand(paid, given_up.pk, amount=Decimal(300))
+    assert answered(paid, first, ProcessorStatus.SUCCEEDED).excess == 300
+    assert answered(paid, first, ProcessorStatus.FAILED).excess == 0
+    assert (-on_account(paid, Account.REFUNDABLE), on_account(paid, Account.OVERREFUNDED)) == (800, 0)
+    assert open_alarms() == ["refund_failed"], "800 are here again, and nobody has anything twice"
+    call_command("audit")
+
+
+def test_where_the_other_one_comes_back_the_customer_has_it_once(paid: House, given_up: CreditNote) -> None:
+    """The first, taken for failed, had been sent; its bank sends the second one back: nothing is left to be sent."""
+    first = refund(paid)
+    ids = {"organization_id": paid.organization_id, "origin_id": given_up.pk}
+    [second] = refund_again(**ids, now=moment() + timedelta(days=1), actor=None)  # type: ignore[arg-type]
+    answered(paid, second, ProcessorStatus.SUCCEEDED)
+    assert answered(paid, first, ProcessorStatus.SUCCEEDED).excess == 1100
+    assert open_alarms() == ["refund_twice"]
+    answered(paid, second, ProcessorStatus.FAILED)
+    assert {row.pk: (row.status, row.excess) for row in refunds(paid)} == {
+        first.pk: (Status.SUCCEEDED, 0),
+        second.pk: (Status.FAILED, 0),
+    }
+    assert (on_account(paid, Account.REFUNDABLE), on_account(paid, Account.OVERREFUNDED)) == (0, 0)
+    assert on_account(paid, Account.CLEARING) == DUE - 1100
+    assert open_alarms() == []
+    with pytest.raises(NothingToRefund):
+        refund_again(**ids, now=moment() + timedelta(days=4), actor=None)  # type: ignore[arg-type]
     call_command("audit")
 
 

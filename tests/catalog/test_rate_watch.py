@@ -68,14 +68,14 @@ def test_a_customer_who_pays_by_the_day_needs_a_younger_one(acme: Organization) 
 
 
 def test_each_zone_has_its_own_month(acme: Organization) -> None:
-    acme.zone = "Pacific/Auckland"
-    acme.save(using="system")
+    stories.make_company("initech", now=NOW, zone="Pacific/Auckland")
     told = watch_exchange_rates(now=datetime(2027, 2, 28, 12, tzinfo=UTC))
     assert "2027-03-01 (Pacific/Auckland)" in told and "From 2027-03-01 (Asia/Seoul)" in told
 
 
 def test_customers_in_dollars_need_none(acme: Organization) -> None:
-    Organization.objects.using("system").update(billing_currency="USD", exchange_policy="daily", zone="UTC")
+    stories.make_company("initech", now=NOW, zone="UTC")
+    Organization.objects.using("system").update(billing_currency="USD", exchange_policy="daily")
     assert "(UTC)" not in watch_exchange_rates(now=NOW + timedelta(days=100))
 
 

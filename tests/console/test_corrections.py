@@ -107,6 +107,9 @@ def test_a_refund_by_hand(operator: Client, invoice: Invoice, cast: Cast, now: d
     note = CreditNote.objects.get()
     assert {str(tile.value) for tile in operator.get("/").context["tiles"] if "credit" in str(tile.url)} == {"1"}
     address = reverse("admin:record_refund", args=[note.pk])
+    offered = operator.get(address_of(note)).content.decode()
+    assert address in offered
+    assert reverse("admin:refund_to_card", args=[note.pk]) not in offered, "it came by transfer"
     page = operator.get(address)
     [(payment_id, _label)] = page.context["form"].fields["payment"].choices
     values = {"payment": payment_id, "amount": "1100", "sent_on": now.date().isoformat(), "reference": "77-1"}
