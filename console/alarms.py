@@ -116,6 +116,16 @@ KINDS: Mapping[str, Kind] = {
         place=lambda: list_of(TaxInvoice),
         place_label=_("Tax invoices"),
     ),
+    "deposit_taken_back": Kind(
+        label=_("Deposit taken back"),
+        headline=_("The bank took a deposit back that has paid."),
+        remedy=_(
+            "Its money is gone, and invoices stand as paid. Undo the match: they are open again, and the customer is told. "
+            "The alarm ends by itself."
+        ),
+        place=lambda: f"{reverse('admin:deposits')}?state=taken-back",
+        place_label=_("Taken back by the bank"),
+    ),
     "refund_failed": Kind(
         label=_("Failed refund"),
         headline=_("A refund failed, and its money is still with us."),

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Currency, Organization
 from billing.bank.bank_statement_table import LARGEST_FILE, Fault, StatementRefused
+from billing.bank.bank_statements import StatementLine
 from billing.bank.deposit_decisions import (
     AlreadyDecided,
     NoLongerFits,
@@ -26,6 +27,7 @@ from billing.bank.deposit_decisions import (
     set_aside,
 )
 from billing.bank.statement_import import Compared, FormDiffers, bare_account, compare_statement, import_statement
+from billing.bank.taken_back import settle_taken_back, still_matched
 from billing.bank.transfer_matching import certain, match_waiting
 from billing.bank.undoing import AlreadyUndone, undo_decision
 from billing.invoicing import PaymentInProgress
@@ -34,7 +36,7 @@ from billing.models.deposits import BankDeposit, DepositDecision
 from billing.payments.reversing import GivenBack
 from billing.sellers import NoSeller, current_seller
 from console.deeds import Deed, DeedForm, Refused, Row, add_deed
-from console.deposits import REFUSALS, DepositRow, waiting_rows
+from console.deposits import REFUSALS, TAKEN_BACK, DepositRow, waiting_rows
 from console.figures import figure, money
 from console.standing import ReasonForm
 from console.uploads import FileRefused, UploadDeed, UploadForm, file_field
@@ -79,6 +81,7 @@ class ImportStatement(UploadDeed):
     lead = _("Each deposit is taken once. What fits one customer only, by amount and name, is matched at once.")
     button = _("Import it")
     review_template = "console/parts/statement_preview.html"
+    to_undo = False
 
     def initial(self) -> dict[str, Any]:
         try:
@@ -103,14 +106,17 @@ class ImportStatement(UploadDeed):
         ]
         if statement.remarks:
             rows.append((_("Totals and notes, not taken"), figure("tokens")(statement.remarks)))
-        if statement.taken_back:
-            lines = ", ".join(str(line) for line in statement.taken_back)
-            rows.append((_("The bank took deposits back; look at what they had paid. Lines"), lines))
+        rows += [
+            (_("The bank took back"), _line_in_words(line, values["currency"])) for line in compared.new_taken_back
+        ]
+        if compared.new_taken_back:
+            rows.append((_("What becomes of it"), _("What waits is set aside. What has paid, you undo afterwards.")))
         return rows
 
     def preview(self, values: dict[str, Any], *, now: datetime) -> dict[str, Any]:
         """The first of the new deposits, each with whose it is or may be."""
-        new = self._compared(values, now=now).new
+        compared = self._compared(values, now=now)
+        new, gone = compared.new, {(line.amount, line.payer) for line in compared.new_taken_back}
         shown = waiting_rows(
             BankDeposit(
                 line=line.line,
@@ -123,7 +129,8 @@ class ImportStatement(UploadDeed):
             )
             for line in new[:MOST_SHOWN]
         )
-        return {"rows": [(row, _is_certain(row)) for row in shown], "more": max(len(new) - MOST_SHOWN, 0)}
+        rows = [(row, _is_certain(row) and (row.deposit.amount, row.deposit.payer) not in gone) for row in shown]
+        return {"rows": rows, "more": max(len(new) - MOST_SHOWN, 0)}
 
     def do(self, values: dict[str, Any], *, now: datetime) -> str:
         try:
@@ -139,10 +146,14 @@ class ImportStatement(UploadDeed):
             raise Refused(told(refusal)) from None
         matched, new = len(match_waiting(now=now)), len(compared.new)
         said = ngettext("%(count)d new deposit", "%(count)d new deposits", new) % {"count": new}
-        return f"{said}, " + ngettext("%(count)d matched", "%(count)d matched", matched) % {"count": matched}
+        said = f"{said}, " + ngettext("%(count)d matched", "%(count)d matched", matched) % {"count": matched}
+        self.to_undo = bool(compared.new_taken_back) and still_matched().exists()
+        if self.to_undo:
+            return f"{said}. " + gettext("The bank took back what has paid: undo these matches.")
+        return said
 
     def back(self) -> str:
-        return reverse("admin:deposits")
+        return reverse("admin:deposits") + (f"?state={TAKEN_BACK}" if self.to_undo else "")
 
     def _compared(self, values: dict[str, Any], *, now: datetime) -> Compared:
         try:
@@ -303,6 +314,8 @@ class Undo(Deed):
             undo_decision(decision_id=self.decision.pk, reason=values["reason"], now=now, actor=self.request.user)
         except (AlreadyUndone, CreditSpent, GivenBack, PaymentInProgress) as refusal:
             raise Refused(str(STAYS[type(refusal)])) from None
+        if settle_taken_back(now=now):
+            return gettext("The decision is undone. The bank took the deposit back, so it is set aside.")
         return gettext("The decision is undone. The deposit waits again.")
 
     def back(self) -> str:
@@ -315,6 +328,11 @@ STAYS: dict[type[Exception], Promise] = {
     GivenBack: _("Money of this payment was given back by a refund or a credit note."),
     PaymentInProgress: _("The invoice is being paid right now."),
 }
+
+
+def _line_in_words(line: StatementLine, currency: str) -> str:
+    said = (figure("table_time")(line.at), line.payer or "–", figure("money")(line.amount, currency))
+    return " · ".join((*said, gettext("line %(line)s") % {"line": line.line}))
 
 
 def _named(payment: Payment) -> Any:

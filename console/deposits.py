@@ -1,7 +1,8 @@
 """Money on our bank account: what waits for a decision, with whose it may be, and what was decided."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django import forms
 from django.contrib import messages
@@ -15,9 +16,11 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST, require_safe
 
+from billing.bank.debtor_index import DebtorIndex
 from billing.bank.deposit_decisions import AlreadyDecided, NoLongerFits, OtherCurrency, match_deposit
+from billing.bank.taken_back import still_matched
 from billing.bank.transfer_matching import Evidence, Suggestion, debtors, suggestions
-from billing.models.deposits import BankDeposit, DepositDecision, DepositPart
+from billing.models.deposits import BankDeposit, DepositDecision, DepositPart, DepositTakenBack
 from console.deeds import DeedForm
 from console.figures import money
 from console.paging import page_of, pages, query_with
@@ -34,9 +37,15 @@ WORDS: dict[Evidence, Promise] = {
     Evidence.NAME: _("the same name"),
     Evidence.REPRESENTATIVE: _("the representative's name"),
     Evidence.SIMILAR: _("a similar name"),
+    Evidence.TAKEN_BACK: _("the bank took it back"),
 }
-WAITING, MATCHED, ASIDE = "", "matched", "aside"
-TABS = ((WAITING, _("Waiting")), (MATCHED, _("Matched")), (ASIDE, _("Set aside")))
+WAITING, MATCHED, ASIDE, TAKEN_BACK = "", "matched", "aside", "taken-back"
+TABS = (
+    (WAITING, _("Waiting")),
+    (MATCHED, _("Matched")),
+    (ASIDE, _("Set aside")),
+    (TAKEN_BACK, _("Taken back by the bank")),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +71,14 @@ class DepositRow:
     because: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenBackRow:
+    """A line by which the bank took a deposit back, and the match that is to be undone, if it has paid."""
+
+    deposit: DepositTakenBack
+    to_undo: DepositDecision | None
+
+
 class SearchForm(DeedForm):
     q = forms.CharField(label=_("Payer or amount"), required=False, max_length=100)
 
@@ -70,7 +87,7 @@ class SearchForm(DeedForm):
 def deposits(request: HttpRequest) -> HttpResponse:
     """What waits, or with `?state=` what was matched or set aside; `?q=` looks for a payer or an amount."""
     state, wanted = request.GET.get("state", ""), request.GET.get("q", "").strip()
-    rows = in_state(state)
+    rows: QuerySet[Any] = DepositTakenBack.objects.all() if state == TAKEN_BACK else in_state(state)
     if wanted:
         amount = wanted.replace(",", "")
         by_amount = Q(amount=amount) if amount.isascii() and amount.isdecimal() and len(amount) < 16 else Q(pk=None)
@@ -81,7 +98,7 @@ def deposits(request: HttpRequest) -> HttpResponse:
         "q": wanted,
         "search": SearchForm({"q": wanted}),
         "tabs": [(value, label, query_with(request, state=value or None, page=None)) for value, label in TABS],
-        "rows": waiting_rows(page.object_list) if state == WAITING else decided_rows(page.object_list),
+        "rows": SHOWN.get(state, decided_rows)(page.object_list),
         "deeds": [{"label": _("Import a bank statement"), "url": reverse("admin:import_statement")}],
         **pages(request, page, name="page"),
     }
@@ -102,7 +119,7 @@ def waiting_rows(found: Iterable[BankDeposit]) -> list[DepositRow]:
     listed = list(found)
     undone = DepositDecision.objects.filter(deposit__in=[row.pk for row in listed if row.pk]).exclude(undone_at=None)
     undone_by_deposit = {row.deposit_id: row for row in undone.select_related("organization").order_by("undone_at")}
-    known = {currency: debtors(currency) for currency in {deposit.currency for deposit in listed}}
+    known = {currency: DebtorIndex(debtors(currency)) for currency in {deposit.currency for deposit in listed}}
     return [
         DepositRow(
             deposit=deposit,
@@ -145,6 +162,15 @@ def decided_rows(found: Iterable[BankDeposit]) -> list[DepositRow]:
     ]
 
 
+def taken_back_rows(found: Iterable[DepositTakenBack]) -> list[TakenBackRow]:
+    listed = list(found)
+    paid = {decision.deposit_id: decision for decision in still_matched().select_related("organization")}
+    return [TakenBackRow(deposit=row, to_undo=paid.get(row.deposit_id or 0)) for row in listed]
+
+
+SHOWN: Mapping[str, Callable[[Iterable[Any]], Sequence[Any]]] = {WAITING: waiting_rows, TAKEN_BACK: taken_back_rows}
+
+
 def in_words(because: Iterable[str]) -> str:
     return ", ".join(str(WORDS[Evidence(one)]) for one in because)
 
@@ -158,7 +184,7 @@ def shown_plan(suggestion: Suggestion) -> str:
 def confirm(request: HttpRequest, pk: int, organization: int) -> HttpResponse:
     """One click on a suggestion: the deposit pays as it said."""
     deposit = get_object_or_404(BankDeposit, pk=pk)
-    known = debtors(deposit.currency, only=organization)
+    known = DebtorIndex(debtors(deposit.currency, only=organization))
     wanted = next((one for one in suggestions(deposit, known) if shown_plan(one) == request.POST.get("plan")), None)
     try:
         if wanted is None:

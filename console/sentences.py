@@ -55,6 +55,10 @@ SENTENCES: Sequence[tuple[re.Pattern[str], Promise]] = tuple(
             _("Tax invoices that must be issued by %(day)s and are not: %(count)s (%(numbers)s)"),
         ),
         (
+            r"The bank took back (?P<amount>\S+ \S+) of (?P<day>\S+) \((?P<payer>.+)\), which had been matched\.",
+            _("The bank took back %(amount)s of %(day)s (%(payer)s), which had been matched."),
+        ),
+        (
             r"(?P<number>\S+) was paid by card although a tax invoice was asked for\.",
             _("%(number)s was paid by card although a tax invoice was asked for."),
         ),

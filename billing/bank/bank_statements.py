@@ -23,6 +23,7 @@ MOST_AMOUNT = Decimal(10**13)
 _DAY = re.compile(r"(\d{4}|\d{2})\s*[-./년]\s*(\d{1,2})\s*[-./월]\s*(\d{1,2})\s*[일.]?|(\d{4})(\d{2})(\d{2})")
 _CLOCK = re.compile(r"[\sT(]*(?:(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?|(\d{2})(\d{2})(\d{2}))\)?")
 _TOTALS = re.compile(r"[^0-9]*(?:합\s*계|총\s*계|소\s*계|총\s*건수|total)", re.IGNORECASE)
+_UNDONE = re.compile(r"취\s*소|cancel", re.IGNORECASE)
 _IN, _OUT = re.compile(r"입금|deposit|credit|\+", re.IGNORECASE), re.compile(r"출금|withdraw|debit|-", re.IGNORECASE)
 _NUMBER = re.compile(r"[₩\\$]?\s*([+-]?\d{1,20}|[+-]?\d{1,3}(?:,\d{3}){1,6})(\.\d{1,2})?\s*원?")
 _NOTHING = frozenset({"", "-"})
@@ -30,7 +31,10 @@ _NOTHING = frozenset({"", "-"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatementLine:
-    """Money that came in. `sequence` counts lines that are alike in moment, amount, payer and balance."""
+    """Money that came in, or that the bank took back: above zero, too.
+
+    `sequence` counts lines that are alike in moment, amount, payer and balance.
+    """
 
     line: int
     at: datetime
@@ -44,14 +48,14 @@ class StatementLine:
 
 @dataclass(slots=True, kw_only=True)
 class Statement:
-    """What a file says. `taken_back` are the lines by which the bank took a deposit back: somebody has to look at them.
+    """What a file says. `taken_back` are the lines by which the bank took a deposit back (입금취소): `taken_back.py`.
 
     `form` says what tells two deposits apart beside amount and payer: a time, a balance.
     """
 
     form: str
     deposits: list[StatementLine] = field(default_factory=list)
-    taken_back: list[int] = field(default_factory=list)
+    taken_back: list[StatementLine] = field(default_factory=list)
     withdrawals: int = 0
     remarks: int = 0
     """Lines below or between that are no transfers: totals, notes."""
@@ -69,18 +73,17 @@ def read_statement(content: bytes, *, currency: str = Currency.KRW, now: datetim
         at, amount = _moment(row, columns, number), _amount(row, columns, number, currency)
         if amount == ZERO:
             found.withdrawals += 1
-        elif amount < ZERO:
-            found.taken_back.append(number)
         elif at > now:
             raise StatementRefused(Fault.NOT_YET, line=number, text=cell(row, columns, Column.AT))
         else:
             payer, balance = _text(row, columns, Column.PAYER, 100), _balance(row, columns, number, currency)
             alike[at, amount, payer, balance] += 1
-            found.deposits.append(
+            lines = found.deposits if amount > ZERO else found.taken_back
+            lines.append(
                 StatementLine(
                     line=number,
                     at=at,
-                    amount=amount,
+                    amount=abs(amount),
                     payer=payer,
                     balance=balance,
                     memo=_text(row, columns, Column.MEMO, 200),
@@ -130,6 +133,8 @@ def _amount(row: Row, columns: Columns, line: int, currency: str) -> Decimal:
     amount, direction = _number(cell(row, columns, Column.AMOUNT), line, currency), cell(row, columns, Column.DIRECTION)
     if not direction and Column.DIRECTION not in columns:
         return max(amount, ZERO)
+    if _UNDONE.search(direction) and _IN.search(direction):
+        return -abs(amount)
     if _OUT.search(direction):
         return ZERO
     if not _IN.search(direction):

@@ -119,7 +119,9 @@ def match_deposit(
     return with_retries(write)
 
 
-def set_aside(*, deposit: BankDeposit, reason: str, now: datetime, actor: User | None) -> DepositDecision:
+def set_aside(
+    *, deposit: BankDeposit, reason: str, because: Sequence[str] = (), now: datetime, actor: User | None
+) -> DepositDecision:
     """Say that a deposit concerns no invoice, as the `system` role. Raises AlreadyDecided."""
     with transaction.atomic(using="system"):
         try:
@@ -127,6 +129,7 @@ def set_aside(*, deposit: BankDeposit, reason: str, now: datetime, actor: User |
                 decision = DepositDecision.objects.using("system").create(
                     deposit=deposit,
                     kind=DepositDecision.Kind.SET_ASIDE,
+                    because=list(because),
                     reason=reason,
                     decided_at=now,
                     decided_by=actor,
@@ -138,7 +141,12 @@ def set_aside(*, deposit: BankDeposit, reason: str, now: datetime, actor: User |
             target=deposit.payer,
             actor=actor,
             now=now,
-            detail={"deposit": deposit.pk, "amount": plain(deposit.amount), "reason": reason},
+            detail={
+                "deposit": deposit.pk,
+                "amount": plain(deposit.amount),
+                "reason": reason,
+                "because": list(because),
+            },
             using="system",
         )
     return decision

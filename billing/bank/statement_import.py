@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from accounts.audit_log import write_audit_entry
 from accounts.models import Currency, User
 from accounts.storable_text import storable_text
 from billing.bank.bank_statements import Statement, StatementLine, read_statement
-from billing.models.deposits import BankDeposit, BankStatement
+from billing.bank.taken_back import note_taken_back
+from billing.models.deposits import BankDeposit, BankStatement, DepositTakenBack
 
 
 class FormDiffers(Exception):
@@ -27,6 +29,7 @@ class Compared:
 
     statement: Statement
     new: list[StatementLine]
+    new_taken_back: list[StatementLine]
 
     @property
     def known(self) -> int:
@@ -41,21 +44,28 @@ def bare_account(number: str) -> str:
 def compare_statement(content: bytes, *, account: str, currency: str = Currency.KRW, now: datetime) -> Compared:
     """What an import would add. Raises StatementRefused, FormDiffers."""
     statement = read_statement(content, currency=currency, now=now)
-    if not statement.deposits:
-        return Compared(statement=statement, new=[])
-    times = [line.at for line in statement.deposits]
+    lines = [*statement.deposits, *statement.taken_back]
+    if not lines:
+        return Compared(statement=statement, new=[], new_taken_back=[])
+    times = [line.at for line in lines]
     known = BankDeposit.objects.using("system").filter(account=account)
     on_these_days = known.filter(at__date__gte=min(times).date(), at__date__lte=max(times).date())
     if on_these_days.exclude(statement__form=statement.form).exists():
         raise FormDiffers
+    backs = DepositTakenBack.objects.using("system").filter(account=account)
+    return Compared(
+        statement=statement, new=_new(statement.deposits, known), new_taken_back=_new(statement.taken_back, backs)
+    )
+
+
+def _new(lines: list[StatementLine], known: QuerySet[BankDeposit] | QuerySet[DepositTakenBack]) -> list[StatementLine]:
+    """Those that are not among the known rows."""
+    if not lines:
+        return []
+    times = [line.at for line in lines]
     rows = known.filter(at__gte=min(times), at__lte=max(times))
     identities = set(rows.values_list("at", "amount", "payer", "balance", "sequence"))
-    new = [
-        line
-        for line in statement.deposits
-        if (line.at, line.amount, line.payer, line.balance, line.sequence) not in identities
-    ]
-    return Compared(statement=statement, new=new)
+    return [line for line in lines if (line.at, line.amount, line.payer, line.balance, line.sequence) not in identities]
 
 
 def import_statement(
@@ -93,6 +103,7 @@ def import_statement(
             ],
             ignore_conflicts=True,  # another import of the same lines at this moment
         )
+        note_taken_back(row, compared.new_taken_back)
         write_audit_entry(
             action="bank_statement.imported",
             target=row.file_name,
@@ -103,7 +114,7 @@ def import_statement(
                 "sha256": row.sha256,
                 "deposits": row.deposits,
                 "new": BankDeposit.objects.using("system").filter(statement=row).count(),
-                "taken_back_lines": compared.statement.taken_back[:50],
+                "taken_back": len(compared.new_taken_back),
             },
             using="system",
         )

@@ -1,4 +1,4 @@
-"""Whose money is it? A deposit is compared with what every organization owes, and with every name that it may pay by.
+"""Whose money is it? A deposit is compared with what those owe to whom it points, and with every name that they may pay by.
 
 What fits one organization only – the exact amount and its name – is matched by itself; anything else is a suggestion, with its
 reasons, for an operator to confirm. Nothing is matched by its amount alone, and no part of an invoice without an operator.
@@ -7,7 +7,7 @@ reasons, for an operator to confirm. Nothing is matched by its amount alone, and
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
@@ -15,8 +15,10 @@ from uuid import UUID
 from accounts.models import BillingProfile, Organization
 from accounts.tenancy import tenant_scope
 from billing.bank.bank_statements import ZONE
+from billing.bank.debtor_index import Debtor, DebtorIndex, Owed
 from billing.bank.deposit_decisions import AlreadyDecided, NoLongerFits, Share, match_deposit, share_out
 from billing.bank.payer_names import bare, is_same, is_similar, names_invoice
+from billing.bank.taken_back import BECAUSE, settle_taken_back
 from billing.models import Invoice
 from billing.models.deposits import BankDeposit, DepositDecision, PayerAlias
 from billing.settlement import outstanding_by_invoice
@@ -38,6 +40,8 @@ class Evidence(StrEnum):
     NAME = "name"
     REPRESENTATIVE = "representative"
     SIMILAR = "similar"
+    TAKEN_BACK = BECAUSE
+    """Why it is nobody's."""
 
 
 STRENGTH = {
@@ -49,30 +53,6 @@ STRENGTH = {
 }
 """How much a name says."""
 FITS = frozenset({Evidence.EXACT, Evidence.EXACT_SUM})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Owed:
-    """An open invoice and what is left of it."""
-
-    invoice_id: UUID
-    number: str
-    issued_on: date
-    due_on: date
-    amount: Decimal
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Debtor:
-    """An organization that owes something, oldest invoice first, and what it may be called on a statement."""
-
-    organization_id: int
-    name: str
-    slug: str
-    names: frozenset[str]
-    representatives: frozenset[str]
-    aliases: frozenset[str]
-    invoices: list[Owed]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,8 +104,24 @@ def debtors(currency: str, *, only: int | None = None) -> list[Debtor]:
     ]
 
 
-def suggestions(deposit: BankDeposit, among: Iterable[Debtor]) -> list[Suggestion]:
+def suggestions(deposit: BankDeposit, known: DebtorIndex) -> list[Suggestion]:
     """The likeliest owners of a deposit, the likeliest first."""
+    pointed_at = known.pointed_at(deposit.amount, deposit.payer, deposit.memo)
+    seen = {debtor.organization_id for debtor in pointed_at}
+    similar = (debtor for debtor in known.similar_to(deposit.payer) if debtor.organization_id not in seen)
+    return _ranked(deposit, [*pointed_at, *similar])
+
+
+def surest(deposit: BankDeposit, known: DebtorIndex) -> Suggestion | None:
+    """The one of all debtors that needs nobody to look. It owes just that amount, so it is among few; names that are merely similar
+    are looked for only where nothing better than such a one was found."""
+    best = certain(_ranked(deposit, known.pointed_at(deposit.amount, deposit.payer, deposit.memo)))
+    if best is None or best.strength > STRENGTH[Evidence.SIMILAR]:
+        return best
+    return certain(suggestions(deposit, known))
+
+
+def _ranked(deposit: BankDeposit, among: Iterable[Debtor]) -> list[Suggestion]:
     found = [suggestion for debtor in among if (suggestion := _suggestion(deposit, debtor))]
     return sorted(found, key=lambda one: (-one.strength, not one.fits, one.debtor.slug))[:MOST_SUGGESTIONS]
 
@@ -142,17 +138,20 @@ def certain(found: Sequence[Suggestion]) -> Suggestion | None:
 def match_waiting(*, now: datetime) -> list[DepositDecision]:
     """Match every deposit that can be matched for certain. Each in a transaction of its own; run twice, it does nothing anew.
 
+    What the bank took back is set aside before that.
+
     One whose match an operator undid waits for an operator: what looked certain was wrong.
     """
+    settle_taken_back(now=now)
     made = []
-    known: dict[str, list[Debtor]] = {}
+    known: dict[str, DebtorIndex] = {}
     undone = set(DepositDecision.objects.using("system").exclude(undone_at=None).values_list("deposit_id", flat=True))
     for deposit in undecided():
         if deposit.pk in undone:
             continue
         if deposit.currency not in known:
-            known[deposit.currency] = debtors(deposit.currency)
-        best = certain(suggestions(deposit, known[deposit.currency]))
+            known[deposit.currency] = DebtorIndex(debtors(deposit.currency))
+        best = surest(deposit, known[deposit.currency])
         if best is None:
             continue
         try:
@@ -171,8 +170,9 @@ def match_waiting(*, now: datetime) -> list[DepositDecision]:
             continue
         made.append(decision)
         paid = best.debtor.organization_id
-        others = [debtor for debtor in known[deposit.currency] if debtor.organization_id != paid]
-        known[deposit.currency] = [*others, *debtors(deposit.currency, only=paid)]
+        known[deposit.currency].remove(paid)
+        for debtor in debtors(deposit.currency, only=paid):
+            known[deposit.currency].put(debtor)
     return made
 
 

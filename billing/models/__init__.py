@@ -25,6 +25,7 @@ from billing.models.deposits import BankDeposit as BankDeposit
 from billing.models.deposits import BankStatement as BankStatement
 from billing.models.deposits import DepositDecision as DepositDecision
 from billing.models.deposits import DepositPart as DepositPart
+from billing.models.deposits import DepositTakenBack as DepositTakenBack
 from billing.models.deposits import PayerAlias as PayerAlias
 from billing.models.documents import BouncingAddress as BouncingAddress
 from billing.models.documents import Document as Document

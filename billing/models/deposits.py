@@ -67,6 +67,38 @@ class BankDeposit(models.Model):
         indexes = [models.Index(fields=["-at"], name="deposit_by_time")]
 
 
+class DepositTakenBack(models.Model):
+    """A line by which the bank took a deposit back (입금취소), once, as deposits are. Never changed.
+
+    `deposit` is the one that it takes back; none where no deposit of that payer and amount was known.
+    """
+
+    statement = models.ForeignKey(BankStatement, on_delete=models.PROTECT, related_name="+")
+    line = models.PositiveIntegerField()
+    deposit = models.OneToOneField(BankDeposit, on_delete=models.PROTECT, null=True, related_name="taken_back")
+    account = models.CharField(_("account number"), max_length=40)
+    currency = models.CharField(max_length=3, choices=Currency.choices)
+    at = models.DateTimeField()
+    amount = models.DecimalField(max_digits=18, decimal_places=2)
+    payer = models.CharField(_("payer"), max_length=100, blank=True)
+    balance = models.DecimalField(max_digits=18, decimal_places=2, null=True)
+    sequence = models.PositiveSmallIntegerField(default=1)
+    memo = models.CharField(_("memo"), max_length=200, blank=True)
+    branch = models.CharField(_("branch"), max_length=60, blank=True)
+
+    class Meta:
+        verbose_name = _("deposit that the bank took back")
+        verbose_name_plural = _("deposits that the bank took back")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "at", "amount", "payer", "balance", "sequence"],
+                name="one_taking_back_per_line",
+                nulls_distinct=False,
+            ),
+            models.CheckConstraint(condition=Q(amount__gt=0), name="taken_back_positive"),
+        ]
+
+
 class DepositDecision(models.Model):
     """What became of a deposit, decided once: it paid an organization's invoices, or it concerns none and was set aside.
 

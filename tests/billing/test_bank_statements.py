@@ -72,8 +72,19 @@ def test_withdrawals_totals_and_notes_are_counted_and_money_taken_back_is_named(
         + "2026-11-05 10:00,에이크미,2260,,1\n2026-11-05 11:00,에이크미,-2260,,1\n2026-11-05 12:00,월세,0,100,1\n"
         + "합계,,2260,100,\n,합 계,2260,100,\n※ 이 자료는 참고용입니다\n\n"
     )
-    assert ([line.line for line in statement.deposits], statement.taken_back) == ([2], [3])
+    assert ([line.line for line in statement.deposits], [line.line for line in statement.taken_back]) == ([2], [3])
+    [back] = statement.taken_back
+    assert (back.payer, back.amount, back.at.hour) == ("에이크미", 2260, 11)
     assert (statement.withdrawals, statement.remarks) == (1, 3)
+
+
+@pytest.mark.parametrize("direction", ["입금취소", "입금-취소", "입금 취소", "Deposit cancelled"])
+def test_a_bank_may_say_by_the_direction_that_it_took_a_deposit_back(direction: str) -> None:
+    table = f"거래일시,구분,내용,거래금액\n2026-11-05 10:00,입금,에이크미,2260\n2026-11-05 11:00,{direction},에이크미,2260\n"
+    statement = read(table + "2026-11-05 12:00,출금취소,월세,500\n")
+    assert [(line.line, line.amount) for line in statement.deposits] == [(2, 2260)]
+    assert [(line.line, line.amount) for line in statement.taken_back] == [(3, 2260)]
+    assert statement.withdrawals == 1
 
 
 def test_alike_lines_are_two_deposits() -> None:

@@ -11,6 +11,7 @@ from django.db import DatabaseError, connections
 from accounts.models import AuditEntry
 from accounts.tenancy import tenant_scope
 from billing import invoicing
+from billing.bank.debtor_index import DebtorIndex
 from billing.bank.deposit_decisions import AlreadyDecided, OtherCurrency, match_deposit, set_aside
 from billing.bank.statement_import import FormDiffers, import_statement
 from billing.bank.transfer_matching import Evidence, Suggestion, certain, debtors, match_waiting, suggestions, undecided
@@ -40,7 +41,7 @@ def owing(db: None) -> Debtors:
 
 
 def suggested(deposit: BankDeposit) -> list[Suggestion]:
-    return suggestions(deposit, debtors("KRW"))
+    return suggestions(deposit, DebtorIndex(debtors("KRW")))
 
 
 def confirm(deposit: BankDeposit, company: Company, owing: Debtors) -> DepositDecision:

@@ -167,3 +167,25 @@ def test_a_wrong_match_is_undone(operator: Client, cast: Cast, invoice: Invoice,
     assert address not in operator.get(matched).content.decode()
     assert operator.get(address).status_code == 404
     assert operator.get(address_of(invoice)).status_code == 200
+
+
+@pytest.mark.parametrize("language", ["ko", "en"])
+def test_what_the_bank_took_back_is_shown_with_its_match_to_undo(
+    operator: Client, cast: Cast, invoice: Invoice, language: str
+) -> None:
+    due = int(outstanding(invoice))
+    upload(operator, statement(invoice, ("Acme", due)))
+    review, answer = upload(operator, statement(invoice, ("Acme", due), ("Acme", -due)), language=language)
+    [said] = [value for label, value in review.context["review"] if str(label) in ("The bank took back", "입금 취소")]
+    assert "Acme" in said and f"₩{due:,}" in said and {"ko": "3행", "en": "line 3"}[language] in said
+    assert answer["Location"].endswith("?state=taken-back")
+    page = operator.get(answer["Location"]).content.decode()
+    decision = DepositDecision.objects.get(undone_at=None)
+    undo = reverse("admin:undo_deposit", args=[decision.pk])
+    assert undo in page and {"ko": "매칭 취소", "en": "Undo the match"}[language] in page
+    carry_out(operator, undo, {"reason": "The bank took it back"})
+    invoice.refresh_from_db()
+    assert invoice.status == Invoice.Status.OPEN
+    assert DepositDecision.objects.get(undone_at=None).kind == DepositDecision.Kind.SET_ASIDE
+    page = operator.get(reverse("admin:deposits"), {"state": "taken-back"}).content.decode()
+    assert undo not in page

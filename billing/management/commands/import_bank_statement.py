@@ -11,6 +11,7 @@ from accounts.models import Currency
 from billing import sellers
 from billing.bank import statement_import, transfer_matching
 from billing.bank.bank_statement_table import LARGEST_FILE, StatementRefused
+from pricing.plain_text import plain
 
 
 class Command(BaseCommand):
@@ -44,4 +45,7 @@ class Command(BaseCommand):
             f"{row.deposits} deposits, {len(compared.new)} of them new; {len(matched)} matched, {waiting} waits for an operator."
         )
         for line in compared.statement.taken_back:
-            self.stdout.write(f"Line {line}: the bank took a deposit back. Look at what it had paid.")
+            self.stdout.write(
+                f"Line {line.line}: the bank took back {plain(line.amount)} {currency} ({line.payer or '–'}), "
+                f"{line.at:%Y-%m-%d %H:%M}. If it has paid an invoice, undo its match on the console (Deposits, Taken back)."
+            )

@@ -22,7 +22,7 @@ END $$;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0028_slips_taken_back")]
+    dependencies = [("billing", "0029_slips_taken_back")]
 
     operations = [
         migrations.RunSQL(
