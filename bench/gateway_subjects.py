@@ -95,7 +95,7 @@ def _ours(plan: Plan, *, name: str, application: str) -> Subject:
     environment = {**os.environ, **service.environment, **counted, **own}
     process = spawn(command, log=plan.log(name), environment=environment, folder=CHECKOUT)
     headers = {"Authorization": f"Bearer {plan.secret}"}
-    note = f"granian, {plan.workers} process(es)"
+    note = f"uvicorn, {plan.workers} process(es)"
     return Subject(name=name, url=_local(port), process=process, note=note, headers=headers)
 
 

@@ -1,4 +1,4 @@
-"""The gateway's process: Starlette under ASGI (`granian --interface asgi config.gateway_asgi:app`)."""
+"""The gateway's process: Starlette under ASGI (`python -m gateway.server config.gateway_asgi:app`)."""
 
 import logging
 import os

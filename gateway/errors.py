@@ -97,6 +97,18 @@ class BodyTooLarge(GatewayError):
     status, type, code = 413, "invalid_request_error", "request_too_large"
 
 
+class HeadTooSlow(GatewayError):
+    """The head of a request did not end in time."""
+
+    status, type, code = 408, "invalid_request_error", "request_timeout"
+
+
+class HeadTooLarge(GatewayError):
+    """Too many headers, too long ones, or a URL without end."""
+
+    status, type, code = 431, "invalid_request_error", "headers_too_large"
+
+
 class RateLimited(GatewayError):
     """The upstream asks for patience; the caller's client knows how to wait."""
 

@@ -1,11 +1,11 @@
 """Refuse requests that two servers could read differently, before anything of them is believed (request smuggling).
 
-The server under us (granian, hyper) refuses most of what is malformed: differing or broken lengths, unknown or repeated transfer
-codings, folded headers, control characters. `Transfer-Encoding` beside `Content-Length` it takes by dropping the latter, so that
-the pair looks like a plain chunked body; therefore bodies must come with their length, as all clients of OpenAI's API send them.
+The server under us (`gateway/http_protocol.py`, llhttp as strict as it comes) refuses most of what is malformed: a length beside a
+coding, differing or broken lengths, bare line ends, folded headers, control characters. A coding alone it understands, so that
+`Transfer-Encoding: chunked` would be a body of unknown length; and a coding that does not end in `chunked` it refuses only once the
+request was handed on. Therefore bodies must come with their length, as all clients of OpenAI's API send them.
 
-A bare LF at the end of a header line it takes too, as RFC 9112 §2.2 allows, and nobody can see that from here. A header that slips
-past a proxy in this way does no harm: a second length is refused, and so are a length of a GET and any coding.
+Hosts it does not count, and a GET may have a body.
 """
 
 from starlette.types import ASGIApp, Receive, Scope, Send

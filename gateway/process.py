@@ -7,6 +7,7 @@ import threading
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 SECONDS_BETWEEN_REFRESHES = 1.0
 LOOKUP_THREADS = 4
+SECONDS_TO_BE_READY = 10.0
+"""For the first look at the database. Afterwards the server listens all the same."""
 SECONDS_TO_SETTLE = 3.0
 """For calls that were cut by a shutdown."""
 
@@ -69,11 +72,18 @@ class Gateway:
             del self._calls[task]
 
     async def start(self) -> None:
-        """Begin to read prices. The database may still be away: then the gateway waits, unready."""
+        """Read prices, before the server listens: no call comes to a process that would only send it away.
+
+        The database may still be away: then the gateway listens and says that it is not ready.
+        """
         price_book.leave_refreshing_to_a_thread()
         self._refresher.start()
         await self.rates.start()
         self._hear_the_signal()
+        loop = asyncio.get_running_loop()
+        latest = loop.time() + SECONDS_TO_BE_READY
+        while not self.is_ready and self._drained_at is None and loop.time() < latest:
+            await asyncio.sleep(0.02)
 
     def begin_drain(self) -> None:
         """Take no further call. Those that run have the drain time; the server waits for them before it lets us `stop`."""
@@ -114,14 +124,22 @@ class Gateway:
     def _hear_the_signal(self) -> None:
         """Drain from SIGTERM on: the server tells us to stop only when all its requests have ended, however long that takes.
 
-        The server's own handler stays: it hangs on the loop, which is woken by the signal whatever else handles it.
+        The server's own handler is called as well: it listens no longer, and closes what is idle.
         """
         loop = asyncio.get_running_loop()
-        try:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda _number, _frame: loop.call_soon_threadsafe(self.begin_drain))
-        except ValueError:  # not the main thread: whoever started us there ends us in its own way
-            logger.info("signals are left to the server")
+        for number in (signal.SIGTERM, signal.SIGINT):
+            servers_own = signal.getsignal(number)
+
+            def hear(number: int, frame: FrameType | None, servers_own: Any = servers_own) -> None:
+                loop.call_soon_threadsafe(self.begin_drain)
+                if callable(servers_own):
+                    servers_own(number, frame)
+
+            try:
+                signal.signal(number, hear)
+            except ValueError:  # not the main thread: whoever started us there ends us in its own way
+                logger.info("signals are left to the server")
+                return
 
     def _keep_fresh(self) -> None:
         """The thread that reads prices, so that the event loop never has to."""

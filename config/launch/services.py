@@ -57,13 +57,9 @@ def web_services(*, chosen: Mapping[str, int]) -> list[Service]:
 
 
 def gateway(*, port: int) -> Service:
-    """The gateway, which the tests and the benchmark start in the same way.
-
-    HTTP/1 only: what ends TLS before it speaks nothing else to it. A caller has 30 s for its header, idle ones included. Each open
-    stream is one of the requests at once, and whoever comes beyond them waits.
-    """
-    bounds = ["--http", "1", "--http1-header-read-timeout", "30000", "--backlog", "2048", "--backpressure", "4096"]
-    return _granian("gateway", ["--interface", "asgi", *bounds, "config.gateway_asgi:app"], port=port, patience=20)
+    """The gateway, which the tests and the benchmark start in the same way. Its bounds are its own (`gateway/server.py`)."""
+    listen = ["--host", bind_host(), "--port", str(port)]
+    return _web("gateway", "gateway.server", [*listen, "config.gateway_asgi:app"], port=port, patience=20)
 
 
 def background_services() -> list[Service]:
@@ -81,9 +77,15 @@ def _granian(
 ) -> Service:
     listen = ["--host", bind_host(), "--port", str(port)]
     lean = ["--workers", "1", "--no-ws", "--workers-kill-timeout", str(int(patience))]
+    return _web(name, "granian", [*listen, *lean, *arguments], port=port, patience=patience, settings=settings)
+
+
+def _web(
+    name: str, module: str, arguments: list[str], *, port: int, patience: float, settings: str = "config.settings"
+) -> Service:
     return Service(
         name=name,
-        command=(sys.executable, "-m", "granian", *listen, *lean, *arguments),
+        command=(sys.executable, "-m", module, *arguments),
         is_ready=lambda: is_ready(reachable_host(), port),
         stage=1,
         patience=patience,

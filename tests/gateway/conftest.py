@@ -74,7 +74,7 @@ def gateway_environment(database_url: str, llm: StandIn, **own: str) -> dict[str
 def furnished_house(
     database_url: str, folder: Path, *words: str, server: Sequence[str] = (), **own: str
 ) -> Iterator[House]:
-    """A house with its cast; `words` go to the stand-in, `server` to granian, `own` to the gateway's environment."""
+    """A house with its cast; `words` go to the stand-in, `server` to its server, `own` to the gateway's environment."""
     cast = stories.meet_the_cast(now=timezone.now())
     with stand_in("llm", "--api-key", UPSTREAM_KEY, *words) as llm, look_into_database() as database:
         variables = gateway_environment(database_url, llm, **own)

@@ -23,7 +23,7 @@ from config.launch.ports import free_port
 from tests import stories
 from tests.sandbox.processes import ROOT, StandIn
 
-SECONDS_TO_START = 20.0
+SECONDS_TO_START = 60.0
 OPEN, CAPTURED, RELEASED, QUESTIONED = 1, 2, 3, 4
 
 
