@@ -19,6 +19,7 @@ from accounts.models import Organization
 from billing.line_notes import notes_of
 from billing.models import Invoice, InvoiceLine, Payment
 from billing.period_charges import formulas_of
+from billing.processors import bank_transfer
 from catalog.rate_details import RateDetails, details_of
 from ledger.event_ids import first_id_at, moment_of
 from metering.models import UsageEvent, UsageRollup
@@ -116,6 +117,15 @@ def payments_of(invoice: Invoice) -> list[Payment]:
     """Every attempt to pay the invoice, the newest first."""
     payments = Payment.objects.for_organization(invoice.organization_id).filter(invoice=invoice)
     return list(payments.order_by("-created_at", "-pk"))
+
+
+def card_payments_of(invoice: Invoice) -> list[Payment]:
+    """The payments by card that came in, whose slips prove the supply, the first one first."""
+    return [
+        payment
+        for payment in reversed(payments_of(invoice))
+        if payment.status == Payment.Status.SUCCEEDED and payment.processor != bank_transfer.NAME
+    ]
 
 
 def priced_lines(invoice: Invoice) -> list[PricedLine]:

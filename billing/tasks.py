@@ -15,7 +15,7 @@ from billing.cards import automatic, automatic_top_up, card_setups, payment_meth
 from billing.closures import afterwards, ending, finishing
 from billing.corrections import unresolved_refunds
 from billing.exports import exporting
-from billing.mail import outbox
+from billing.mail import outbox, sample_mails
 from billing.models import Invoice
 from billing.notifications import noticing, webhook_delivery
 from billing.overdue import dunning, suspension
@@ -172,8 +172,15 @@ def deliver_mail(*, organization_id: int, mail_id: str) -> None:
 
 
 @shared_task
+def deliver_sample_mail(*, mail_id: str) -> None:
+    """Send an operator the sample that they asked for."""
+    sample_mails.deliver_sample(mail_id=mail_id, now=timezone.now())
+
+
+@shared_task
 def sweep_mail() -> None:
     """Send every mail that is due."""
+    sample_mails.deliver_waiting_samples(now=timezone.now())
     try:
         delivery.deliver_waiting(now=timezone.now())
     except delivery.MailServerUnreachable as error:

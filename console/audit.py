@@ -41,6 +41,7 @@ ACTIONS = {
     "payment.cancel_asked": _("End of a payment attempt asked for"),
     "mail.sent_again": _("Mail sent again"),
     "mail.sent_anew": _("Mail sent once more"),
+    "mail.sample_sent": _("Sample of a mail sent to the operator"),
     "upstream.added": _("Upstream added"),
     "upstream.edited": _("Upstream edited"),
     "route.added": _("Model route added"),

@@ -1,5 +1,6 @@
 """Make a credit note: on all that is left of an invoice, by line, or as it was proposed after a price was corrected."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -18,7 +19,17 @@ from billing.corrections.credit_notes import (
     issue_credit_note,
     preview_note,
 )
-from billing.corrections.creditable import Left, LineLeft, MoneyBack, NotCreditable, Plan, TooMuch, WrittenOff, left_of
+from billing.corrections.creditable import (
+    Left,
+    LineLeft,
+    MoneyBack,
+    NotCreditable,
+    Plan,
+    TooMuch,
+    WrittenOff,
+    left_of,
+    plan_note,
+)
 from billing.corrections.proposed_amounts import amounts_of_proposal
 from billing.invoicing import PaymentInProgress
 from billing.models import CreditNote, CreditNoteProposal, Invoice, InvoiceLine
@@ -28,6 +39,7 @@ from console.one_invoice import InvoiceDeed
 from console.payment_deeds import attempt_in_the_way
 from console.read_only import address_of
 from metering.token_labels import TOKEN_CLASSES
+from pricing.exact import exact_sum
 from pricing.plain_text import plain
 from pricing.tokens import TokenClass
 
@@ -59,20 +71,42 @@ class WholeForm(NoteForm):
     field_order = ("reason_code", "reason", "money_back", "left")
 
 
+@dataclass(frozen=True, slots=True)
+class LineField:
+    """A line, what it is called within its group, what is left of it, and the field for how much is taken back."""
+
+    row: LineLeft
+    name: str
+    left: str
+    field: Any
+
+
+@dataclass(frozen=True, slots=True)
+class LineGroup:
+    """The lines of a model, or what was agreed."""
+
+    name: Any
+    left: str
+    lines: list[LineField]
+
+
 class LinesForm(WholeForm):
     """An amount before tax for each line of which something is left."""
 
-    def __init__(self, *args: Any, left: Left, currency: str, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, invoice: Invoice, left: Left, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["reason_code"].initial = "02"
-        self.rows, self.currency = [row for row in left.lines if row.left], currency
+        self.invoice, self.left, self.currency = invoice, left, invoice.currency
+        self.rows = [row for row in left.lines if row.left]
         for row in self.rows:
-            self.fields[f"{AMOUNT}{row.line.position}"] = forms.DecimalField(
+            self.fields[name_of_field(row)] = forms.DecimalField(
                 label=line_label(row.line),
                 required=False,
                 max_digits=16,
                 decimal_places=2,
-                widget=forms.NumberInput(attrs=dict(self.fields["reason"].widget.attrs)),
+                widget=forms.TextInput(
+                    attrs=dict(self.fields["reason"].widget.attrs) | {"inputmode": "decimal", "data-take-back": ""}
+                ),
             )
 
     @property
@@ -81,9 +115,67 @@ class LinesForm(WholeForm):
         return [field for field in self if not field.name.startswith(AMOUNT)]
 
     @property
-    def by_line(self) -> list[tuple[LineLeft, str, Any]]:
-        """Each line, what is left of it, and the field for how much is taken back."""
-        return [(row, money(row.left, self.currency), self[f"{AMOUNT}{row.line.position}"]) for row in self.rows]
+    def groups(self) -> list[LineGroup]:
+        """By model, in the invoice's order."""
+        by_model: dict[str, list[LineLeft]] = {}
+        for row in self.rows:
+            by_model.setdefault(row.line.model if row.line.token_class else "", []).append(row)
+        return [
+            LineGroup(
+                model or _("As agreed"),
+                money(exact_sum(row.left for row in rows), self.currency),
+                [
+                    LineField(row, within_model(row.line), money(row.left, self.currency), self._field(row))
+                    for row in rows
+                ],
+            )
+            for model, rows in by_model.items()
+        ]
+
+    @property
+    def wrong(self) -> list[Any]:
+        """The fields of lines that have errors."""
+        return [field for field in map(self._field, self.rows) if field.errors]
+
+    @property
+    def decimals(self) -> int:
+        """Of the currency, for the sum that is shown while one types."""
+        return 0 if self.currency == "KRW" else 2
+
+    def clean(self) -> dict[str, Any]:
+        """Each amount by itself, so that every wrong one is told beside its field at once."""
+        for row in self.rows:
+            amount = self.cleaned_data.get(name_of_field(row))
+            if amount is not None and self._is_too_much(row, amount):
+                self.fields[name_of_field(row)].widget.attrs["aria-invalid"] = "true"
+                text = gettext("Enter a whole amount above zero, up to %(left)s.")
+                self.add_error(name_of_field(row), text % {"left": money(row.left, self.currency)})
+        return self.cleaned_data
+
+    def _is_too_much(self, row: LineLeft, amount: Decimal) -> bool:
+        position = row.line.position
+        try:
+            plan_note(self.invoice, self.left, amounts={position: amount}, money_back=MoneyBack.CREDIT)
+        except TooMuch as error:
+            return error.position == position
+        except NotCreditable:
+            return False
+        return False
+
+    def _field(self, row: LineLeft) -> Any:
+        return self[name_of_field(row)]
+
+
+def name_of_field(row: LineLeft) -> str:
+    return f"{AMOUNT}{row.line.position}"
+
+
+def within_model(line: InvoiceLine) -> str:
+    """The line's class, with its service month if that is another; or what was agreed."""
+    if not line.token_class:
+        return str(line.get_kind_display())
+    late = f" ({line.service_month:%Y-%m})" if line.service_month else ""
+    return f"{TOKEN_CLASSES[TokenClass(line.token_class)]}{late}"
 
 
 def line_label(line: InvoiceLine) -> str:
@@ -166,7 +258,7 @@ class CreditLines(CreditWhole):
     )
 
     def form(self, data: Any = None) -> DeedForm:
-        return LinesForm(data, initial=self.initial(), left=self.left(), currency=self.invoice.currency)
+        return LinesForm(data, initial=self.initial(), invoice=self.invoice, left=self.left())
 
     def amounts(self, values: dict[str, Any]) -> dict[int, Decimal] | None:
         return {

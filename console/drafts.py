@@ -1,5 +1,6 @@
 """Drafts of invoices whose customers' terms ask for a review: what each would say, and the deeds that issue it or make it anew."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -50,20 +51,25 @@ def lines_table(draft: InvoiceDraft) -> str:
     """As on the invoice; a model leads to its requests of that month."""
     heads = (
         (gettext("Model"), ""),
-        (gettext("Kind"), ""),
+        (gettext("Item"), ""),
         (gettext("Quantity"), "number"),
         (gettext("Unit price"), "number"),
         (gettext("Exact amount"), "number"),
         (gettext("Amount"), "number"),
     )
     head = format_html_join("", '<th scope="col" class="{1}">{0}</th>', heads)
-    rows = format_html_join(
-        "",
-        '<tr><td>{}</td><td>{}</td><td class="number">{}</td><td class="number">{}</td><td class="number">{}</td>'
-        '<td class="number strong">{}</td></tr>',
-        (_cells(draft, line) for line in draft.lines),
+    rows = format_html_join("", "<tr>{}</tr>", ((_row(heads, _cells(draft, line)),) for line in draft.lines))
+    return format_html(
+        '<div class="panel-table"><table class="table"><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>',
+        head,
+        rows,
     )
-    return format_html('<table class="table"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>', head, rows)
+
+
+def _row(heads: Sequence[tuple[str, str]], cells: Sequence[object]) -> str:
+    """On a phone, where the head is not shown, each cell says what it is."""
+    named_cells = ((label, side, cell) for (label, side), cell in zip(heads, cells, strict=True))
+    return format_html_join("", '<td data-label="{}" class="{}">{}</td>', named_cells)
 
 
 def _cells(draft: InvoiceDraft, line: dict[str, Any]) -> tuple[object, ...]:
@@ -171,10 +177,23 @@ class DraftDeed(Deed):
 
     def obstacle(self) -> Obstacle | None:
         """Whoever comes late, or again, is shown what became of it."""
-        if self.draft.status != InvoiceDraft.Status.APPROVED:
+        texts = {
+            InvoiceDraft.Status.APPROVED: _("The draft was approved already."),
+            InvoiceDraft.Status.SUPERSEDED: _("The draft was made anew, so another one has taken its place."),
+        }
+        if self.draft.status not in texts:
             return None
-        text = _("The draft was approved already.")
-        return Obstacle(text=text, facts=self.facts(), label=_("See the draft"), url=address_of(self.draft))
+        return Obstacle(
+            text=texts[InvoiceDraft.Status(self.draft.status)],
+            facts=self.facts(),
+            label=_("See the draft"),
+            url=address_of(self._latest()),
+        )
+
+    def _latest(self) -> InvoiceDraft:
+        """The one that took its place, or itself."""
+        drafts = InvoiceDraft.objects.filter(organization=self.draft.organization, period=self.draft.period)
+        return drafts.order_by("-made_at", "-pk").first() or self.draft
 
     def back(self) -> str:
         return address_of(self.draft)

@@ -11,20 +11,20 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import TaxTreatment
-from billing.invoice_queries import is_overdue
+from billing.invoice_queries import card_payments_of, is_overdue
 from billing.models import CreditNote, Document, Invoice, InvoiceLine, OutboxMail, Payment, SupplyProof, TaxInvoice
-from billing.rest.proof_answers import proof_shown
+from billing.rest.proof_answers import proof_shown, sheets_of
 from billing.settlement import outstanding
 from console.credit_note_deeds import credit_links
 from console.figures import count_column, figure, money, money_column, named, percent_column
 from console.money import CUSTOMER, payment_failure, payment_status
 from console.payment_deeds import open_attempt
-from console.read_only import ReadOnlyAdmin, ReadOnlyInline, linked, raw_column, state_label
+from console.read_only import ReadOnlyAdmin, ReadOnlyInline, link_to, linked, raw_column, state_label
 from console.site import site
 from console.stored_documents import document_link
 from console.tax_invoices import approval
@@ -34,6 +34,17 @@ from metering.token_labels import TOKEN_CLASSES
 from pricing.tokens import TokenClass
 
 TONES = {"open": "info", "paid": "success", "void": "plain", "uncollectible": "danger"}
+
+
+def proof_of(invoice: Invoice) -> str:
+    """Its kind, and the papers themselves by their numbers: tax invoices, or the card payments whose slips they are."""
+    kind = SupplyProof.Kind(proof_shown(invoice))
+    papers: list[str] = []
+    if kind == SupplyProof.Kind.TAX_INVOICE:
+        papers = [link_to(sheet, sheet.approval_number or sheet.get_status_display()) for sheet in sheets_of(invoice)]
+    elif kind == SupplyProof.Kind.CARD_SLIP:
+        papers = [link_to(payment, payment.reference) for payment in card_payments_of(invoice)]
+    return format_html_join(" · ", "{}", ((part,) for part in (kind.label, *papers)))
 
 
 class Overdue(admin.SimpleListFilter):
@@ -86,7 +97,7 @@ class Lines(ReadOnlyInline):
     fields = (
         "position",
         named("model_name", _("Model"), lambda row: row.model or "–"),
-        named("what", _("Kind"), line_name),
+        named("what", _("Item"), line_name),
         named("quantity_figure", _("Quantity"), lambda row: figure("tokens")(row.quantity) if row.model else "–"),
         named(
             "unit_price_figure",
@@ -213,7 +224,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
                     money_column("credit_applied", _("Paid by credit")),
                     money_column("amount_due", _("Amount due")),
                     named("left_figure", _("Still to be paid"), lambda row: money(outstanding(row), row.currency)),
-                    named("proof", _("Proof of the supply"), lambda row: SupplyProof.Kind(proof_shown(row)).label),
+                    named("proof", _("Proof of the supply"), proof_of),
                     named("treatment", _("Tax treatment"), lambda row: TaxTreatment(row.tax_treatment).label),
                     "currency",
                 )

@@ -31,7 +31,7 @@ MONTHS_AHEAD = 12
 MOST = Decimal(1_000_000_000)
 MINIMUM = named(
     "minimum_fee_figure",
-    _("minimum monthly fee"),
+    _("minimum monthly fee, without VAT"),
     lambda row: money(row.minimum_fee, row.organization.billing_currency),
     order="minimum_fee",
 )

@@ -127,6 +127,7 @@ def invoice(request: HttpRequest, invoice_id: UUID) -> HttpResponse:
         "outstanding": left,
         "proof": proof_shown(found),
         "sheets": sheets_of(found),
+        "slips": invoice_queries.card_payments_of(found),
         "today": day_in_seoul(now),
         "card_window": card_window(found),
         "credit_given": max(-found.credit_applied, ZERO),

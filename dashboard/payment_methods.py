@@ -17,12 +17,17 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.tenancy import tenant_scope
 from billing.cards import card_setups, payment_methods
-from billing.cards.automatic import DUE
+from billing.cards.automatic import DUE, OpenCharge, open_charges
 from billing.models import CardSetup, PaymentMethod
 from billing.processors.selection import NoCardProcessor, card_processor
 from billing.rest.payments_api import ROLES_THAT_PAY
 from dashboard.access import may, organization_page
 from dashboard.invoice_payment import BACK, LEFT, go, still_waits
+from pricing.exact import exact_sum
+from pricing.plain_text import plain
+
+ASK, CHARGE, LEAVE = "ask", "charge", "leave"
+"""Automatic payment: asked for on a page of its own; open invoices are charged, or left to be paid by hand."""
 
 
 @organization_page(scoped=False)
@@ -32,8 +37,14 @@ def cards(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         if not may(request, ROLES_THAT_PAY):
             raise PermissionDenied(request.membership.role)
+        address = redirect("dashboard:payment_methods", request.organization.slug)
+        if request.POST.get("action") == "automatic_on" and _changed_meanwhile(request):
+            messages.warning(request, _("Your open invoices have changed. Please look at them again."))
+            return redirect(f"{address.url}?automatic={ASK}")
         _do(request)
-        return redirect("dashboard:payment_methods", request.organization.slug)
+        return address
+    if request.GET.get("automatic") == ASK:
+        return _ask(request)
     back, now = request.GET.get("setup", ""), timezone.now()
     setup = card_setups.look_again(organization_id=request.organization.pk, now=now) if back == BACK else None
     with tenant_scope([request.organization.pk]):
@@ -71,6 +82,37 @@ def setup_progress(request: HttpRequest) -> HttpResponse:
     """Asked by a page that waits for a card: nothing new (204), or look again."""
     setup = card_setups.look_again(organization_id=request.organization.pk, now=timezone.now())
     return still_waits(setup is not None and setup.status in CardSetup.OPEN_STATUSES)
+
+
+def _ask(request: HttpRequest) -> HttpResponse:
+    """Before automatic payment is switched on: what would be charged at once, and whether it shall be."""
+    with tenant_scope([request.organization.pk]):
+        setting, charges = payment_methods.setting_of(request.organization), open_charges(request.organization)
+        if setting.is_automatic or setting.default_method is None or not may(request, ROLES_THAT_PAY):
+            return redirect("dashboard:payment_methods", request.organization.slug)
+        context = {
+            "section": "settings",
+            "setting": setting,
+            "charges": charges,
+            "seen": _fingerprint(charges),
+            "total": exact_sum(charge.amount for charge in charges),
+            "today": timezone.localdate(),
+            "charged_when_due": settings.AUTOMATIC_PAYMENT_DAY == DUE,
+        }
+        return render(request, "dashboard/automatic_payment_ask.html", context)
+
+
+def _changed_meanwhile(request: HttpRequest) -> bool:
+    """Whether something else is open by now than what the customer was asked about. Leaving it alone needs no second look."""
+    if request.POST.get("open") == LEAVE:
+        return False
+    with tenant_scope([request.organization.pk]):
+        has_card = payment_methods.setting_of(request.organization).default_method is not None
+        return has_card and request.POST.get("seen", "") != _fingerprint(open_charges(request.organization))
+
+
+def _fingerprint(charges: list[OpenCharge]) -> str:
+    return " ".join(f"{charge.invoice.number}={plain(charge.amount)}" for charge in charges)
 
 
 def _notice(setup: CardSetup | None, back: str) -> str:
@@ -126,7 +168,13 @@ def _remove(request: HttpRequest) -> str:
 
 
 def _switch(request: HttpRequest, *, on: bool) -> str:
-    payment_methods.set_automatic(organization=request.organization, on=on, actor=request.user, now=timezone.now())
+    payment_methods.set_automatic(
+        organization=request.organization,
+        on=on,
+        open_ones=request.POST.get("open") != LEAVE,
+        actor=request.user,
+        now=timezone.now(),
+    )
     return _("Automatic payment is on.") if on else _("Automatic payment is off.")
 
 

@@ -75,16 +75,20 @@ def choose_default(*, organization: Organization, method_id: int, actor: User | 
     return method
 
 
-def set_automatic(*, organization: Organization, on: bool, actor: User | None, now: datetime) -> CollectionSetting:
-    """Charge invoices to the default card by themselves, or no more. Raises NoMethod."""
+def set_automatic(
+    *, organization: Organization, on: bool, open_ones: bool = True, actor: User | None, now: datetime
+) -> CollectionSetting:
+    """Charge invoices to the default card by themselves, those that are open by now too or (not `open_ones`) only those that
+    come; or no more. Raises NoMethod."""
     with tenant_scope([organization.pk]):
         setting = lock_setting(organization)
         if on and setting.default_method_id is None:
             raise NoMethod(organization.slug)
         if setting.is_automatic != on:
-            setting.is_automatic = on
+            setting.is_automatic, setting.automatic_from = on, None if open_ones or not on else now
             setting.save()
-            _note("automatic_payment.set", "organization", organization, actor, now, on=on)
+            detail = {"on": True, "open_ones": open_ones} if on else {"on": False}
+            _note("automatic_payment.set", "organization", organization, actor, now, **detail)
     return setting
 
 

@@ -16,7 +16,7 @@ What each kind carries in `context` (money as text, in the invoice's currency):
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parseaddr
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import transaction
@@ -85,7 +85,7 @@ def new_mail(
         language=language,
         invoice=invoice,
         context=dict(context or {}),
-        message_id=f"<{mail_id}@{_own_domain()}>",
+        message_id=message_id(mail_id),
         next_attempt_at=now,
         created_at=now,
     )
@@ -150,6 +150,7 @@ def _ring(mail: OutboxMail) -> None:
     tasks.ring(tasks.deliver_mail, organization_id=mail.organization_id, mail_id=str(mail.pk))
 
 
-def _own_domain() -> str:
+def message_id(mail_id: UUID) -> str:
+    """The Message-ID of a mail of ours, on our own domain."""
     _name, address = parseaddr(settings.DEFAULT_FROM_EMAIL)
-    return address.rpartition("@")[2]
+    return f"<{mail_id}@{address.rpartition('@')[2]}>"

@@ -42,6 +42,7 @@ from billing.models.notices import WebhookDelivery as WebhookDelivery
 from billing.models.notices import WebhookEndpoint as WebhookEndpoint
 from billing.models.processor_outflows import ProcessorOutflow as ProcessorOutflow
 from billing.models.refunds import Refund as Refund
+from billing.models.sample_mails import SampleMail as SampleMail
 from billing.models.tax_invoices import SupplyProof as SupplyProof
 from billing.models.tax_invoices import TaxInvoice as TaxInvoice
 from billing.models.terms import BillingTerms as BillingTerms

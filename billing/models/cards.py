@@ -104,13 +104,17 @@ class CardSetup(models.Model):
 
 
 class CollectionSetting(models.Model):
-    """Which card an organization pays with, and whether invoices are charged to it by themselves. Without a row: none, no."""
+    """Which card an organization pays with, and whether invoices are charged to it by themselves. Without a row: none, no.
+
+    With `automatic_from`, invoices that were final before are left to be paid by hand.
+    """
 
     organization = models.OneToOneField(
         Organization, on_delete=models.PROTECT, primary_key=True, related_name="collection_setting"
     )
     default_method = models.ForeignKey(PaymentMethod, on_delete=models.PROTECT, null=True, related_name="+")
     is_automatic = models.BooleanField(default=False)
+    automatic_from = models.DateTimeField(null=True, blank=True)
 
     objects = TenantQuerySet["CollectionSetting"].as_manager()
 
@@ -120,6 +124,10 @@ class CollectionSetting(models.Model):
                 condition=Q(is_automatic=False) | Q(default_method__isnull=False), name="automatic_payment_has_a_card"
             ),
         ]
+
+    def charges(self, finalized_at: datetime) -> bool:
+        """Whether an invoice that became final then is charged by itself."""
+        return self.is_automatic and (self.automatic_from is None or finalized_at >= self.automatic_from)
 
 
 class AutomaticTopUp(models.Model):

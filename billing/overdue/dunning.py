@@ -7,7 +7,7 @@ locks, so a payment stops everything at once. Nobody is suspended before a remin
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -88,12 +88,13 @@ def standings(organization: Organization, policy: Policy, *, now: datetime, lock
         DunningStep.objects.for_organization(organization).filter(invoice__in=invoices).order_by("taken_at", "pk")
     ):
         taken.setdefault(step.invoice_id, []).append(step)
-    has_card = setting_of(organization).is_automatic
+    setting = setting_of(organization)
     today = _day_of(now, organization)
     found = []
     for invoice in sorted(invoices, key=lambda one: (one.due_on, one.sequence)):
         if owed[invoice.pk] <= ZERO:
             continue
+        has_card = setting.charges(invoice.finalized_at)
         planned = schedule(issued_on=invoice.issued_on, due_on=invoice.due_on, policy=policy, has_card=has_card)
         steps = taken.get(invoice.pk, [])
         due = due_steps(planned, taken={(step.kind, step.number) for step in steps}, today=today, due_on=invoice.due_on)
@@ -127,15 +128,14 @@ def is_by_day(organization: Organization, *, now: datetime) -> bool:
 def _concerned(policies: Policies, *, now: datetime) -> set[int]:
     """Organizations for which some step may be due, seen without locks: an invoice has a day that came without a step."""
     invoices = Invoice.objects.using("system").filter(status=Invoice.Status.OPEN, amount_due__gt=ZERO)
-    found = list(
-        invoices.select_related("organization").only("organization", "issued_on", "due_on", "organization__zone")
-    )
+    told = ("organization", "issued_on", "due_on", "finalized_at", "organization__zone")
+    found = list(invoices.select_related("organization").only(*told))
     steps = DunningStep.objects.using("system").filter(invoice__status=Invoice.Status.OPEN)
     taken: dict[UUID, set[tuple[str, int]]] = {}
     for invoice_id, kind, number in steps.values_list("invoice_id", "kind", "number"):
         taken.setdefault(invoice_id, set()).add((kind, number))
     settings = CollectionSetting.objects.using("system").filter(is_automatic=True)
-    with_card = set(settings.values_list("organization_id", flat=True))
+    with_card = {setting.organization_id: setting for setting in settings}
     return {
         invoice.organization_id
         for invoice in found
@@ -145,13 +145,19 @@ def _concerned(policies: Policies, *, now: datetime) -> set[int]:
 
 
 def _has_due(
-    invoice: Invoice, policies: Policies, taken: set[tuple[str, int]], with_card: set[int], *, now: datetime
+    invoice: Invoice,
+    policies: Policies,
+    taken: set[tuple[str, int]],
+    with_card: Mapping[int, CollectionSetting],
+    *,
+    now: datetime,
 ) -> bool:
+    setting = with_card.get(invoice.organization_id)
     planned = schedule(
         issued_on=invoice.issued_on,
         due_on=invoice.due_on,
         policy=policies.of(invoice.organization_id),
-        has_card=invoice.organization_id in with_card,
+        has_card=setting is not None and setting.charges(invoice.finalized_at),
     )
     today = now.astimezone(ZoneInfo(invoice.organization.zone)).date()
     due = due_steps(planned, taken=taken, today=today, due_on=invoice.due_on)

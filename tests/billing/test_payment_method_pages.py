@@ -1,5 +1,6 @@
 """Payment methods on the site: to the processor's page and back, by everybody's rights; and over REST."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -7,8 +8,9 @@ from django.test import Client
 from pytest_django.fixtures import Settings
 
 from accounts.models import Membership, Role
+from billing.cards import automatic
 from billing.models import CardSetup
-from tests.billing.collecting import House, moment, type_card
+from tests.billing.collecting import DUE, House, moment, type_card
 from tests.billing.keeping import leave_card, methods
 from tests.dashboard.conftest import text_of
 
@@ -34,7 +36,7 @@ def test_a_card_is_added_chosen_and_removed(house: House) -> None:
     second = leave_card(house, "authenticates_once")
     said = text_of(client.post(PAGE, {"action": "default", "method": second.pk}, follow=True))
     assert "Visa 3155 is the card that you pay with now." in said and "Visa 3155 Default" in said
-    said = text_of(client.post(PAGE, {"action": "automatic_on"}, follow=True))
+    said = text_of(client.post(PAGE, asked(client, open="charge"), follow=True))
     assert "As soon as it is issued, each invoice is charged to this card: Visa 3155" in said
     invoice = text_of(client.get(f"/o/acme/invoices/{house.invoice.pk}"))
     assert "It will be charged to your card by itself (Visa 3155," in invoice
@@ -44,6 +46,36 @@ def test_a_card_is_added_chosen_and_removed(house: House) -> None:
     said = text_of(client.post(PAGE, {"action": "remove", "method": second.pk}, follow=True))
     assert "Visa 3155 is removed. It will not be charged any more." in said
     assert "Visa 4242 Default" in said
+
+
+def asked(client: Client, **choice: str) -> dict[str, str]:
+    """What the page that asks before automatic payment sends."""
+    page = client.get(f"{PAGE}?automatic=ask").content.decode()
+    [seen] = re.findall(r'name="seen" value="([^"]*)"', page)
+    return {"action": "automatic_on", "seen": seen} | choice
+
+
+def test_automatic_payment_shows_what_it_would_charge_before_it_is_on(house: House) -> None:
+    """Nothing is charged for what the customer was not shown; and they may let it begin with the next invoice."""
+    client = browser(house)
+    assert client.get(f"{PAGE}?automatic=ask").status_code == 302, "there is no card yet"
+    leave_card(house)
+    shown = text_of(client.get(f"{PAGE}?automatic=ask"))
+    assert f"{house.invoice.number} Within minutes ₩{DUE:,} Sum, VAT included ₩{DUE:,}" in shown
+    said = text_of(client.post(PAGE, {"action": "automatic_on"}, follow=True))
+    assert "Your open invoices have changed. Please look at them again." in said and "Within minutes" in said
+    said = text_of(client.post(PAGE, asked(client, open="leave"), follow=True))
+    assert "Automatic payment is on." in said and "are not charged: please pay them on their pages." in said
+    assert automatic.charge_due(now=moment()) == 0
+    assert not automatic.charge(
+        organization_id=house.organization_id, invoice_id=house.invoice.pk, earlier=0, now=moment()
+    )
+    assert "by itself" not in text_of(client.get(f"/o/acme/invoices/{house.invoice.pk}"))
+    client.post(PAGE, {"action": "automatic_off"})
+    client.post(PAGE, asked(client, open="charge"))
+    assert automatic.charge_due(now=moment()) == 1
+    client.post(PAGE, {"action": "automatic_off"})
+    assert "No invoice is open that would be charged now." in text_of(client.get(f"{PAGE}?automatic=ask"))
 
 
 def test_the_page_waits_while_the_processor_does_not_answer(house: House) -> None:

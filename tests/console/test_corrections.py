@@ -50,6 +50,18 @@ def test_by_line(operator: Client, invoice: Invoice) -> None:
     assert (note.subtotal, note.tax, outstanding(invoice)) == (1000, 100, invoice.amount_due - 1100)
 
 
+def test_a_wrong_amount_is_told_beside_its_line(operator: Client, invoice: Invoice) -> None:
+    address = reverse("admin:credit_lines", args=[invoice.pk])
+    operator.cookies["invoicedream_language"] = "en"
+    answer = operator.post(address, REASON | left(invoice) | {"amount_1": "0.5", "amount_2": "999999999"})
+    form = answer.context["form"]
+    assert set(form.errors) == {"amount_1", "amount_2"}
+    text = answer.content.decode()
+    assert 'id="id_amount_1_error"' in text and 'href="#id_amount_2"' in text
+    assert [group.name for group in form.groups] == list(dict.fromkeys(row.line.model for row in form.rows))
+    assert all(f'id="lines-{number}"' in text for number, _group in enumerate(form.groups, start=1))
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"amount_1": "999999999"}, {"amount_1": "0.5"}, {"amount_1": "-1"}, {}, {"amount_1": "1", "reason": ""},

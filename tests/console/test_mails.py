@@ -10,7 +10,8 @@ from accounts.invitations import invite
 from accounts.models import AuditEntry, BillingProfile, Membership, Role
 from accounts.tenancy import tenant_scope
 from billing.mail import mails
-from billing.models import Invoice, OutboxMail
+from billing.mail.sample_mails import MOST_AN_HOUR
+from billing.models import Invoice, OutboxMail, SampleMail
 from tests.console.conftest import audited, carry_out, refused
 from tests.stories import Cast
 
@@ -162,3 +163,16 @@ def test_samples_show_every_kind_and_run_nothing(operator: Client, language: str
     assert {"ko": "미납 금액: ₩1,308,023", "en": "Still to be paid: ₩1,308,023"}[language] in said
     assert operator.get(address, {"name": "nothing"}).status_code == 404
     assert not OutboxMail.objects.exists()
+
+
+def test_a_sample_is_sent_to_whoever_is_signed_in(operator: Client, cast: Cast) -> None:
+    address = reverse("admin:mail_samples") + "?name=overdue&language=en"
+    operator.cookies["invoicedream_language"] = "en"
+    said = operator.post(address, {"recipient": "somebody@else.example"}, follow=True).content.decode()
+    assert f"The sample is on its way to {cast.operator.email}." in said and "Sent to you" in said
+    [row] = SampleMail.objects.all()
+    assert (row.operator, row.recipient) == (cast.operator, cast.operator.email)
+    for _one in range(MOST_AN_HOUR - 1):
+        operator.post(address)
+    assert "Please wait before the next one." in operator.post(address, follow=True).content.decode()
+    assert SampleMail.objects.count() == MOST_AN_HOUR
