@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from allauth.account.decorators import reauthentication_required
 from allauth.core.exceptions import ReauthenticationRequired
 from django import forms
 from django.contrib import messages
@@ -18,6 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.models import Organization, Role
 from accounts.organizations import NotPossible
+from accounts.recent_sign_in import require_recent_sign_in
 from billing.closures import asking
 from billing.closures.remaining import Step, remaining
 from billing.models import Closure
@@ -93,15 +93,11 @@ def closure(request: HttpRequest) -> HttpResponse:
 def ask(request: HttpRequest) -> HttpResponse:
     """Ask for it; who has not given the password just now does so first, and then fills in the form."""
     try:
-        return _ask_page(request)
+        require_recent_sign_in(request)
     except ReauthenticationRequired:
         if request.method == "POST":
             return redirect("dashboard:ask_for_closure", request.organization.slug)
         raise
-
-
-@reauthentication_required
-def _ask_page(request: HttpRequest) -> HttpResponse:
     organization, now = request.organization, timezone.now()
     if asking.closure_of(organization) is not None:
         return redirect("dashboard:closure", organization.slug)

@@ -12,6 +12,8 @@ from decimal import Decimal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from django.utils import timezone
+
 from accounts import business_standing
 from accounts.api_keys import issue_api_key
 from accounts.models import ApiKey, Membership, Organization, Role, Scope, Source, User
@@ -183,6 +185,22 @@ def make_user(email: str, **fields: object) -> User:
     user = User.objects.create_user(email, PASSWORD, **fields)
     EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)
     return user
+
+
+def give_second_factor(user: User) -> str:
+    """An authenticator app for `user`; its secret."""
+    from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
+
+    secret: str = generate_totp_secret()
+    TOTP.activate(user, secret)
+    return secret
+
+
+def code_of(secret: str) -> str:
+    """What the app shows now."""
+    from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
+
+    return str(format_hotp_value(hotp_value(secret, int(timezone.now().timestamp()) // 30)))
 
 
 def make_operator(*, now: datetime) -> User:

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 
 from accounts.api_views import OrganizationAPIView
 from accounts.models import Role
+from accounts.recent_sign_in import has_signed_in_recently
 from billing.exports import exporting
 from billing.models import DataExport
 from billing.papers import document_files
@@ -25,7 +26,7 @@ ROLES_THAT_EXPORT = frozenset({Role.OWNER})
 
 
 class ExportsView(OrganizationAPIView):
-    """For owners with their session: no key exports everything."""
+    """For owners with their session, on which the password was given just now: no key exports everything."""
 
     scope = ""
     roles = ROLES_THAT_EXPORT
@@ -36,6 +37,16 @@ class ExportsView(OrganizationAPIView):
         if found is None:
             raise Http404
         return found
+
+    def require_recent_sign_in(self) -> None:
+        if not has_signed_in_recently(self.request._request):
+            raise SignInTooOld
+
+
+class SignInTooOld(APIException):
+    status_code = 403
+    default_detail = "Confirm on the site that it is you, at /accounts/reauthenticate/, and ask again."
+    default_code = "sign_in_too_old"
 
 
 class ExportAnswer(serializers.Serializer[Any]):
@@ -79,8 +90,9 @@ class Exports(ExportsView):
     )
     def post(self, request: Request) -> Response:
         """One zip file: tables as CSV, requests, papers as PDF, and a manifest with hashes. One is made at a time: while one is,
-        that is the answer.
+        that is the answer. 403 `sign_in_too_old` where the password was not given in the last ten minutes.
         """
+        self.require_recent_sign_in()
         try:
             export = exporting.ask_for_export(
                 organization_id=self.organization.pk, now=timezone.now(), actor=self.caller.user
@@ -103,9 +115,11 @@ class ExportFile(Streams, ExportsView):
         responses={(200, "application/zip"): OpenApiTypes.BINARY},
     )
     def get(self, request: Request, export_id: UUID) -> FileResponse:
-        """409 `export_not_ready` where there is no file."""
+        """409 `export_not_ready` where there is no file; 403 `sign_in_too_old` as for asking."""
+        export = self.export(export_id)
+        self.require_recent_sign_in()
         try:
-            return export_file(self.export(export_id), actor=self.caller.user)
+            return export_file(export, actor=self.caller.user)
         except document_files.WrongBytes as error:
             logger.warning("no export to send", extra={"reason": str(error)})
             raise ExportNotReady from None

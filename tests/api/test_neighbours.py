@@ -11,9 +11,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from allauth.account.internal.flows.login import record_authentication
 from django.apps import apps
 from django.db import connections
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from pytest_django.fixtures import Settings
@@ -245,8 +246,13 @@ def _converters(pattern: str) -> list[str]:
 
 
 def session(user: Any, **headers: str) -> Client:
+    """Signed in, with the password given just now, as exports want it."""
     client = Client(headers=headers, raise_request_exception=False)
     client.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
+    request = HttpRequest()
+    request.session = client.session
+    record_authentication(request, user, method="password", reauthenticated=True)
+    request.session.save()
     return client
 
 

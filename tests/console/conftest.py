@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_totp_secret, hotp_value
 from django.conf import settings
 from django.db import connections
 from django.test import Client, override_settings
@@ -19,7 +18,7 @@ from config import console_settings
 from console.months import ZONE
 from ledger.models import BillingPeriod
 from tests import stories
-from tests.stories import PASSWORD, Cast, meet_the_cast, use
+from tests.stories import PASSWORD, Cast, code_of, give_second_factor, meet_the_cast, use
 
 SAME = {"DATABASES", "STORAGES", "PASSWORD_HASHERS"}
 """Of these the tests have their own; the role of the default connection is changed by hand."""
@@ -52,18 +51,6 @@ def now() -> datetime:
 def cast(db: None, now: datetime) -> Cast:
     """Acme, globex and an operator, brought on stage before the curtain of the console rises."""
     return meet_the_cast(now=now)
-
-
-def give_second_factor(user: User) -> str:
-    """An authenticator app for `user`; its secret."""
-    secret: str = generate_totp_secret()
-    TOTP.activate(user, secret)
-    return secret
-
-
-def code_of(secret: str) -> str:
-    """What the app shows now."""
-    return str(format_hotp_value(hotp_value(secret, int(timezone.now().timestamp()) // 30)))
 
 
 def sign_in(client: Client, user: User, *, secret: str | None = None) -> None:

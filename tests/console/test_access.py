@@ -9,8 +9,8 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts.models import AuditEntry
-from tests.console.conftest import code_of, give_second_factor, sign_in
-from tests.stories import PASSWORD, Cast
+from tests.console.conftest import sign_in
+from tests.stories import PASSWORD, Cast, code_of, give_second_factor
 
 OPEN = {"healthz", "readyz", "set_language", "account_login", "mfa_authenticate"}
 SET_UP = "/second-factor/app/"

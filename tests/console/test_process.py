@@ -12,8 +12,7 @@ from django.test import override_settings
 from config import settings
 from config.launch.places import CHECKOUT
 from config.launch.ports import free_port
-from tests.console.conftest import code_of, give_second_factor
-from tests.stories import PASSWORD, Cast, use
+from tests.stories import PASSWORD, Cast, code_of, give_second_factor, use
 
 
 @pytest.fixture

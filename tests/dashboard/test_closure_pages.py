@@ -1,17 +1,24 @@
 """The page of data and closure: owners close with the name typed and a recent sign-in, everybody sees how far it is."""
 
+from datetime import timedelta
+from urllib.parse import quote_plus
+
+import pytest
 import time_machine
 from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Organization, Role
+from billing.closures import asking, finishing
 from billing.exports.exporting import make_export
 from billing.models import Closure, DataExport
+from billing.sellers import set_seller
 from tests import stories
 from tests.dashboard.conftest import Browse, text_of
-from tests.stories import Cast
+from tests.stories import Cast, code_of, give_second_factor
 
 PAGE, ASK = "/o/acme/settings/close", "/o/acme/settings/close/ask"
+EXPORT = "/o/acme/settings/export"
 
 
 def recently(client: Client) -> Client:
@@ -70,13 +77,72 @@ def test_after_the_end_pages_are_read_and_nothing_is_changed(
     assert browse(viewer).post(ASK, {"when": "at_once", "name": "Acme"}).status_code == 403
 
 
-def test_a_page_that_waits_for_an_export_looks_again_by_itself(cast: Cast, browse: Browse) -> None:
+@pytest.mark.parametrize(("language", "words"), [("ko", "최종 청구서"), ("en", "Final invoice")])
+def test_a_final_invoice_is_called_so_on_its_page_and_in_the_list(
+    cast: Cast, browse: Browse, clock: time_machine.Traveller, language: str, words: str
+) -> None:
+    set_seller(now=stories.NOON, **stories.SELLER)
+    stories.use(cast.acme.organization, at=stories.NOON, usage=stories.TokenUsage(input_tokens=100_000_000))
+    asking.ask_for_closure(
+        organization_id=cast.acme.organization.pk, at_once=True, now=timezone.now(), actor=cast.acme.owner
+    )
+    clock.shift(timedelta(minutes=2))
+    [final] = finishing.finish_all(now=timezone.now())
+    client = browse(cast.acme.owner, language=language)
+    assert words in text_of(client.get("/o/acme/invoices"))
+    page = client.get(f"/o/acme/invoices/{final.pk}")
+    assert text_of(page).count(words) >= 2, "title and badge"
+
+
+def test_an_export_is_asked_for_with_the_password_and_made_without_a_second_click(cast: Cast, browse: Browse) -> None:
     client = browse(cast.acme.owner)
-    client.post("/o/acme/settings/export")
+    answer = client.post(EXPORT)
+    assert (answer.status_code, answer["Location"]) == (302, f"/accounts/reauthenticate/?next={quote_plus(EXPORT)}")
+    assert not exports()
+    answer = client.post("/accounts/reauthenticate/", {"password": "guessed", "next": EXPORT})
+    assert answer.status_code == 200 and not exports()
+    answer = client.post("/accounts/reauthenticate/", {"password": stories.PASSWORD, "next": EXPORT})
+    assert (answer.status_code, answer["Location"], len(exports())) == (302, PAGE, 1)
+
+
+def test_who_has_a_second_factor_may_give_its_code_instead(
+    cast: Cast, browse: Browse, clock: time_machine.Traveller
+) -> None:
+    secret = give_second_factor(cast.acme.owner)
+    client = browse(cast.acme.owner)
+    client.post(EXPORT)
+    assert "/accounts/2fa/reauthenticate/" in client.get("/accounts/reauthenticate/").content.decode()
+    answer = client.post("/accounts/2fa/reauthenticate/", {"code": code_of(secret), "next": EXPORT})
+    assert (answer.status_code, len(exports())) == (302, 1)
+
+
+def test_the_file_needs_the_password_too_and_ten_minutes_later_again(
+    cast: Cast, browse: Browse, clock: time_machine.Traveller
+) -> None:
+    client = recently(browse(cast.acme.owner))
+    client.post(EXPORT)
+    [export] = exports()
+    make_export(organization_id=cast.acme.organization.pk, export_id=export.pk, clock=timezone.now)
+    address = f"{EXPORT}/{export.pk}"
+    assert client.get(address)["Content-Type"] == "application/zip"
+    clock.shift(timedelta(minutes=11))
+    answer = client.get(address)
+    assert (answer.status_code, answer["Location"]) == (302, f"/accounts/reauthenticate/?next={quote_plus(PAGE)}")
+    assert "you can download the file" in text_of(client.get(answer["Location"]))
+    assert recently(client).get(address).status_code == 200
+
+
+def exports() -> list[DataExport]:
+    return list(DataExport.objects.using("system").all())
+
+
+def test_a_page_that_waits_for_an_export_looks_again_by_itself(cast: Cast, browse: Browse) -> None:
+    client = recently(browse(cast.acme.owner))
+    client.post(EXPORT)
     page = client.get(PAGE).content.decode()
     assert "htmx" in page and 'hx-get="/o/acme/settings/export/progress"' in page
     assert "hx-get" in client.get("/o/acme/settings/export/progress").content.decode()
-    [export] = DataExport.objects.using("system").all()
+    [export] = exports()
     make_export(organization_id=cast.acme.organization.pk, export_id=export.pk, clock=timezone.now)
     assert client.get("/o/acme/settings/export/progress")["HX-Refresh"] == "true"
     assert f"/o/acme/settings/export/{export.pk}" in client.get(PAGE).content.decode()
