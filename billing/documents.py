@@ -116,7 +116,7 @@ def _noted_or_rendered(
         noted = noted_document(organization_id, kind, subject_id)
         if noted is not None and (content := _intact_bytes(noted)) is not None:
             return noted, content
-        paper = PAPERS[kind].read(organization_id, subject_id, noted.kept if noted else {}, rates)
+        paper = PAPERS[kind].read(organization_id, subject_id, noted.kept if noted else None, rates)
     version = noted.template if noted else VERSION
     content = typeset(paper.content, made_at=paper.made_at, version=version)
     return _store(organization_id, kind, subject_id, paper, content, version=version, now=now), content

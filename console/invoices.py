@@ -190,6 +190,7 @@ class InvoiceAdmin(ReadOnlyAdmin):
                     "number",
                     CUSTOMER,
                     named("status_in_words", _("Status"), status_in_words),
+                    "kind",
                     named("pdf", _("PDF"), pdf),
                     linked(
                         "of_period",

@@ -110,9 +110,16 @@ def _invoice(mail: OutboxMail) -> _Wording:
     ]
     if invoice.credit_applied:
         amounts.append((credit_word(invoice, mail.language), -invoice.credit_applied))
+    is_final = invoice.kind == Invoice.Kind.FINAL
+    subject = _("%(month)s final invoice (%(number)s)") if is_final else _("%(month)s invoice (%(number)s)")
+    lead = (
+        _("Here is your final invoice for %(month)s, up to the closing of your organization. The PDF is attached.")
+        if is_final
+        else _("Here is your invoice for %(month)s. The PDF is attached.")
+    )
     return _Wording(
-        subject=_("%(month)s invoice (%(number)s)") % {"month": month, "number": invoice.number},
-        lead=_("Here is your invoice for %(month)s. The PDF is attached.") % {"month": month},
+        subject=subject % {"month": month, "number": invoice.number},
+        lead=lead % {"month": month},
         main=(_label(mail, "amount_due"), _money(invoice, invoice.amount_due)),
         facts=[
             (_label(mail, "number"), invoice.number),

@@ -29,19 +29,20 @@ def invoice_content(
     rates: Mapping[int, RateDetails],
     *,
     appendix: Sequence[Mapping[str, Any]] = (),
+    is_final: bool = False,
 ) -> dict[str, Any]:
     """The texts of `invoice` in its own language; `lines` in the order of their positions, `rates` those that they name.
 
-    `appendix` are the tables of `usage_appendix`.
+    `appendix` are the tables of `usage_appendix`; `is_final`: say that the organization closes with it.
     """
-    language = invoice.language
+    language, title = invoice.language, "final_invoice" if is_final else "invoice"
     first, _last = service_days(invoice)
     return parts.frame(invoice.seller, language) | {
-        "title": word("invoice", language),
+        "title": word(title, language),
         "number": invoice.number,
-        "metadata": metadata(invoice, "invoice"),
+        "metadata": metadata(invoice, title),
         "addressee": word("addressee", language, company=parts.company_of(invoice.buyer)),
-        "opening": word("opening", language, month=texts.month(first, language)),
+        "opening": word("final_opening" if is_final else "opening", language, month=texts.month(first, language)),
         "facts": _facts(invoice),
         "due": _due(invoice),
         "parties": parties(invoice),

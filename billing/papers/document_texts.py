@@ -28,6 +28,11 @@ WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "{month} API 이용 요금을 아래와 같이 청구합니다.",
             "This is your invoice for API usage in {month}.",
         ),
+        "final_invoice": ("최종 청구서", "Final invoice"),
+        "final_opening": (
+            "해지에 따라 {month} API 이용 요금을 아래와 같이 최종 청구합니다.",
+            "This is your final invoice, for API usage in {month} up to the closing of your organization.",
+        ),
         "number": ("청구서 번호", "Invoice number"),
         "period": ("청구 기간", "Billing period"),
         "written_on": ("작성일자", "Date of writing"),

@@ -22,6 +22,7 @@ from catalog.rate_details import KnownRates, RateDetails
 Kind = Document.Kind
 Kept = Mapping[str, Any]
 Subject = Invoice | Payment | CreditNote | Quotation
+FINAL = "is_final"
 SubjectId = Any
 """UUIDs (of invoices, payments), whole numbers (of quotations), or either as text."""
 LINES = Statement(
@@ -44,29 +45,37 @@ class Paper:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaperKind:
     """`subject` is the field of Document that names the row; of that row `name` tells the file's name, without its ending, and
-    `total` what the PDF states. `read` is given what an earlier rendering kept, and the rates that a run knows already; it needs
-    the tenant's scope, and raises the row's DoesNotExist.
+    `total` what the PDF states. `read` is given what an earlier rendering kept (None: it is the first one), and the rates that a
+    run knows already; it needs the tenant's scope, and raises the row's DoesNotExist.
     """
 
     subject: str
     name: Callable[[Any], str]
-    read: Callable[[int, SubjectId, Kept, KnownRates], Paper]
+    read: Callable[[int, SubjectId, Kept | None, KnownRates], Paper]
     total: Callable[[Any], str]
 
 
-def _invoice(organization_id: int, subject_id: SubjectId, kept: Kept, rates: KnownRates) -> Paper:
+def _invoice(organization_id: int, subject_id: SubjectId, kept: Kept | None, rates: KnownRates) -> Paper:
     invoice, lines = _invoice_and_lines(organization_id, subject_id)
-    content = invoice_content(invoice, lines, _details(lines, rates), appendix=usage_appendix(invoice, lines))
-    return Paper(subject=invoice, content=content, made_at=invoice.finalized_at)
+    kept = _final(invoice) if kept is None else kept
+    content = invoice_content(
+        invoice, lines, _details(lines, rates), appendix=usage_appendix(invoice, lines), is_final=kept.get(FINAL, False)
+    )
+    return Paper(subject=invoice, content=content, made_at=invoice.finalized_at, kept=kept)
 
 
-def _statement(organization_id: int, subject_id: SubjectId, kept: Kept, rates: KnownRates) -> Paper:
+def _final(invoice: Invoice) -> Kept:
+    """That a final invoice says so. One whose PDF was made when none did has kept nothing, and goes on saying what it said."""
+    return {FINAL: True} if invoice.kind == Invoice.Kind.FINAL else {}
+
+
+def _statement(organization_id: int, subject_id: SubjectId, kept: Kept | None, rates: KnownRates) -> Paper:
     invoice, lines = _invoice_and_lines(organization_id, subject_id)
     content = statement_content(invoice, lines, _details(lines, rates))
     return Paper(subject=invoice, content=content, made_at=invoice.finalized_at)
 
 
-def _receipt(organization_id: int, subject_id: SubjectId, kept: Kept, rates: KnownRates) -> Paper:
+def _receipt(organization_id: int, subject_id: SubjectId, kept: Kept | None, rates: KnownRates) -> Paper:
     payments = Payment.objects.for_organization(organization_id).select_related("invoice__period", "organization")
     payment = payments.get(pk=subject_id, status__in=(Payment.Status.SUCCEEDED, Payment.Status.REVERSED))
     assert payment.settled_at is not None, "what succeeded was settled"
@@ -76,12 +85,12 @@ def _receipt(organization_id: int, subject_id: SubjectId, kept: Kept, rates: Kno
     return Paper(subject=payment, content=top_up_receipt(payment, parties), made_at=payment.settled_at, kept=parties)
 
 
-def _credit_note(organization_id: int, subject_id: SubjectId, kept: Kept, rates: KnownRates) -> Paper:
+def _credit_note(organization_id: int, subject_id: SubjectId, kept: Kept | None, rates: KnownRates) -> Paper:
     note = CreditNote.objects.for_organization(organization_id).select_related("invoice").get(pk=subject_id)
     return Paper(subject=note, content=credit_note_content(note, lines_of(note)), made_at=note.issued_at)
 
 
-def _quotation(organization_id: int, subject_id: SubjectId, kept: Kept, rates: KnownRates) -> Paper:
+def _quotation(organization_id: int, subject_id: SubjectId, kept: Kept | None, rates: KnownRates) -> Paper:
     quotation = Quotation.objects.for_organization(organization_id).get(pk=subject_id)
     return Paper(subject=quotation, content=quotation_content(quotation), made_at=quotation.created_at)
 

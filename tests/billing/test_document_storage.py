@@ -21,14 +21,15 @@ from pytest_django.fixtures import Settings
 from accounts.models import Organization
 from accounts.tenancy import tenant_scope
 from billing import documents, tasks
+from billing.closures import asking, finishing
 from billing.models import Document, Invoice, OutboxMail
-from billing.papers import document_audit, document_files, typesetting
+from billing.papers import document_audit, document_files, paper_kinds, typesetting
 from billing.papers.document_audit import documents_that_differ
 from billing.papers.paper_kinds import PAPERS, Paper
 from config.launch.places import CHECKOUT
-from tests.billing.collecting import AFTER, meet_the_debtors, open_invoice
+from tests.billing.collecting import AFTER, LOTS, meet_the_debtors, open_invoice
 from tests.billing.papers import pages, squeezed
-from tests.stories import Cast
+from tests.stories import Cast, use
 
 LATER = AFTER + timedelta(hours=1)
 
@@ -78,6 +79,50 @@ def test_a_closed_month_becomes_a_pdf_in_the_customers_language(cast: Cast, lang
         assert squeezed(text) in said
     assert documents.open_document(invoice, now=LATER) == content
     call_command("audit")
+
+
+@pytest.mark.parametrize(
+    ("language", "said", "opening"),
+    [("ko", "최종 청구서", "해지에 따라 2026년 11월"), ("en", "Final invoice", "your final invoice, for API usage in")],
+)
+def test_a_final_invoice_says_so_and_is_made_again_as_it_was(
+    cast: Cast, language: str, said: str, opening: str
+) -> None:
+    final = close_at_once(cast, language)
+    row = render(final)
+    good = file_of(final).read_bytes()
+    first, *_others = pages(good)
+    assert squeezed(said) in first and squeezed(opening) in first
+    assert row.kept == {"is_final": True}
+    file_of(final).unlink()
+    assert documents.open_document(final, now=LATER) == good
+    [monthly] = Invoice.objects.using("system").filter(kind=Invoice.Kind.MONTHLY)
+    render(monthly)
+    assert squeezed(said) not in "".join(pages(file_of(monthly).read_bytes()))
+
+
+def test_the_pdf_of_a_final_invoice_from_before_it_said_so_stays_as_it_is(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    final = close_at_once(cast, "ko")
+    with monkeypatch.context() as earlier:
+        earlier.setattr(paper_kinds, "_final", lambda _invoice: {})
+        render(final)
+    good = file_of(final).read_bytes()
+    file_of(final).unlink()
+    assert "최종" not in "".join(pages(good))
+    assert documents.open_document(final, now=LATER) == good
+
+
+def close_at_once(cast: Cast, language: str) -> Invoice:
+    """Acme has an invoice for October, is closed in November, and that is its final one."""
+    Organization.objects.using("system").filter(pk=cast.acme.organization.pk).update(language=language)
+    open_invoice(cast.acme)
+    use(cast.acme.organization, at=AFTER, now=AFTER, usage=LOTS)
+    asking.ask_for_closure(organization_id=cast.acme.organization.pk, at_once=True, now=LATER, actor=None)
+    [final] = finishing.finish_all(now=LATER + timedelta(minutes=2))
+    assert final.kind == Invoice.Kind.FINAL
+    return final
 
 
 def test_again_and_at_once_it_is_one_document(invoice: Invoice) -> None:
