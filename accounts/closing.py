@@ -20,13 +20,18 @@ def set_closing_moment(organization: Organization, *, at: datetime | None) -> No
 
 def end_access(organization: Organization, *, now: datetime, actor: User | None) -> int:
     """Revoke every key of the locked organization, for good, and cancel its invitations. Returns how many keys worked until now."""
-    organization.status = Organization.Status.CLOSING
-    organization.save(update_fields=["status"])
+    end_for_good(organization)
     keys = list(ApiKey.objects.for_organization(organization).filter(revoked_at=None).order_by("pk"))
     for key in keys:
         revoke_api_key(key=key, now=now, actor=actor)
     pending_invitations(organization).update(canceled_at=now)
     return len(keys)
+
+
+def end_for_good(organization: Organization) -> None:
+    """The usage of the locked organization is over, what is owed is not settled."""
+    organization.status, organization.readable_until = Organization.Status.CLOSING, None
+    organization.save(update_fields=["status", "readable_until"])
 
 
 def mark_closed(organization: Organization, *, readable_until: datetime) -> None:

@@ -12,7 +12,7 @@ from kombu.exceptions import OperationalError
 from accounts import business_standing
 from billing import auditing, cycle, delivery, documents, review
 from billing.cards import automatic, automatic_top_up, card_setups, payment_methods
-from billing.closures import afterwards, ending, finishing
+from billing.closures import afterwards, ending, finishing, resuming
 from billing.corrections import unresolved_refunds
 from billing.exports import exporting
 from billing.mail import outbox, sample_mails
@@ -105,8 +105,10 @@ def close_organizations() -> None:
 
 @shared_task
 def watch_closed_organizations() -> None:
-    """Send back what came after they were closed, and alarm about what an operator must see to."""
-    afterwards.watch_closed(now=timezone.now())
+    """Settle again who was charged, send back what came later, and alarm about what an operator must see to."""
+    now = timezone.now()
+    resuming.resume_all(now=now)
+    afterwards.watch_closed(now=now)
 
 
 @shared_task

@@ -31,18 +31,20 @@ from ledger.retrying import with_retries
 
 logger = logging.getLogger(__name__)
 REASON = "The organization is closed"
+LAST_CALLS = timedelta(seconds=settings.GATEWAY_BODY_SECONDS + 15) * settings.SWEEP_PACE
+"""So long after the closing moment a call may still reserve what it needs: its key was looked at before its body came."""
 
 
-def settling_organizations() -> list[int]:
-    """Whose usage has ended and who are not closed yet, the longest first. Looks at all tenants."""
-    rows = Closure.objects.using("system").filter(status=Closure.Status.SETTLING)
+def settling_organizations(*, now: datetime) -> list[int]:
+    """Whose usage has ended for everybody and who are not closed yet, the longest first. Looks at all tenants."""
+    rows = Closure.objects.using("system").filter(status=Closure.Status.SETTLING, closes_at__lte=now - LAST_CALLS)
     return list(rows.order_by("ended_at", "pk").values_list("organization_id", flat=True))
 
 
 def finish_all(*, now: datetime) -> list[Invoice]:
     """Do what can be done for each of them; returns the invoices that were made."""
     made: list[Invoice] = []
-    for organization_id in settling_organizations():
+    for organization_id in settling_organizations(now=now):
         with others_go_on(organization_id=organization_id):
             made += make_last_invoices(organization_id=organization_id, now=now)
             refund_credit(organization_id=organization_id, now=now)
@@ -83,13 +85,15 @@ def close_if_settled(*, organization_id: int, now: datetime) -> Closure | None:
 
 
 def _close(organization_id: int, now: datetime) -> Closure | None:
+    """The balance is locked first: who brings money in between would find it lapsed."""
     with tenant_scope([organization_id]):
         organization = lock_organization(organization_id)
+        balance = settling.lock_balance(organization_id)
         rows = Closure.objects.for_organization(organization_id).select_related("organization", "asked_by")
-        closure = rows.filter(status=Closure.Status.SETTLING, closes_at__lte=now).first()
+        closure = rows.filter(status=Closure.Status.SETTLING, closes_at__lte=now - LAST_CALLS).first()
         if closure is None or remaining(organization, now=now):
             return None
-        lapse(settling.lock_balance(organization_id), now=now)
+        lapse(balance, now=now)
         remove_all_methods(organization, now=now)
         readable_until = now + timedelta(days=settings.CLOSED_DAYS)
         closure.status, closure.closed_at = Closure.Status.CLOSED, now

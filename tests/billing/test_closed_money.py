@@ -60,7 +60,7 @@ def owing(db: None) -> Debtors:
 def close(organization_id: int, *, now: datetime) -> Organization:
     """At once, until nothing is left of it."""
     asking.ask_for_closure(organization_id=organization_id, at_once=True, now=now, actor=None)
-    finishing.finish_all(now=now + timedelta(minutes=1))
+    finishing.finish_all(now=now + timedelta(minutes=2))
     closed = organization(organization_id)
     assert closed.status == "closed"
     return closed

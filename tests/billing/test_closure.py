@@ -18,6 +18,7 @@ from billing import cycle, tasks
 from billing.bank.bank_transfers import record_transfer
 from billing.closures import asking, ending, finishing
 from billing.closures.remaining import Step, remaining
+from billing.mail.mail_texts import compose
 from billing.models import Closure, CreditPayout, Invoice, Notice, OutboxMail
 from billing.sellers import set_seller
 from billing.terms import set_terms
@@ -35,7 +36,7 @@ OPENED = datetime(2026, 9, 10, tzinfo=UTC)
 USED = datetime(2026, 10, 20, 3, tzinfo=UTC)
 ASKED = datetime(2026, 10, 20, 5, 30, tzinfo=UTC)
 """A Tuesday afternoon in Seoul."""
-SOON = ASKED + timedelta(minutes=1)
+SOON = ASKED + timedelta(minutes=2)
 MONTH_END = datetime(2026, 10, 31, 15, tzinfo=UTC)
 MANY = TokenUsage(input_tokens=100_000_000)
 """₩6,600 and ₩660 VAT, of which the trial credit pays ₩5,000."""
@@ -111,6 +112,22 @@ def test_beat_makes_the_final_invoice_and_asks_for_its_papers(
     [final] = invoices(cast.acme)
     assert final.kind == "final"
     assert "billing.tasks.render_documents" in rung
+
+
+@pytest.mark.parametrize(
+    ("language", "subject"),
+    [("ko", "2026년 10월 최종 청구서 (INV-000001)"), ("en", "October 2026 final invoice (INV-000001)")],
+)
+def test_the_mail_says_that_it_is_the_last_one(cast: stories.Cast, language: str, subject: str) -> None:
+    use(cast.acme.organization, at=USED, usage=MANY)
+    ask(cast.acme)
+    sweep(SOON)
+    with tenant_scope([cast.acme.organization.pk]):
+        mail = OutboxMail.objects.get(kind="invoice")
+        mail.language = language
+        letter = compose(mail)
+    assert subject in letter.subject
+    assert {"ko": "해지", "en": "closing of your organization"}[language] in letter.text
 
 
 def test_the_neighbour_goes_on(cast: stories.Cast) -> None:
@@ -241,7 +258,7 @@ def test_usage_that_was_reported_ahead_of_our_clock_is_within_the_month_that_end
     closure = ask(cast.acme)
     assert closure.closes_at == ahead + timedelta(seconds=1)
     assert sweep(SOON) == []
-    [final] = sweep(closure.closes_at)
+    [final] = sweep(closure.closes_at + finishing.LAST_CALLS)
     assert final.total == 7260
 
 

@@ -24,7 +24,7 @@ from billing.models import DataExport, Invoice
 from billing.papers import document_files
 from metering import export_rows
 from tests.billing.collecting import AFTER, OCTOBER, meet_the_debtors, open_invoice
-from tests.stories import Cast, Company, use
+from tests.stories import PASSWORD, Cast, Company, use
 
 LATER = AFTER + timedelta(hours=1)
 ADDRESS = "/api/v1/exports"
@@ -97,6 +97,9 @@ def test_an_export_holds_everything_with_a_hash_of_each_file(cast: Cast, invoice
 
 def test_owners_ask_watch_and_download_over_rest_and_nobody_else(cast: Cast, invoice: Invoice) -> None:
     owner, stranger = signed_in(cast.acme.owner), signed_in(cast.globex.owner)
+    refused = owner.post(ADDRESS)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "sign_in_too_old")
+    assert owner.post("/accounts/reauthenticate/", {"password": PASSWORD, "next": "/"}).status_code == 302
     asked = owner.post(ADDRESS)
     assert (asked.status_code, asked.json()["status"]) == (202, "waiting")
     assert owner.post(ADDRESS).json()["id"] == asked.json()["id"], "one at a time"
@@ -106,6 +109,7 @@ def test_owners_ask_watch_and_download_over_rest_and_nobody_else(cast: Cast, inv
     exporting.make_export(organization_id=organization_id, export_id=export_id, clock=lambda: LATER)
     told = owner.get(address).json()
     assert (told["status"], told["percent"]) == ("ready", 100)
+    assert signed_in(cast.acme.owner).get(f"{address}/file").json()["error"]["code"] == "sign_in_too_old"
     sent = b"".join(owner.get(f"{address}/file"))
     assert hashlib.sha256(sent).hexdigest() == told["sha256"]
     assert [one["id"] for one in owner.get(ADDRESS).json()["data"]] == [told["id"]]
@@ -195,7 +199,7 @@ def test_five_exports_a_day_are_enough(cast: Cast, invoice: Invoice) -> None:
 
 def test_a_closed_organization_still_exports_until_it_is_out_of_sight(cast: Cast) -> None:
     asking.ask_for_closure(organization_id=cast.acme.organization.pk, at_once=True, now=OCTOBER, actor=cast.acme.owner)
-    finishing.finish_all(now=OCTOBER + timedelta(minutes=1))
+    finishing.finish_all(now=OCTOBER + timedelta(minutes=2))
     owner = signed_in(cast.acme.owner)
     assert owner.get("/o/acme/settings/close").status_code in (200, 404)
     export = ask(cast.acme, now=OCTOBER + timedelta(minutes=2))

@@ -97,6 +97,8 @@ def test_a_closed_organization_is_given_no_gifts(operator: Client, cast: Cast, n
 
 def test_who_is_being_closed_is_listed_with_what_is_left(operator: Client, cast: Cast, invoice: Invoice) -> None:
     now = timezone.now()
+    operator.cookies["invoicedream_language"] = "en"
     asking.ask_for_closure(organization_id=invoice.organization_id, at_once=True, now=now, actor=None)
     text = operator.get(reverse("admin:closures")).content.decode()
     assert invoice.number in text and "₩2,986" in text
+    assert "Monthly" in operator.get(address_of(invoice)).content.decode()
