@@ -27,6 +27,7 @@ from accounts.mail_sender import mail_sender
 from accounts.tenancy import tenant_scope
 from billing import documents
 from billing.mail import outbox
+from billing.mail.delivery_reports import envelope_sender
 from billing.mail.mail_texts import compose, invitation_of, sheet_of
 from billing.models import CreditNote, Invoice, OutboxMail, Payment, TaxInvoice
 from billing.papers.paper_kinds import Subject, file_name
@@ -138,13 +139,14 @@ def _message(mail: OutboxMail, connection: BaseEmailBackend, *, now: datetime) -
         letter, attached = compose(mail), _attached_to(mail)
     with translation.override(mail.language):
         sender = mail_sender()
+    address = settings.BOUNCE_ADDRESS
     message = Mail(
         subject=letter.subject,
         body=letter.text,
-        from_email=sender,
+        from_email=envelope_sender(address, mail.pk) if address else sender,
         to=[mail.recipient],
         reply_to=[mail.invoice.seller["email"]] if mail.invoice else None,
-        headers={"Message-ID": mail.message_id, "Auto-Submitted": "auto-generated"},
+        headers={"From": sender, "Message-ID": mail.message_id, "Auto-Submitted": "auto-generated"},
         connection=connection,
     )
     message.attach_alternative(letter.html, "text/html")

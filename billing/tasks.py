@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from celery import Task, shared_task
+from django.conf import settings
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
@@ -15,7 +16,8 @@ from billing.cards import automatic, automatic_top_up, card_setups, payment_meth
 from billing.closures import afterwards, ending, finishing, resuming
 from billing.corrections import unresolved_refunds
 from billing.exports import exporting
-from billing.mail import outbox, sample_mails
+from billing.mail import outbox, reading_reports, sample_mails
+from billing.mail.report_folders import FolderUnusable
 from billing.models import Invoice
 from billing.notifications import noticing, webhook_delivery
 from billing.overdue import dunning, suspension
@@ -177,6 +179,16 @@ def deliver_mail(*, organization_id: int, mail_id: str) -> None:
 def deliver_sample_mail(*, mail_id: str) -> None:
     """Send an operator the sample that they asked for."""
     sample_mails.deliver_sample(mail_id=mail_id, now=timezone.now())
+
+
+@shared_task
+def read_mail_reports() -> None:
+    """Note what mail servers reported, if there is a folder for that."""
+    if settings.BOUNCE_MAILBOX:
+        try:
+            reading_reports.read_reports(now=timezone.now())
+        except FolderUnusable as error:
+            logger.warning("reports of mail servers wait", extra={"reason": str(error)})
 
 
 @shared_task

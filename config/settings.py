@@ -186,6 +186,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-documents": sweep("billing.tasks.sweep_documents", every=60),
     "sweep-evidence": sweep("billing.tasks.sweep_evidence", every=60),
     "sweep-mail": sweep("billing.tasks.sweep_mail", every=15),
+    "read-mail-reports": sweep("billing.tasks.read_mail_reports", every=300),
     "notice-spending": sweep("billing.tasks.notice_spending", every=15),
     "sweep-webhooks": sweep("billing.tasks.sweep_webhooks", every=15),
     "audit": {
@@ -285,6 +286,10 @@ DOCUMENT_FONT_PATHS = env.list(
 # -- mail -------------------------------------------------------------------------------------------------------------
 globals().update(env.email_url("EMAIL_URL", default="consolemail://"))
 EMAIL_TIMEOUT = 10
+BOUNCE_MAILBOX = env("BOUNCE_MAILBOX", default="")
+"""The folder that mail servers' reports come to: imaps://user:password@host/folder, or maildir:///path. Empty: none is read."""
+BOUNCE_ADDRESS = env("BOUNCE_ADDRESS", default="")
+"""Where mails say that reports should go, with `+` and the mail's id before the `@`. Empty: to DEFAULT_FROM_EMAIL."""
 MAIL_OVERDUE_HOURS = env.int("MAIL_OVERDUE_HOURS", default=24)
 """Longer than this no mail may be due and not sent: the audit says so."""
 AUDIT_MAX_AGE_HOURS = env.int("AUDIT_MAX_AGE_HOURS", default=30)

@@ -298,6 +298,9 @@ class OutboxMail(models.Model):
     last_error = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField()
     sent_at = models.DateTimeField(null=True, blank=True)
+    report_digest = models.CharField(max_length=64, blank=True, default="")
+    """Of the mail server's report that was noted last (`mail/reading_reports.py`)."""
+    reported_at = models.DateTimeField(null=True, blank=True)
 
     objects = TenantQuerySet["OutboxMail"].as_manager()
 
