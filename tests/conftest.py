@@ -26,6 +26,7 @@ from accounts import throttling
 from catalog import price_book
 from config.launch.places import CHECKOUT
 from ledger import partitions
+from metering import recording_at_once
 from tests import environment, keeper
 
 _numbers = itertools.count(1)
@@ -102,6 +103,7 @@ def db(
     _point_connections_at(name)
     price_book.forget()  # what this process remembers of another test's database
     partitions.forget()
+    recording_at_once.forget()
     throttling.counters.cache_clear()
     with django_db_blocker.unblock():
         yield

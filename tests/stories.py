@@ -283,7 +283,9 @@ def correct_usage(
     """
     with tenant_scope([organization.pk]):
         charges = UsageEvent.objects.for_organization(organization).filter(kind=EventKind.USAGE)
-        charges = charges.filter(occurred_at__lt=before or now).order_by("-id")[:10]
+        if before is not None:
+            charges = charges.filter(occurred_at__lt=before)
+        charges = charges.order_by("-id")[:10]
         taken_back = reversed_among(charges, organization_id=organization.pk)
         event = next(charge for charge in charges if charge.id not in taken_back)
         again = Recharge(applied_rate_id=event.applied_rate_id, cost=event.cost, amount=event.amount)
