@@ -7,6 +7,7 @@ transaction and rolled back, because what we test is what happens on commit.
 import fcntl
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import redis
 from django.conf import settings as django_settings
 from django.db import connections
 from psycopg import sql
+from pytest_django.fixtures import Settings
 from pytest_django.plugin import DjangoDbBlocker
 
 from accounts import throttling
@@ -90,6 +92,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         time.sleep(0.02)
 
 
+@pytest.fixture(autouse=True)
+def own_files(settings: Settings) -> Iterator[None]:
+    """Documents, exports and archives of this test alone: the first organizations of two tests have the same number."""
+    folder = environment.folder() / "var" / f"{environment.worker_number()}-{next(_numbers)}"
+    settings.VAR_DIR = folder
+    yield
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture
 def db(
     servers: psycopg.Connection[tuple[object, ...]], django_db_blocker: DjangoDbBlocker, redis_url: str
@@ -144,6 +155,7 @@ def process_environment(db: None, redis_url: str) -> dict[str, str]:
     own = {
         "DATABASE_URL": environment.with_path(os.environ["DATABASE_URL"], name),
         "REDIS_URL": redis_url,
+        "VAR_DIR": str(django_settings.VAR_DIR),
         "DJANGO_SETTINGS_MODULE": "config.settings",
         "PYTHONPATH": str(CHECKOUT),
         "PYTHONUNBUFFERED": "1",

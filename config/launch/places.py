@@ -99,13 +99,7 @@ def temporary_home() -> Path:
     """A new folder for servers that live as long as a test run; the caller removes it."""
     if server_account() is None:
         return Path(tempfile.mkdtemp(prefix="invoicedream-test-"))
-    shared = shared_folder()
-    for forgotten in shared.glob("test-*"):
-        if time.time() - forgotten.stat().st_mtime > FORGOTTEN:
-            shutil.rmtree(forgotten, ignore_errors=True)
-    home = Path(tempfile.mkdtemp(prefix="test-", dir=shared))
-    home.chmod(0o711)
-    return home
+    return _new_home(shared_folder(), prefix="test-")
 
 
 def memory_home() -> Path | None:
@@ -114,12 +108,17 @@ def memory_home() -> Path | None:
         space = os.statvfs(MEMORY)
         if space.f_bavail * space.f_frsize < MEMORY_WANTED:
             return None
-        for forgotten in MEMORY.glob(f"{MEMORY_PREFIX}*"):
-            if time.time() - forgotten.stat().st_mtime > FORGOTTEN:
-                shutil.rmtree(forgotten, ignore_errors=True)
-        home = Path(tempfile.mkdtemp(prefix=MEMORY_PREFIX, dir=MEMORY))
+        return _new_home(MEMORY, prefix=MEMORY_PREFIX)
     except OSError:
         return None
+
+
+def _new_home(folder: Path, *, prefix: str) -> Path:
+    """A new folder below `folder`, from which those of runs that forgot theirs are removed."""
+    for forgotten in folder.glob(f"{prefix}*"):
+        if time.time() - forgotten.stat().st_mtime > FORGOTTEN:
+            shutil.rmtree(forgotten, ignore_errors=True)
+    home = Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
     if server_account() is not None:
         home.chmod(0o711)
     return home

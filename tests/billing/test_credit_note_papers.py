@@ -1,9 +1,6 @@
 """The paper of a credit note: what it takes back of which lines, and where the money goes; in both languages."""
 
-from pathlib import Path
-
 import pytest
-from pytest_django.fixtures import Settings
 
 from accounts.models import Organization
 from billing import documents
@@ -24,10 +21,7 @@ from tests.billing.papers import pages, squeezed
         ("en", ["Creditnote", "CN-000001", "Changeofthesupplyvalue", "₩6,600₩600", "Lesstopay:₩660", "Reason:Agreed"]),
     ],
 )  # fmt: skip
-def test_it_says_what_is_taken_back_of_which_line(
-    db: None, settings: Settings, tmp_path: Path, language: str, words: list[str]
-) -> None:
-    settings.VAR_DIR = tmp_path
+def test_it_says_what_is_taken_back_of_which_line(db: None, language: str, words: list[str]) -> None:
     cast = meet_the_debtors()
     Organization.objects.using("system").filter(pk=cast.acme.organization.pk).update(language=language)
     invoice = open_invoice(cast.acme, usage=TWO_LINES)

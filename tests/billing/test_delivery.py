@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -53,8 +52,7 @@ def mailbox(post_office: StandIn, settings: Settings) -> StandIn:
 
 
 @pytest.fixture
-def cast(db: None, mailbox: StandIn, settings: Settings, tmp_path: Path) -> Cast:
-    settings.VAR_DIR = tmp_path
+def cast(db: None, mailbox: StandIn) -> Cast:
     return meet_the_debtors()
 
 
@@ -356,7 +354,7 @@ def test_a_server_that_hangs_up_after_taking_the_mail_gets_it_again(invoice: Inv
 
 
 def test_killed_between_sending_and_marking_it_is_sent_again(
-    invoice: Invoice, mailbox: StandIn, process_environment: dict[str, str], settings: Settings
+    invoice: Invoice, mailbox: StandIn, process_environment: dict[str, str]
 ) -> None:
     program = (
         "import django, os, signal; django.setup()\n"
@@ -365,10 +363,7 @@ def test_killed_between_sending_and_marking_it_is_sent_again(
         "from django.core.management import call_command\n"
         "call_command('deliver_mail')\n"
     )
-    environment = process_environment | {
-        "EMAIL_URL": f"smtp://127.0.0.1:{mailbox.started['smtp_port']}",
-        "VAR_DIR": str(settings.VAR_DIR),
-    }
+    environment = process_environment | {"EMAIL_URL": f"smtp://127.0.0.1:{mailbox.started['smtp_port']}"}
     killed = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, env=environment, timeout=60, check=False)
     assert killed.returncode == -9
 

@@ -35,8 +35,7 @@ LATER = AFTER + timedelta(hours=1)
 
 
 @pytest.fixture
-def cast(db: None, settings: Settings, tmp_path: Path) -> Cast:
-    settings.VAR_DIR = tmp_path
+def cast(db: None) -> Cast:
     return meet_the_debtors()
 
 
@@ -193,12 +192,12 @@ def test_a_template_that_made_papers_is_never_changed(version: int, known: str) 
 
 
 def test_another_process_in_another_place_makes_the_same_bytes(
-    invoice: Invoice, process_environment: dict[str, str], settings: Settings
+    invoice: Invoice, process_environment: dict[str, str]
 ) -> None:
     render(invoice)
     good = file_of(invoice).read_bytes()
     file_of(invoice).unlink()
-    elsewhere = process_environment | {"VAR_DIR": str(settings.VAR_DIR), "TZ": "America/New_York", "LC_ALL": "C"}
+    elsewhere = process_environment | {"TZ": "America/New_York", "LC_ALL": "C"}
     command = [sys.executable, "manage.py", "render_documents", "--verify"]
     done = subprocess.run(command, cwd=CHECKOUT, env=elsewhere, capture_output=True, text=True, timeout=60, check=False)
     assert "1 rendered, 1 files of evidence written, 0 failed." in done.stdout, done.stderr

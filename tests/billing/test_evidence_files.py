@@ -11,7 +11,6 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connections
 from django.test import Client
-from pytest_django.fixtures import Settings
 
 from accounts.models import Organization
 from billing import tasks
@@ -27,8 +26,7 @@ LATER = AFTER + timedelta(hours=1)
 
 
 @pytest.fixture
-def cast(db: None, settings: Settings, tmp_path: Path) -> Cast:
-    settings.VAR_DIR = tmp_path
+def cast(db: None) -> Cast:
     return meet_the_debtors()
 
 

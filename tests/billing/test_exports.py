@@ -8,12 +8,10 @@ import os
 import signal
 import zipfile
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 from django.db import connections
 from django.test import Client
-from pytest_django.fixtures import Settings
 
 from accounts.models import AuditEntry, User
 from accounts.tenancy import tenant_scope
@@ -31,8 +29,7 @@ ADDRESS = "/api/v1/exports"
 
 
 @pytest.fixture
-def cast(db: None, settings: Settings, tmp_path: Path) -> Cast:
-    settings.VAR_DIR = tmp_path
+def cast(db: None) -> Cast:
     return meet_the_debtors()
 
 

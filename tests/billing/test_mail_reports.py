@@ -54,7 +54,6 @@ POISON = [b"", b"\xff\xfe\x00" * 50, b"Subject: hello\n\nWhere is my invoice?", 
 
 @pytest.fixture
 def folder(db: None, tmp_path: Path, settings: Settings) -> Path:
-    settings.VAR_DIR = tmp_path / "var"
     for name in ("new", "cur", "tmp"):
         (tmp_path / "mails" / name).mkdir(parents=True)
     settings.BOUNCE_MAILBOX = f"maildir://{tmp_path}/mails"

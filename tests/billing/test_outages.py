@@ -40,9 +40,8 @@ Deed = Callable[[House], object]
 
 
 @pytest.fixture
-def house(db: None, settings: Settings, tmp_path: Path) -> House:
+def house(db: None) -> House:
     """Acme owes ₩2,260 for October; globex has used as much and is not invoiced yet."""
-    settings.VAR_DIR = tmp_path
     cast = meet_the_debtors()
     stories.use(cast.globex.organization, at=OCTOBER, usage=LOTS)
     return House(cast, open_invoice(cast.acme), None)  # type: ignore[arg-type]

@@ -2,13 +2,11 @@
 
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from django.core.management import call_command
 from django.db import IntegrityError, transaction
 from django.test import Client
-from pytest_django.fixtures import Settings
 
 from accounts.models import Organization
 from accounts.tenancy import tenant_scope
@@ -27,8 +25,7 @@ LATER = AFTER + timedelta(days=1)
 
 
 @pytest.fixture
-def cast(db: None, settings: Settings, tmp_path: Path) -> Cast:
-    settings.VAR_DIR = tmp_path
+def cast(db: None) -> Cast:
     return meet_the_debtors()
 
 

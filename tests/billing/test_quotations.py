@@ -3,14 +3,12 @@
 from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 import time_machine
 from django.db import DatabaseError
 from django.test import Client
-from pytest_django.fixtures import Settings
 
 from accounts.models import AuditEntry, Organization
 from billing import documents
@@ -32,8 +30,7 @@ VOLUME = Volume(input_tokens=100_000_000, output_tokens=50_000_000, requests=100
 
 
 @pytest.fixture
-def cast(db: None, settings: Settings, tmp_path: Path) -> Iterator[stories.Cast]:
-    settings.VAR_DIR = tmp_path
+def cast(db: None) -> Iterator[stories.Cast]:
     with time_machine.travel(NOON, tick=False):
         cast = stories.meet_the_cast(now=NOON)
         set_seller(now=NOON - timedelta(days=90), **SELLER)

@@ -2,10 +2,8 @@
 
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
-from pytest_django.fixtures import Settings
 
 from accounts.tenancy import tenant_scope
 from billing import documents
@@ -21,8 +19,7 @@ ODD = TokenUsage(input_tokens=33_333, cache_read_tokens=7, output_tokens=11_111,
 
 
 @pytest.fixture
-def cast(db: None, settings: Settings, tmp_path: Path) -> Cast:
-    settings.VAR_DIR = tmp_path
+def cast(db: None) -> Cast:
     return meet_the_debtors()
 
 

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 from decimal import Decimal
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,8 +49,7 @@ MONTH = date(2026, 8, 1)
 
 
 @pytest.fixture
-def cast(db: None, settings: LazySettings, tmp_path: Path) -> Iterator[stories.Cast]:
-    settings.VAR_DIR = tmp_path
+def cast(db: None) -> Iterator[stories.Cast]:
     with time_machine.travel(NOON, tick=False):
         yield grow_history()
 
@@ -436,12 +434,9 @@ with time_machine.travel(NOON, tick=True):
 """
 
 
-def test_killed_at_any_step_it_goes_on_where_it_was(
-    cast: stories.Cast, process_environment: dict[str, str], settings: LazySettings
-) -> None:
+def test_killed_at_any_step_it_goes_on_where_it_was(cast: stories.Cast, process_environment: dict[str, str]) -> None:
     """Half a file, a file without its row, a row, a detached month: each is there once, and the next run makes the best of it."""
     before = {company.organization.slug: values(events_of(company)) for company in (cast.acme, cast.globex)}
-    environment = process_environment | {"VAR_DIR": str(settings.VAR_DIR)}
     deaths = (
         ("archive_proof", "_pages", "2"),  # while acme's file is read back
         ("archive_proof", "_note", "1"),  # acme's file is proven, not noted
@@ -455,7 +450,7 @@ def test_killed_at_any_step_it_goes_on_where_it_was(
     for death in deaths:
         command = [sys.executable, "-c", KILLED, *death]
         done = subprocess.run(
-            command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=120, check=False
+            command, cwd=CHECKOUT, env=process_environment, capture_output=True, text=True, timeout=120, check=False
         )
         assert done.returncode == -signal.SIGKILL, done.stderr
         partitions.forget()

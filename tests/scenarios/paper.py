@@ -9,15 +9,17 @@ WORDS = {
     "ko": {
         "overview": "개요", "invoices": "청구서", "saved": "저장했습니다.", "paid": "결제 완료",
         "supply": "공급가액", "tax": "부가세 (10%)", "total": "합계금액", "due": "납부 기한",
+        "invoice_mail": "청구서 ({number})", "receipt_mail": "결제 영수증 ({number})",
         "holder": "예금주:", "rate": "적용 환율: 1 USD = {rate}원 (예시 환율, {date} 고시)",
     },
     "en": {
         "overview": "Overview", "invoices": "Invoices", "saved": "Saved.", "paid": "Paid",
         "supply": "Supply value", "tax": "VAT (10%)", "total": "Total", "due": "Due date",
+        "invoice_mail": " invoice ({number})", "receipt_mail": "Payment receipt ({number})",
         "holder": "Account holder:", "rate": "Exchange rate applied: 1 USD = {rate} KRW (example rate, published {date})",
     },
 }  # fmt: skip
-"""What people must read on pages and paper, whatever the catalogs say."""
+"""What people must read on pages, on paper and as subjects of mails, whatever the catalogs say."""
 PARTS = ("legal_name", "registration_number", "representative", "address", "business_type", "business_item")
 
 

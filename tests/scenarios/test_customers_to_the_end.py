@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,9 +39,8 @@ PAID, PROMOTIONAL = CreditGrant.Kind.PAID, CreditGrant.Kind.PROMOTIONAL
 
 
 @pytest.fixture(autouse=True)
-def post(settings: Settings, tmp_path: Path) -> None:
+def post(settings: Settings) -> None:
     settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
-    settings.VAR_DIR = tmp_path
 
 
 @pytest.fixture

@@ -50,9 +50,9 @@ def test_a_month_becomes_a_paid_invoice(
     customer.unfolds_a_line()
     customer.downloads_the_pdf()
     paper.assert_equals(customer.pdf, customer.invoice)
-    invoice_mail = mailbox.shows_the_invoice()
+    mailbox.shows_the_invoice()
     customer.pays_by_card()
-    mailbox.shows_the_receipt(after=invoice_mail)
+    mailbox.shows_the_receipt()
     operator.chooses(language)
     operator.finds(customer)
 
