@@ -95,7 +95,7 @@ class WebhookEndpoint(models.Model):
 
     @property
     def bare_url(self) -> str:
-        """Without the query, which may hold a token: for those who may look but not change."""
+        """Without the query, which may hold a token: for those who may look but not change, and for logs."""
         return self.url.partition("?")[0]
 
 

@@ -144,5 +144,5 @@ def _note(action: str, endpoint: WebhookEndpoint, actor: User | None, now: datet
         organization=endpoint.organization,
         actor=actor,
         now=now,
-        detail={"url": endpoint.url},
+        detail={"url": endpoint.bare_url},  # the log is never forgotten, and more people read it than may see a token
     )

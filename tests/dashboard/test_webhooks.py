@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from pytest_django.fixtures import Settings
 
-from accounts.models import Role
+from accounts.models import AuditEntry, Role
 from billing.models import NoticeSetting, WebhookDelivery, WebhookEndpoint
 from billing.notifications.webhook_endpoints import secret_of
 from tests import stories
@@ -99,6 +99,19 @@ def test_who_may_not_change_webhooks_sees_no_query(cast: stories.Cast, owner: Cl
         seen = viewer.get(page).content.decode()
         assert URL in seen
         assert "hush" not in seen
+
+
+def test_the_audit_log_keeps_no_token(owner: Client) -> None:
+    owner.post(WEBHOOKS, {"url": f"{URL}?token=hush"})
+    page = f"{WEBHOOKS}/{only().pk}"
+    owner.post(page, {"action": "test"})
+    WebhookEndpoint.objects.using("system").update(disabled_at=stories.NOON)
+    owner.post(page, {"action": "switch_on"})
+    owner.post(page, {"action": "remove"})
+    entries = AuditEntry.objects.using("system").filter(action__startswith="webhook.").order_by("pk")
+    assert [(entry.action, entry.detail) for entry in entries] == [
+        (f"webhook.{deed}", {"url": URL}) for deed in ("registered", "tested", "switched_on", "removed")
+    ]
 
 
 @pytest.mark.parametrize(
