@@ -52,10 +52,11 @@ def plan_for_corrected_buyers(*, now: datetime) -> int:
 
 
 def issue_due(*, now: datetime) -> int:
-    """Issue every planned one whose day has come, originals before their amendments. Stops while the provider does not answer."""
+    """Issue every planned one whose day has come: originals before their amendments, and what takes back before what is put in its
+    place. Stops while the provider does not answer."""
     due = _rows().filter(status=Status.PLANNED, issue_from__lte=day_in_seoul(now))
     issued = in_vain = 0
-    for row in due.order_by("due_on", "created_at", "pk")[:MOST]:
+    for row in due.order_by("due_on", "created_at", "reason", "total", "pk")[:MOST]:
         if in_vain >= MOST_IN_VAIN:
             break
         with others_go_on(tax_invoice=str(row.pk)):

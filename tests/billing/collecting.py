@@ -118,7 +118,7 @@ def type_card(url: str, card: str = "succeeds") -> tuple[int, str]:
 
 def submit(url: str, fields: dict[str, str]) -> tuple[int, str]:
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=5)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=20)
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     connection.request("POST", parts.path, urlencode(fields), headers)
     answer = connection.getresponse()

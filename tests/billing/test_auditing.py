@@ -249,7 +249,7 @@ def test_two_who_find_no_fresh_audit_run_one(cast: stories.Cast) -> None:
             other = threads.submit(closing_connections(lambda: auditing.fresh_audit(now=NOON)))
             wait_until_somebody_waits_for_a_lock()
             auditing._run(now=NOON, tell=lambda _invariant, _found: None)
-        assert other.result(timeout=20) == runs()[0]
+        assert other.result(timeout=60) == runs()[0]
     assert len(runs()) == 1
 
 
@@ -260,4 +260,4 @@ def test_who_waits_too_long_for_an_audit_is_told(cast: stories.Cast, monkeypatch
         auditing.fresh_audit(now=NOON)
 
     with ThreadPoolExecutor(1) as threads, auditing._alone(), pytest.raises(auditing.AuditRunning):
-        threads.submit(closing_connections(impatient)).result(timeout=20)
+        threads.submit(closing_connections(impatient)).result(timeout=60)

@@ -148,7 +148,7 @@ def test_sweeps_that_meet_charge_once(house: House, monkeypatch: pytest.MonkeyPa
     """Both have found the invoice due before either charges it."""
     leave_card(house, card)
     pay_by_itself(house)
-    found, due_charges = threading.Barrier(2, timeout=20), automatic.due_charges
+    found, due_charges = threading.Barrier(2, timeout=60), automatic.due_charges
 
     def both_found(**asked: Any) -> list[automatic.DueCharge]:
         due = list(due_charges(**asked))

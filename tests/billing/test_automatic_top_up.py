@@ -137,7 +137,7 @@ def test_sweeps_that_meet_buy_once_for_a_fall(house: House, monkeypatch: pytest.
     """Both have seen the fall before either buys."""
     leave_card(house, card)
     switch(house)
-    seen, low_organizations = threading.Barrier(2, timeout=20), automatic_top_up.low_organizations
+    seen, low_organizations = threading.Barrier(2, timeout=60), automatic_top_up.low_organizations
 
     def both_seen(*, now: datetime) -> list[int]:
         found = low_organizations(now=now)

@@ -364,7 +364,7 @@ def test_killed_between_sending_and_marking_it_is_sent_again(
         "call_command('deliver_mail')\n"
     )
     environment = process_environment | {"EMAIL_URL": f"smtp://127.0.0.1:{mailbox.started['smtp_port']}"}
-    killed = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, env=environment, timeout=60, check=False)
+    killed = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, env=environment, timeout=240, check=False)
     assert killed.returncode == -9
 
     mail = mail_of(invoice)

@@ -204,7 +204,7 @@ issue_credit_note(
     }
     child = subprocess.Popen([sys.executable, "-c", program], cwd=CHECKOUT, env=environment)
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while paid.taken() == DUE and time.monotonic() < deadline:
             time.sleep(0.05)
     finally:

@@ -24,7 +24,7 @@ def postgres(tmp_path: Path) -> Iterator[servers.Postgres]:
 
 
 def wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert process.poll() is None, "it ended"
         assert time.monotonic() < deadline, "it took too long"

@@ -450,7 +450,7 @@ def test_killed_at_any_step_it_goes_on_where_it_was(cast: stories.Cast, process_
     for death in deaths:
         command = [sys.executable, "-c", KILLED, *death]
         done = subprocess.run(
-            command, cwd=CHECKOUT, env=process_environment, capture_output=True, text=True, timeout=120, check=False
+            command, cwd=CHECKOUT, env=process_environment, capture_output=True, text=True, timeout=300, check=False
         )
         assert done.returncode == -signal.SIGKILL, done.stderr
         partitions.forget()

@@ -138,7 +138,7 @@ def test_an_event_that_is_being_recorded_counts_once(cast: stories.Cast) -> None
                 closing_connections(lambda _house: rebuilding.rebuild(organization=acme, day=TODAY, now=NOON)), None
             )
             wait_until_somebody_waits_for_a_lock()
-        found = other.result(timeout=20)
+        found = other.result(timeout=60)
     assert found.events == 4, "two calls, a reversal and its replacement"
     assert "every rollup is what its events make it" in run("--from", "2026-11-22")
 

@@ -29,7 +29,7 @@ class StandIn:
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data=data, method=method, headers=headers or {})
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=30) as answer:
                 status, head, raw = answer.status, answer.headers, answer.read()
         except urllib.error.HTTPError as error:
             status, head, raw = error.code, error.headers, error.read()

@@ -13,7 +13,7 @@ SHOP = "https://shop.example"
 def send(url: str, fields: dict[str, str] | None = None, *, language: str = "ko") -> tuple[int, str, str]:
     """Status, Location and body, without following a redirect, as a browser sends it."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=5)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=20)
     headers = {"Accept-Language": language, "Content-Type": "application/x-www-form-urlencoded"}
     body = urlencode(fields) if fields is not None else None
     connection.request("POST" if fields is not None else "GET", f"{parts.path}?{parts.query}", body, headers)

@@ -32,10 +32,10 @@ class System:
         """`python manage.py …` as a person in another terminal would type it."""
         command = [sys.executable, "manage.py", *words]
         return subprocess.run(
-            command, cwd=CHECKOUT, env=self.environment, capture_output=True, text=True, timeout=120, check=False
+            command, cwd=CHECKOUT, env=self.environment, capture_output=True, text=True, timeout=300, check=False
         )
 
-    def mail_to(self, address: str, *, subject_has: str = "", seconds: float = 20.0) -> dict[str, Any]:
+    def mail_to(self, address: str, *, subject_has: str = "", seconds: float = 60.0) -> dict[str, Any]:
         """The newest mail to `address`, waited for."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

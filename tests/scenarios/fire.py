@@ -89,7 +89,7 @@ class Works:
         """`python manage.py …` on this database."""
         command = [sys.executable, "manage.py", *words]
         return subprocess.run(
-            command, cwd=CHECKOUT, env=self.environment, capture_output=True, text=True, timeout=60, check=False
+            command, cwd=CHECKOUT, env=self.environment, capture_output=True, text=True, timeout=240, check=False
         )
 
 
@@ -137,7 +137,7 @@ def _own_redis(folder: Path) -> Iterator[servers.Valkey]:
     server = servers.Valkey(port=ports.free_port(), password=servers.new_password(), log=folder / "valkey.log")
     process = server.start()
     try:
-        wait_until(lambda: ports.answers(server.port), seconds=10)
+        wait_until(lambda: ports.answers(server.port), seconds=120)
         yield server
     finally:
         process.kill()
@@ -153,7 +153,7 @@ def _running_site(environment: Mapping[str, str], *, port: int, log: Path) -> It
             command, cwd=CHECKOUT, env=dict(environment), stdout=output, stderr=output, start_new_session=True
         )
     try:
-        wait_until(lambda: is_ready("127.0.0.1", port), seconds=30)
+        wait_until(lambda: is_ready("127.0.0.1", port), seconds=90)
         yield
     finally:
         os.killpg(process.pid, signal.SIGKILL)

@@ -64,11 +64,11 @@ class Ruins:
                 self._running["postgres"] = self.postgres.start()
             return self.postgres.is_ready() and self._is_open()
 
-        wait_until(stands, seconds=30)
+        wait_until(stands, seconds=90)
 
     def start_valkey(self) -> None:
         self._running["valkey"] = self.valkey.start()
-        wait_until(lambda: ports.answers(self.valkey.port), seconds=10)
+        wait_until(lambda: ports.answers(self.valkey.port), seconds=120)
 
     def start_site(self) -> None:
         words = ["--interface", "wsgi", "--host", "127.0.0.1", "--port", str(self.site_port), "--workers", "1"]
@@ -82,13 +82,13 @@ class Ruins:
                 stderr=log,
                 start_new_session=True,
             )
-        wait_until(lambda: is_ready("127.0.0.1", self.site_port), seconds=60)
+        wait_until(lambda: is_ready("127.0.0.1", self.site_port), seconds=120)
 
     def manage(self, *words: str) -> subprocess.CompletedProcess[str]:
         """`python manage.py …` on this database."""
         command = [sys.executable, "manage.py", *words]
         return subprocess.run(
-            command, cwd=CHECKOUT, env=self.environment, capture_output=True, text=True, timeout=120, check=False
+            command, cwd=CHECKOUT, env=self.environment, capture_output=True, text=True, timeout=300, check=False
         )
 
     def stop(self) -> None:

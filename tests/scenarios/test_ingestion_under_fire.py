@@ -119,7 +119,7 @@ class Reporters:
 
     def _deliver(self, numbers: Any) -> list[dict[str, Any]]:
         body = [self._event(number) for number in numbers]
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while True:
             assert time.monotonic() < deadline, "nobody took the batch for a minute"
             try:

@@ -41,7 +41,7 @@ from tests.stories import SELLER, Company
 COMPANIES, KILLS, MOST_KILLS = 36, 100, 170
 A_WAVE, KILLS_A_WAVE = 4, 10
 """Four organizations fall due every two seconds."""
-REST_SECONDS = 120.0
+REST_SECONDS = 240.0
 """At most; 18 are usual, which is how long a killed worker keeps its mail."""
 FAULTS: list[dict[str, Any]] = [
     {"fault": "accept-then-drop", "where": "POST /v1/payment_intents", "times": 5},

@@ -15,7 +15,7 @@ from tests.scenarios.conftest import System
 from tests.scenarios.paper import WORDS
 
 SEOUL = ZoneInfo("Asia/Seoul")
-SECONDS = 30.0
+SECONDS = 90.0
 """How long something is waited for that takes a moment."""
 
 

@@ -39,7 +39,7 @@ from tests.stories import Company
 COMPANIES, KILLS, MOST_KILLS, HITS = 24, 60, 130, 2
 ON_THE_PAGE_SECONDS = 2.5
 """Long enough for a sweep that would not wait for an open page."""
-REST_SECONDS = 45.0
+REST_SECONDS = 240.0
 """At most; a killed worker keeps its mail for 18."""
 ISSUE, ISSUING = "POST /Taxinvoice", "billing.tasks.run_tax_invoices"
 FAULTS: list[dict[str, Any]] = [

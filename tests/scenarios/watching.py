@@ -16,6 +16,8 @@ from demo.own_words import WRITTEN
 
 PHONE, DESK = 390, 1440
 HEIGHT = 900
+PATIENCE_MS = 90_000
+"""A machine that does much else draws slowly, too."""
 HANGUL = re.compile("[ㄱ-ㆎ가-힣]")
 LOCALES = {"ko": "ko-KR", "en": "en-US"}
 
@@ -64,6 +66,7 @@ class Visitor:
             color_scheme="dark" if dark else "light",
             viewport={"width": DESK, "height": HEIGHT},
         )
+        self.context.set_default_timeout(PATIENCE_MS)
         self._watch(self.context)
         self.page = self.context.new_page()
 
