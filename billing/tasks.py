@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 from celery import Task, shared_task
-from django.conf import settings
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
@@ -17,7 +16,6 @@ from billing.closures import afterwards, ending, finishing, resuming
 from billing.corrections import unresolved_refunds
 from billing.exports import exporting
 from billing.mail import outbox, reading_reports, sample_mails
-from billing.mail.report_folders import FolderUnusable
 from billing.models import Invoice
 from billing.notifications import noticing, webhook_delivery
 from billing.overdue import dunning, suspension
@@ -184,11 +182,7 @@ def deliver_sample_mail(*, mail_id: str) -> None:
 @shared_task
 def read_mail_reports() -> None:
     """Note what mail servers reported, if there is a folder for that."""
-    if settings.BOUNCE_MAILBOX:
-        try:
-            reading_reports.read_reports(now=timezone.now())
-        except FolderUnusable as error:
-            logger.warning("reports of mail servers wait", extra={"reason": str(error)})
+    reading_reports.read_regularly(now=timezone.now())
 
 
 @shared_task

@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Alarm
-from billing.models import AuditRun, InvoiceDraft, ProcessorOutflow, Refund, TaxInvoice
+from billing.models import AuditRun, InvoiceDraft, OutboxMail, ProcessorOutflow, Refund, TaxInvoice
 from catalog.models import Upstream, UpstreamBill
 from console.own_words import in_words, words_filter
 from console.read_only import ReadOnlyAdmin, address_of, list_of, raw_column, state_label
@@ -64,6 +64,26 @@ KINDS: Mapping[str, Kind] = {
         ),
         place=lambda: list_of(Alarm),
         place_label=_("Alarms"),
+    ),
+    "archive": Kind(
+        label=_("Archive of usage"),
+        headline=_("Old usage could not be moved to the archive."),
+        remedy=_(
+            "It stays in the database, and nothing is lost. Read why in the alarm and in the worker's log, and repair it; it is "
+            "tried again every night, and the alarm ends by itself."
+        ),
+        place=lambda: list_of(Alarm),
+        place_label=_("Alarms"),
+    ),
+    "mail_reports": Kind(
+        label=_("Reports about mails"),
+        headline=_("Reports about mails that came back cannot be read."),
+        remedy=_(
+            "Until then nobody notices addresses that take no mail. Look at BOUNCE_MAILBOX: its server, its password and its "
+            "folder. The alarm ends by itself."
+        ),
+        place=lambda: list_of(OutboxMail),
+        place_label=_("Mails"),
     ),
     "audit": Kind(
         label=_("Audit"),

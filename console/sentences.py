@@ -92,6 +92,8 @@ SENTENCES: Sequence[tuple[re.Pattern[str], Promise]] = tuple(
             r"The bill of (?P<upstream>\S+) differs from what was recorded on (?P<days>.+)\.",
             _("The bill of %(upstream)s differs from what was recorded on %(days)s."),
         ),
+        (r"The mail servers' reports cannot be read\.", _("The mail servers' reports cannot be read.")),
+        (r"Old usage could not be archived: (?P<why>.+)", _("Old usage could not be archived: %(why)s")),
         (r"Violated invariants: (?P<numbers>.+)\.", _("Violated invariants: %(numbers)s.")),
         (r"No month is closed\.", _("No month is closed.")),
         (

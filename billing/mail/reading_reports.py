@@ -1,7 +1,8 @@
 """Mails that were taken by a server and came back: its reports are read from their folder and noted on the mails concerned.
 
 A report that is read twice notes nothing twice, also where the mail was sent again in between: each mail keeps which report it
-heard last. One that cannot be read is flagged in its folder, for a person, and stops no other. Decision 0042.
+heard last. One that cannot be read is flagged in its folder, for a person, and stops no other. A folder that cannot be read is an
+alarm until it can. Decision 0042.
 """
 
 import hashlib
@@ -11,12 +12,13 @@ from datetime import datetime
 
 from django.conf import settings
 
+from accounts.alarms import clear_alarm, raise_alarm
 from accounts.storable_text import storable_text
 from accounts.tenancy import tenant_scope
 from billing.mail import bounces
 from billing.mail.delivery_reports import DeliveryReport, NotAReport, Outcome, read_report
 from billing.mail.outbox import MailKey
-from billing.mail.report_folders import unread_in
+from billing.mail.report_folders import FolderUnusable, unread_in
 from billing.models import OutboxMail
 
 logger = logging.getLogger(__name__)
@@ -24,6 +26,7 @@ Status = OutboxMail.Status
 LONGEST_REASON = 300
 STATUS_AFTER = {Outcome.REFUSED: Status.BOUNCED, Outcome.GIVEN_UP: Status.FAILED}
 """A mail that is delayed stays what it is."""
+ALARM, SUBJECT = "mail_reports", "BOUNCE_MAILBOX"
 
 
 @dataclass(slots=True)
@@ -37,8 +40,30 @@ class ReportsRead:
     left: int = 0
 
 
+def read_regularly(*, now: datetime) -> None:
+    """The same for beat, if there is a folder for that."""
+    if not settings.BOUNCE_MAILBOX:
+        clear_alarm(kind=ALARM, subject=SUBJECT, now=now)
+        return
+    try:
+        read_reports(now=now)
+    except FolderUnusable as error:
+        logger.warning("reports of mail servers wait", extra={"reason": str(error)})
+
+
 def read_reports(*, now: datetime) -> ReportsRead:
-    """Read what is unread in BOUNCE_MAILBOX. Raises FolderUnusable."""
+    """Read what is unread in BOUNCE_MAILBOX. Raises FolderUnusable, and an alarm until the folder can be read again."""
+    try:
+        done = _read_folder(now=now)
+    except FolderUnusable as error:
+        summary = f"The mail servers' reports cannot be read. {error}"
+        raise_alarm(kind=ALARM, subject=SUBJECT, summary=summary, now=now)
+        raise
+    clear_alarm(kind=ALARM, subject=SUBJECT, now=now)
+    return done
+
+
+def _read_folder(*, now: datetime) -> ReportsRead:
     done = ReportsRead()
     with unread_in(settings.BOUNCE_MAILBOX) as unread:
         for mail in unread:

@@ -39,7 +39,10 @@ def unread_in(url: str) -> Iterator[Iterator[Unread]]:
     """The unread mails of the folder, at most A_RUN. Raises FolderUnusable."""
     parts = urlsplit(url)
     if parts.scheme == "maildir":
-        yield _of_maildir(Path(unquote(parts.path)))
+        try:
+            yield _of_maildir(Path(unquote(parts.path)))
+        except OSError as error:
+            raise FolderUnusable(str(error)) from error
     elif parts.scheme in ("imaps", "imap"):
         try:
             with _conversation(url) as server:

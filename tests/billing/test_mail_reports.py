@@ -12,10 +12,12 @@ from django.core import mail as django_mail
 from django.core.management import CommandError, call_command
 from pytest_django.fixtures import Settings
 
+from accounts.models import Alarm
 from billing import delivery, documents
 from billing.mail import outbox
 from billing.mail.reading_reports import ReportsRead, read_reports
 from billing.models import BouncingAddress, OutboxMail
+from billing.tasks import read_mail_reports
 from tests.billing.collecting import AFTER, meet_the_debtors, open_invoice
 
 LATER = AFTER + timedelta(hours=1)
@@ -158,12 +160,37 @@ def test_the_command_tells_what_it_read_and_why_it_cannot(sent: OutboxMail, fold
     for url, why in (
         ("", "not set"),
         ("maildir:///nowhere", "no Maildir"),
+        ("maildir:///" + "x" * 300, "too long|no Maildir"),
         ("ftp://x", "must begin"),
         ("imap://127.0.0.1:1/", "refused"),
     ):
         settings.BOUNCE_MAILBOX = url
         with pytest.raises(CommandError, match=why):
             call_command("read_mail_reports", stdout=told)
+
+
+def test_a_folder_that_cannot_be_read_is_an_alarm_until_it_can(folder: Path, settings: Settings) -> None:
+    def open_alarms() -> list[str]:
+        return list(Alarm.objects.using("system").filter(cleared_at=None).values_list("summary", flat=True))
+
+    read_mail_reports()
+    assert open_alarms() == []
+    readable = settings.BOUNCE_MAILBOX
+    settings.BOUNCE_MAILBOX = "imap://bounces:hush@127.0.0.1:1/"
+    read_mail_reports()
+    read_mail_reports()
+    [summary] = open_alarms()
+    assert "cannot be read. 127.0.0.1: " in summary
+    assert "hush" not in summary
+    settings.BOUNCE_MAILBOX = readable
+    read_mail_reports()
+    assert open_alarms() == []
+    (folder / "cur").rename(folder / "gone")
+    read_mail_reports()
+    assert "is no Maildir" in open_alarms()[0]
+    settings.BOUNCE_MAILBOX = ""
+    read_mail_reports()
+    assert open_alarms() == [], "nothing is to be read any more"
 
 
 class Imap(socketserver.StreamRequestHandler):

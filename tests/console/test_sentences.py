@@ -1,8 +1,10 @@
 """Alarms and refused price lists in the operator's language."""
 
+import re
 from datetime import datetime
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from django.utils import translation
 
@@ -65,6 +67,19 @@ def test_every_kind_of_alarm_says_what_is_wrong_and_what_to_do(operator: Client,
         for words in (str(KINDS[kind].headline), str(KINDS[kind].remedy)):
             assert words in text and words in detail
     assert "비어 있습니다." in text and "It is empty." not in text
+
+
+def test_every_alarm_that_is_raised_has_a_kind() -> None:
+    raised = set()
+    for app in ("billing", "catalog", "gateway", "ledger", "metering"):
+        for file in (settings.BASE_DIR / app).rglob("*.py"):
+            text = file.read_text()
+            names = set(re.findall(r"raise_alarm\(\s*kind=(?:\w+\.)?(\w+)", text))
+            for left, right in re.findall(r"^([A-Z, ]+) = (\".+)$", text, re.MULTILINE):
+                values = zip(left.split(", "), re.findall(r'"(\w+)"', right), strict=False)
+                raised |= {value for name, value in values if name in names}
+    assert raised >= {"archive", "price_quarantine", "upstream_bill"}, "so they are found"
+    assert raised <= set(KINDS)
 
 
 def test_the_mail_about_money_received_is_no_receipt_of_a_request() -> None:
