@@ -51,6 +51,7 @@ VOCABULARY: Mapping[str, Mapping[str, Promise | str]] = {
         "smbs": _("Seoul Money Brokerage, base rate"),
     },
     "source_name": {"InvoiceDream gateway": _("InvoiceDream gateway"), "Usage API": _("Usage API")},
+    "target": {"top-up": _("Top-up"), "organization": _("Organization")},
     "upstream": {
         "books": _("All books"),
         "openrouter": "OpenRouter",

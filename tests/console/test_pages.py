@@ -1,5 +1,7 @@
 """Every list and detail renders, in both languages, and nothing on it can be changed."""
 
+import ast
+import re
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -456,12 +458,29 @@ def test_alarms_are_listed_open_or_over(signed_in: Client, now: datetime) -> Non
         ("outcome", "nothing to do", "처리할 내용 없음"),
         ("reason", "Sorry for the trouble", "Sorry for the trouble"),
         ("band", "0", "조건 0"),
+        ("target", "top-up", "충전"),
+        ("target", "INV-000007", "INV-000007"),
         ("outcome", None, None),
     ],
 )
 def test_texts_of_ours_are_read_in_ones_own_language(field: str, text: str | None, words: str | None) -> None:
     with translation.override("ko"):
         assert in_words(field, text) == words
+
+
+def test_every_deed_of_the_audit_log_is_in_words() -> None:
+    from console.audit import ACTIONS
+
+    written = set()
+    for app in ("accounts", "billing", "catalog", "console", "ledger", "metering"):
+        for file in (settings.BASE_DIR / app).rglob("*.py"):
+            if "write_audit_entry(" in (text := file.read_text()):
+                calls = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call))
+                given = (value for call in calls for value in (*call.args, *(word.value for word in call.keywords)))
+                texts = (part.value for value in given for part in ast.walk(value) if isinstance(part, ast.Constant))
+                written |= {text for text in texts if isinstance(text, str) and re.fullmatch(r"[a-z_]+\.[a-z_]+", text)}
+    assert written >= {"payment.succeeded", "webhook.removed"}, "so they are found"
+    assert written <= set(ACTIONS)
 
 
 def test_our_own_texts_are_translated_where_they_are_listed(signed_in: Client, story: Cast) -> None:
