@@ -5,6 +5,7 @@ from typing import Any
 from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from accounts.models import Alarm, ApiKey, AuditEntry, Organization, ServiceKey, Source, User
@@ -50,79 +51,79 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         _group(
             _("Customers"),
             [
-                _list(_("Organizations"), "domain", Organization),
-                _list(_("People"), "group", User),
-                _list(_("API keys"), "key", ApiKey),
-                _list(_("Credits"), "redeem", CreditGrant),
-                _list(_("Commercial terms"), "handshake", BillingTerms),
+                _list("domain", Organization),
+                _list("group", User),
+                _list("key", ApiKey),
+                _list("redeem", CreditGrant),
+                _list("handshake", BillingTerms),
                 _page(_("Closures"), "door_open", "closures"),
             ],
         ),
         _group(
             _("Usage"),
             [
-                _page(_("By customer"), "bar_chart", "usage_summary"),
+                _page(_("Usage by customer"), "bar_chart", "usage_summary"),
                 _page(_("Requests"), "receipt_long", "usage_events"),
                 _page(_("Waiting for a price"), "hourglass_empty", "usage_unrated"),
                 _page(_("Held amounts"), "lock_clock", "usage_holds"),
-                _list(_("Sources"), "sensors", Source),
-                _list(_("Service keys"), "vpn_key", ServiceKey),
+                _list("sensors", Source),
+                _list("vpn_key", ServiceKey),
             ],
         ),
         _group(
             _("Prices"),
             [
-                _list(_("Models"), "deployed_code", LanguageModel),
-                _list(_("Cost prices"), "sell", CostPrice),
-                _page(_("Quarantine"), "gpp_maybe", "quarantine"),
-                _list(_("Markups"), "percent", MarkupRule),
-                _list(_("Exchange rates"), "currency_exchange", ExchangeRate),
-                _list(_("Applied rates"), "calculate", AppliedRate),
-                _list(_("Cost tables"), "table", CostTable),
+                _list("deployed_code", LanguageModel),
+                _list("sell", CostPrice),
+                _page(_("Prices in quarantine"), "gpp_maybe", "quarantine"),
+                _list("percent", MarkupRule),
+                _list("currency_exchange", ExchangeRate),
+                _list("calculate", AppliedRate),
+                _list("table", CostTable),
                 _page(_("Simulate a month"), "experiment", "simulation"),
             ],
         ),
         _group(
             _("Upstreams"),
             [
-                _list(_("Upstreams"), "dns", Upstream),
-                _list(_("Model routes"), "alt_route", ModelRoute),
-                _list(_("Upstreams' bills"), "request_quote", UpstreamBill),
+                _list("dns", Upstream),
+                _list("alt_route", ModelRoute),
+                _list("request_quote", UpstreamBill),
             ],
         ),
         _group(
             _("Billing"),
             [
                 _page(_("Monthly run"), "event_repeat", "monthly_run"),
-                _list(_("Invoices"), "description", Invoice),
-                _list(_("Tax invoices"), "receipt", TaxInvoice),
-                _list(_("Credit notes"), "assignment_return", CreditNote),
-                _list(_("Invoice drafts"), "rate_review", InvoiceDraft),
-                _list(_("Credit note proposals"), "undo", CreditNoteProposal),
-                _list(_("Payments"), "payments", Payment),
-                _list(_("Cards on file"), "credit_card", PaymentMethod),
-                _list(_("Automatic top-ups"), "autorenew", AutomaticTopUp),
-                _list(_("Refunds"), "currency_exchange", Refund),
-                _list(_("Credit refunds"), "redeem", CreditPayout),
-                _list(_("Outflows at the processor"), "trending_down", ProcessorOutflow),
-                _list(_("Write-offs"), "money_off", WriteOff),
+                _list("description", Invoice),
+                _list("receipt", TaxInvoice),
+                _list("assignment_return", CreditNote),
+                _list("rate_review", InvoiceDraft),
+                _list("undo", CreditNoteProposal),
+                _list("payments", Payment),
+                _list("credit_card", PaymentMethod),
+                _list("autorenew", AutomaticTopUp),
+                _list("currency_exchange", Refund),
+                _list("redeem", CreditPayout),
+                _list("trending_down", ProcessorOutflow),
+                _list("money_off", WriteOff),
                 _page(_("Deposits"), "account_balance", "deposits"),
                 _page(_("Dunning"), "campaign", "dunning"),
-                _list(_("Mails"), "mail", OutboxMail),
-                _list(_("Quotations"), "request_quote", Quotation),
+                _list("mail", OutboxMail),
+                _list("request_quote", Quotation),
                 _page(_("Mail samples"), "drafts", "mail_samples"),
-                _list(_("Refused addresses"), "unsubscribe", BouncingAddress),
-                _list(_("Processor events"), "webhook", ProcessorEvent),
-                _list(_("Billing periods"), "date_range", BillingPeriod),
-                _list(_("Seller"), "storefront", Seller),
+                _list("unsubscribe", BouncingAddress),
+                _list("webhook", ProcessorEvent),
+                _list("date_range", BillingPeriod),
+                _list("storefront", Seller),
             ],
         ),
         _group(
             _("System"),
             [
-                _list(_("Alarms"), "notification_important", Alarm),
-                _list(_("Audits"), "fact_check", AuditRun),
-                _list(_("Audit log"), "history", AuditEntry),
+                _list("notification_important", Alarm),
+                _list("fact_check", AuditRun),
+                _list("history", AuditEntry),
             ],
         ),
     ]
@@ -137,6 +138,7 @@ def _page(title: str, icon: str, name: str) -> dict[str, Any]:
     return {"title": title, "icon": icon, "link": address, "active": lambda request: request.path == address}
 
 
-def _list(title: str, icon: str, model: type[Model]) -> dict[str, Any]:
-    address = list_of(model)
+def _list(icon: str, model: type[Model]) -> dict[str, Any]:
+    """Called as the list's own title calls it."""
+    address, title = list_of(model), capfirst(model._meta.verbose_name_plural)
     return {"title": title, "icon": icon, "link": address, "active": lambda request: request.path.startswith(address)}

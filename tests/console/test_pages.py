@@ -288,6 +288,16 @@ def test_every_list_and_detail_renders(signed_in: Client, language: str) -> None
 
 
 @pytest.mark.parametrize("language", ["ko", "en"])
+def test_pages_are_titled_as_the_menu_calls_them(signed_in: Client, language: str) -> None:
+    signed_in.cookies["invoicedream_language"] = language
+    groups = signed_in.get("/").context["sidebar_navigation"]
+    entries = [(str(item["title"]), item["link"]) for group in groups for item in group["items"]]
+    assert len(entries) > 40
+    titles = [(str(signed_in.get(link).context["title"]), link) for _title, link in entries]
+    assert titles == entries
+
+
+@pytest.mark.parametrize("language", ["ko", "en"])
 def test_every_page_of_our_own_renders(signed_in: Client, story: Cast, language: str) -> None:
     signed_in.cookies["invoicedream_language"] = language
     event = UsageEvent.objects.order_by("-id").first()
