@@ -20,7 +20,7 @@ from ledger.retrying import with_retries
 from metering import recording
 from metering.reports import Outcome, UsageReport
 
-SECONDS_TO_GATHER, GATHERS_AFTER = 0.002, 4
+SECONDS_TO_GATHER, GATHERS_AFTER = 0.001, 4
 """How long the hot path's writers wait for others to share a commit with, while so many calls shared the last one. Who calls alone
 never waits."""
 SECONDS_TO_GATHER_NOTES = 0.02

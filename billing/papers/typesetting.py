@@ -9,6 +9,7 @@ looks otherwise is a new version, never a change of one that is in use.
 
 import json
 import logging
+import os
 import re
 import threading
 from collections.abc import Mapping
@@ -96,6 +97,7 @@ def check_fonts() -> None:
 
 @cache
 def _fonts() -> typst.Fonts:
+    os.environ.setdefault("RAYON_NUM_THREADS", "1")  # papers are set beside one another; a paper's own threads wait for each other
     paths = list(settings.DOCUMENT_FONT_PATHS)
     fonts = typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=paths)
     missing = {FAMILY, FALLBACK_FAMILY} - set(fonts.families())
