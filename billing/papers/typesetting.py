@@ -97,7 +97,9 @@ def check_fonts() -> None:
 
 @cache
 def _fonts() -> typst.Fonts:
-    os.environ.setdefault("RAYON_NUM_THREADS", "1")  # papers are set beside one another; a paper's own threads wait for each other
+    os.environ.setdefault(
+        "RAYON_NUM_THREADS", "1"
+    )  # papers are set beside one another, so threads of one would only wait
     paths = list(settings.DOCUMENT_FONT_PATHS)
     fonts = typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=paths)
     missing = {FAMILY, FALLBACK_FAMILY} - set(fonts.families())
