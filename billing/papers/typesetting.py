@@ -97,9 +97,7 @@ def check_fonts() -> None:
 
 @cache
 def _fonts() -> typst.Fonts:
-    os.environ.setdefault(
-        "RAYON_NUM_THREADS", "1"
-    )  # papers are set beside one another, so threads of one would only wait
+    os.environ.setdefault("RAYON_NUM_THREADS", "1")  # papers are set beside one another, not in parts
     paths = list(settings.DOCUMENT_FONT_PATHS)
     fonts = typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=paths)
     missing = {FAMILY, FALLBACK_FAMILY} - set(fonts.families())
