@@ -92,6 +92,22 @@ SENTENCES: Sequence[tuple[re.Pattern[str], Promise]] = tuple(
             r"The bill of (?P<upstream>\S+) differs from what was recorded on (?P<days>.+)\.",
             _("The bill of %(upstream)s differs from what was recorded on %(days)s."),
         ),
+        (
+            r"The refund of (?P<amount>\S+ \S+) of (?P<purpose>\S+) failed: (?P<why>.+)",
+            _("The refund of %(amount)s (%(purpose)s) failed: %(why)s"),
+        ),
+        (
+            r"(?P<amount>\S+ \S+) of (?P<purpose>\S+) were refunded twice",
+            _("%(amount)s (%(purpose)s) were refunded twice"),
+        ),
+        (
+            r"refund (?P<reference>\S+) of (?P<amount>\S+ \S+) at (?P<processor>\S+): (?P<status>\S+)",
+            _("Refund %(reference)s of %(amount)s made at %(processor)s: %(status)s"),
+        ),
+        (
+            r"dispute (?P<reference>\S+) of (?P<amount>\S+ \S+) at (?P<processor>\S+): (?P<status>\S+)",
+            _("Dispute %(reference)s of %(amount)s at %(processor)s: %(status)s"),
+        ),
         (r"The mail servers' reports cannot be read\.", _("The mail servers' reports cannot be read.")),
         (r"Old usage could not be archived: (?P<why>.+)", _("Old usage could not be archived: %(why)s")),
         (r"Violated invariants: (?P<numbers>.+)\.", _("Violated invariants: %(numbers)s.")),
