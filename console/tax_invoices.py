@@ -68,6 +68,11 @@ def replacement(row: TaxInvoice) -> TaxInvoice | None:
     return TaxInvoice.objects.filter(replaces=row).first()
 
 
+def remark(row: TaxInvoice) -> str:
+    """What the tax office reads: always in Korean."""
+    return format_html('<span lang="ko">{}</span>', row.remark)
+
+
 def buyer(row: TaxInvoice) -> str:
     return f"{row.buyer['name']} ({row.buyer['registration_number']})"
 
@@ -125,7 +130,7 @@ class TaxInvoiceAdmin(ReadOnlyAdmin):
                     money_column("supply", _("Supply value"), currency="invoice.currency"),
                     money_column("tax", _("VAT"), currency="invoice.currency"),
                     money_column("total", _("Total"), currency="invoice.currency"),
-                    "remark",
+                    named("remark_words", _("Remark"), remark),
                 )
             },
         ),

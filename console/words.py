@@ -100,7 +100,6 @@ FIELDS: Mapping[str, Promise] = {
     "recipient": _("Recipient"),
     "reference": _("Reference"),
     "released_on": _("Released on"),
-    "remark": _("Remark"),
     "rendered_at": _("Rendered at"),
     "requested_at": _("Asked for at"),
     "revision": _("Revision"),
