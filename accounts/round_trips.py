@@ -7,6 +7,7 @@ connection (PREPARE), and planned once (PLANS). Row security stands behind all o
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -15,13 +16,15 @@ from django.db import DataError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import Connection
 from psycopg.pq import Escaping, TransactionStatus
+from psycopg.pq.abc import PGconn
 
 from accounts.array_literals import array_of
 from accounts.row_security import SETTING
 
-PLANS = "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off"
+PLANS = ("SET LOCAL plan_cache_mode = force_generic_plan", "SET LOCAL enable_seqscan = off")
 """Planning takes as long as the work itself, so it is done once a connection. What is looked up here is looked up by its key: the
 plan needs no statistics, and one that was made for an empty table does not read a full one through."""
+BEGINNING = ("BEGIN", *PLANS)
 
 
 class Statement:
@@ -67,15 +70,14 @@ def tenant_transaction(
 ) -> Iterator[HotTransaction]:
     """A tenant scope that begins with `steps`, in one round trip. It is committed at the end, if `finish` has not done so, or with
     its first steps if there are no others (`commits`)."""
-    organizations = ",".join(str(int(number)) for number in organization_ids)
-    scope = f"SET LOCAL {SETTING} = '{{{organizations}}}'"
+    scope = _scope(organization_ids)
     connection = connections[using]
     with transaction.atomic(using=using):
         raw = connection.connection
         is_outermost = raw.info.transaction_status is TransactionStatus.IDLE
         if is_outermost:
             raw.autocommit = True  # else psycopg sends a BEGIN of its own, and waits for the answer
-        first = f"BEGIN; {PLANS}; {scope}; " if is_outermost else f"{scope}; "
+        first = [*BEGINNING, scope] if is_outermost else [scope]
         rows = _run(connection, steps, first=first, last="COMMIT" if commits and is_outermost else "")
         yield HotTransaction(connection, rows, is_outermost=is_outermost)
 
@@ -91,20 +93,45 @@ def run(steps: Sequence[Step], *, using: str = "default") -> list[Rows]:
     return _run(connections[using], steps)
 
 
-def _run(connection: BaseDatabaseWrapper, steps: Sequence[Step], *, first: str = "", last: str = "") -> list[Rows]:
+def whole_transaction(organization_ids: Iterable[int], steps: Sequence[Step], connection: PGconn) -> "Message":
+    """A transaction in a tenant scope, from its BEGIN to its COMMIT, for a connection that has its statements prepared."""
+    return _message(steps, connection, first=[*BEGINNING, _scope(organization_ids)], last="COMMIT")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What travels at once. Of the results that come back, `steps` are those of the steps."""
+
+    text: str
+    steps: slice
+
+
+def _message(steps: Sequence[Step], connection: PGconn, *, first: Sequence[str] = (), last: str = "") -> Message:
+    escape = Escaping(connection).escape_literal
+    executions = [
+        f"EXECUTE {statement.name}({', '.join([_literal(one, escape) for one in parameters])})"
+        for statement, parameters in steps
+    ]
+    text = "; ".join([*first, *executions, last] if last else [*first, *executions])
+    return Message(text, slice(len(first), len(first) + len(steps)))
+
+
+def _scope(organization_ids: Iterable[int]) -> str:
+    organizations = ",".join(str(int(number)) for number in organization_ids)
+    return f"SET LOCAL {SETTING} = '{{{organizations}}}'"
+
+
+def _run(
+    connection: BaseDatabaseWrapper, steps: Sequence[Step], *, first: Sequence[str] = (), last: str = ""
+) -> list[Rows]:
     with connection.cursor() as cursor:
         _prepare(connection, cursor, [statement for statement, _parameters in steps])
-        escape = Escaping(connection.connection.pgconn).escape_literal
-        executions = [
-            f"EXECUTE {statement.name}({', '.join([_literal(one, escape) for one in parameters])})"
-            for statement, parameters in steps
-        ]
-        cursor.execute(first + "; ".join([*executions, last] if last else executions))
+        message = _message(steps, connection.connection.pgconn, first=first, last=last)
+        cursor.execute(message.text)
         found: list[Rows] = [cursor.fetchall() if cursor.description else []]
         while cursor.nextset():
             found.append(cursor.fetchall() if cursor.description else [])
-    before = first.count(";")
-    return found[before : before + len(steps)]
+    return found[message.steps]
 
 
 def _literal(value: object, escape: Callable[[bytes], bytes]) -> str:

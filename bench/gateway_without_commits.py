@@ -41,16 +41,16 @@ class Nothing:
         pass
 
 
-class Yes(Nothing):
+class Yes:
     """To holds as to reports."""
-
-    def __init__(self) -> None:
-        super().__init__(None)
 
     def ask(self, items: Sequence[Any]) -> "asyncio.Future[list[Any]]":
         future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         future.set_result([Outcome(Status.ACCEPTED) if isinstance(item, UsageReport) else None for item in items])
         return future
+
+    async def stop(self) -> None:
+        pass
 
 
 class WithoutCommits(Writers):
@@ -64,5 +64,5 @@ class WithoutCommits(Writers):
         self.releases = Nothing(True)  # type: ignore[assignment]
 
 
-process.Writers = WithoutCommits  # type: ignore[misc]
+process.Writers = WithoutCommits  # type: ignore[attr-defined]
 app = create_app()

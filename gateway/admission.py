@@ -31,7 +31,7 @@ from gateway.writing_together import UNDECIDED
 from ledger import holds
 from ledger.call_keys import RepeatedCall
 from ledger.event_ids import new_id
-from ledger.group_commit import GroupCommit, WriterStopped
+from ledger.group_commit import WriterStopped
 from ledger.holds import HoldRequest, Refusal
 
 if TYPE_CHECKING:
@@ -131,9 +131,9 @@ async def reserve(hold: HoldRequest, *, writers: Writers) -> Refusal | None:
     """Why the hold is refused; None if it is committed. Raises Unavailable if that stays unknown; a late hold is given back."""
     loop = asyncio.get_running_loop()
     until = loop.time() + SECONDS_TO_RESERVE
-    writer: GroupCommit[Any, Any] = writers.together if holds.without_decisions([hold]) else writers.reserve
+    writer = writers.together if holds.without_decisions([hold]) else writers.reserve
     try:
-        future = writer.ask([hold])
+        future: asyncio.Future[Any] = writer.ask([hold])
         await asyncio.wait((future,), timeout=SECONDS_TO_RESERVE)
         if future.done() and future.exception() is None and future.result()[0] is UNDECIDED:
             future = writers.reserve.ask([hold])

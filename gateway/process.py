@@ -111,7 +111,7 @@ class Gateway:
         self.cut()
         await self._wait_for_tasks(until=loop.time() + SECONDS_TO_SETTLE)
         self._stopping.set()
-        await asyncio.to_thread(self.writers.stop)
+        await self.writers.stop()
         await self.upstreams.close()
         await self.rates.close()
         self.threads.shutdown(wait=False, cancel_futures=True)
