@@ -67,6 +67,12 @@ version_1 = [
     path("limits/stopped-keys/<int:key_id>/lift", limits_api.LiftKeyStop.as_view(), name="api-lift-key-stop"),
     path("webhooks", webhook_endpoints_api.Webhooks.as_view(), name="api-webhooks"),
     path("webhooks/<uuid:webhook_id>/test", webhook_endpoints_api.TestWebhook.as_view(), name="api-test-webhook"),
+    path("webhooks/<uuid:webhook_id>/rotate", webhook_endpoints_api.RotateWebhook.as_view(), name="api-rotate-webhook"),
+    path(
+        "webhooks/<uuid:webhook_id>/end-previous",
+        webhook_endpoints_api.EndPreviousSecret.as_view(),
+        name="api-end-previous-webhook-secret",
+    ),
     path(
         "webhooks/<uuid:webhook_id>/deliveries",
         webhook_endpoints_api.WebhookDeliveries.as_view(),

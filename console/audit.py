@@ -117,6 +117,8 @@ ACTIONS = {
     "automatic_top_up.set": _("Automatic top-up set"),
     "webhook.registered": _("Webhook registered"),
     "webhook.tested": _("Webhook tested"),
+    "webhook.secret_rotated": _("Webhook secret rotated"),
+    "webhook.overlap_ended": _("Previous webhook secret ended"),
     "webhook.switched_on": _("Webhook switched on again"),
     "webhook.removed": _("Webhook removed"),
     "low_credit.set": _("Threshold of low credit set"),

@@ -1,14 +1,10 @@
 """One API key: what it may do, what it spent, its limit – and a new secret for it."""
 
-from datetime import timedelta
-
-from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.api_keys import ROLES_THAT_MANAGE_KEYS, KeyRevoked, end_overlap, rotate_api_key
@@ -17,24 +13,9 @@ from accounts.profiles import ROLES_THAT_ADMINISTER
 from dashboard.access import may, organization_page
 from dashboard.keys import KeyRow, state_of, use_of_keys
 from dashboard.limit_standing import standing
+from dashboard.rotation import RotationForm
 from ledger.limit_setting import limits_at
 from ledger.velocity import open_stops
-
-OVERLAPS = {
-    "24": (timedelta(hours=24), gettext_lazy("in 24 hours")),
-    "168": (timedelta(days=7), gettext_lazy("in 7 days")),
-    "0": (timedelta(0), gettext_lazy("at once – for a secret that got into wrong hands")),
-}
-
-
-class RotationForm(forms.Form):
-    overlap = forms.TypedChoiceField(
-        label=gettext_lazy("The present secret ends"),
-        choices=[(name, label) for name, (_overlap, label) in OVERLAPS.items()],
-        coerce=lambda name: OVERLAPS[name][0],
-        widget=forms.RadioSelect,
-        initial="24",
-    )
 
 
 @organization_page()

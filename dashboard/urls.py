@@ -104,6 +104,7 @@ urlpatterns = [
     path("o/<slug:slug>/quotations/<int:quotation_id>/pdf", quotations.quotation_pdf, name="quotation_pdf"),
     path("o/<slug:slug>/webhooks", webhooks.webhooks, name="webhooks"),
     path("o/<slug:slug>/webhooks/<uuid:endpoint_id>", webhooks.webhook, name="webhook"),
+    path("o/<slug:slug>/webhooks/<uuid:endpoint_id>/rotate", webhooks.rotate_webhook, name="rotate_webhook"),
     path("o/<slug:slug>/members", members.members, name="members"),
     path("o/<slug:slug>/members/invite", inviting.invite, name="invite"),
     path("o/<slug:slug>/members/leave", members.leave, name="leave"),

@@ -1,5 +1,6 @@
 """Webhooks: addresses of the customer's own that hear of notices; what became of each notice there."""
 
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -17,6 +18,7 @@ from accounts.profiles import ROLES_THAT_ADMINISTER
 from billing.models import WebhookDelivery, WebhookEndpoint
 from billing.notifications import webhook_endpoints
 from dashboard.access import may, organization_page
+from dashboard.rotation import RotationForm
 
 LATEST = 20
 
@@ -63,10 +65,7 @@ def webhooks(request: HttpRequest) -> HttpResponse:
         except webhook_endpoints.TooMany:
             form.add_error("url", _("There are as many webhooks as an organization may have. Remove one first."))
         else:
-            context = {"section": "limits", "endpoint": endpoint, "secret": secret}
-            answer = render(request, "dashboard/webhook_registered.html", context)
-            answer["Cache-Control"] = "no-store"
-            return answer
+            return _show(request, endpoint, secret)
     context = {
         "section": "limits",
         "form": form,
@@ -79,7 +78,7 @@ def webhooks(request: HttpRequest) -> HttpResponse:
 @organization_page()
 @require_http_methods(["GET", "HEAD", "POST"])
 def webhook(request: HttpRequest, endpoint_id: str) -> HttpResponse:
-    """One webhook and its latest deliveries; a button each for a test, switching on, removing."""
+    """One webhook and its latest deliveries; a button each for a test, switching on, ending the previous secret, removing."""
     organization, may_change = request.organization, may(request, ROLES_THAT_ADMINISTER)
     endpoint = get_object_or_404(webhook_endpoints.endpoints_of(organization), pk=endpoint_id)
     if request.method == "POST" and not may_change:
@@ -94,9 +93,39 @@ def webhook(request: HttpRequest, endpoint_id: str) -> HttpResponse:
         "section": "limits",
         "endpoint": endpoint,
         "deliveries": rows.order_by("-created_at", "-pk")[:LATEST],
+        "overlapping": webhook_endpoints.previous_works(endpoint, now=timezone.now()),
         "may_change": may_change,
     }
     return render(request, "dashboard/webhook.html", context)
+
+
+@organization_page(roles=ROLES_THAT_ADMINISTER)
+@require_http_methods(["GET", "HEAD", "POST"])
+def rotate_webhook(request: HttpRequest, endpoint_id: str) -> HttpResponse:
+    """Asks how long the present secret shall sign on; sent, the page that shows the new one, once."""
+    organization, now = request.organization, timezone.now()
+    endpoint = get_object_or_404(webhook_endpoints.endpoints_of(organization), pk=endpoint_id)
+    form = RotationForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        overlap = form.cleaned_data["overlap"]
+        try:
+            secret = webhook_endpoints.rotate_secret(endpoint=endpoint, overlap=overlap, actor=request.user, now=now)
+        except webhook_endpoints.Removed:
+            return redirect("dashboard:webhooks", organization.slug)
+        return _show(request, endpoint, secret, previous_until=now + overlap if overlap else None)
+    overlapping = webhook_endpoints.previous_works(endpoint, now=now)
+    context = {"section": "limits", "endpoint": endpoint, "form": form, "overlapping": overlapping}
+    return render(request, "dashboard/webhook_rotate.html", context, status=422 if form.errors else 200)
+
+
+def _show(
+    request: HttpRequest, endpoint: WebhookEndpoint, secret: str, *, previous_until: datetime | None = None
+) -> HttpResponse:
+    """The page that shows a secret, once."""
+    context = {"section": "limits", "endpoint": endpoint, "secret": secret, "previous_until": previous_until}
+    answer = render(request, "dashboard/webhook_secret.html", context)
+    answer["Cache-Control"] = "no-store"
+    return answer
 
 
 def _do(request: HttpRequest, endpoint: WebhookEndpoint) -> bool:
@@ -108,6 +137,8 @@ def _do(request: HttpRequest, endpoint: WebhookEndpoint) -> bool:
         return True
     if action == "switch_on" and webhook_endpoints.switch_on(endpoint=endpoint, actor=request.user, now=now):
         messages.success(request, _("The webhook is on again."))
+    if action == "end_overlap" and webhook_endpoints.end_overlap(endpoint=endpoint, actor=request.user, now=now):
+        messages.success(request, _("The previous secret no longer works."))
     if action == "test":
         try:
             webhook_endpoints.send_test(endpoint=endpoint, actor=request.user, now=now)

@@ -80,6 +80,10 @@ class WebhookEndpoint(models.Model):
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
     url = models.CharField(max_length=500)
     nonce = models.CharField(max_length=32)
+    previous_nonce = models.CharField(max_length=32, blank=True, default="")
+    """Of the secret before the last rotation. It signs, too, before `previous_until`."""
+    previous_until = models.DateTimeField(null=True, blank=True)
+    rotated_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField()
     created_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
     failing_since = models.DateTimeField(null=True, blank=True)

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -25,7 +25,7 @@ from accounts.tenancy import TenantQuerySet, tenant_scope
 from billing.models import Notice, WebhookDelivery, WebhookEndpoint
 from billing.notifications.notices import announce, body_of
 from billing.notifications.webhook_addresses import PublicResolver, refuse_private
-from billing.notifications.webhook_endpoints import check_url, secret_of
+from billing.notifications.webhook_endpoints import check_url, secrets_of
 from billing.notifications.webhook_failures import ERRORS, failure_of, failure_of_status
 
 logger = logging.getLogger(__name__)
@@ -40,11 +40,12 @@ HEADER = "InvoiceDream-Signature"
 Status = WebhookDelivery.Status
 
 
-def signature(secret: str, body: bytes, *, at: datetime) -> str:
-    """The header's value: `t`, the seconds since 1970, and `v1`, the HMAC-SHA256 of `t.body` in hex."""
+def signature(secrets: Iterable[str], body: bytes, *, at: datetime) -> str:
+    """The header's value: `t`, the seconds since 1970, and for each secret `v1`, the HMAC-SHA256 of `t.body` in hex."""
     seconds = int(at.timestamp())
-    signed = hmac.new(secret.encode(), f"{seconds}.".encode() + body, hashlib.sha256).hexdigest()
-    return f"t={seconds},v1={signed}"
+    signed = f"{seconds}.".encode() + body
+    marks = [f"v1={hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()}" for secret in secrets]
+    return ",".join([f"t={seconds}", *marks])
 
 
 def deliver(*, organization_id: int, delivery_id: UUID | str, now: datetime) -> str | None:
@@ -107,7 +108,7 @@ def _headers(delivery: WebhookDelivery, body: bytes, *, now: datetime) -> dict[s
     return {
         "Content-Type": "application/json",
         "User-Agent": "InvoiceDream-Webhooks/1",
-        HEADER: signature(secret_of(delivery.endpoint), body, at=now),
+        HEADER: signature(secrets_of(delivery.endpoint, now=now), body, at=now),
     }
 
 

@@ -1,11 +1,11 @@
-"""Endpoints that hear of notices: registered by owners and admins, tested, switched on again, removed.
+"""Endpoints that hear of notices: registered by owners and admins, tested, given another secret, switched on again, removed.
 
-A secret is shown once, by the deed that made the endpoint. No table holds it: it is derived from SECRET_KEY and the endpoint's
+A secret is shown once, by the deed that made it. No table holds it: it is derived from SECRET_KEY and the endpoint's
 `nonce`, as the tokens of invitations are, so a copy of the database signs nothing. Another SECRET_KEY makes other secrets.
 """
 
 import secrets
-from datetime import datetime
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -38,9 +38,27 @@ class TestsTooFast(ValueError):
     """A test is still on its way."""
 
 
-def secret_of(endpoint: WebhookEndpoint) -> str:
-    """What its deliveries are signed with."""
-    return SECRET_PREFIX + salted_hmac(SALT, f"{endpoint.pk}.{endpoint.nonce}", algorithm="sha256").hexdigest()
+class Removed(ValueError):
+    """The endpoint was removed meanwhile."""
+
+
+def secrets_of(endpoint: WebhookEndpoint, *, now: datetime) -> list[str]:
+    """What its deliveries are signed with: the present secret, and the one before while both work."""
+    nonces = [endpoint.nonce, endpoint.previous_nonce] if previous_works(endpoint, now=now) else [endpoint.nonce]
+    return [_secret(endpoint, nonce) for nonce in nonces]
+
+
+def previous_works(endpoint: WebhookEndpoint, *, now: datetime) -> bool:
+    """Whether the secret before the last rotation still signs."""
+    return endpoint.previous_until is not None and endpoint.previous_until > now
+
+
+def _secret(endpoint: WebhookEndpoint, nonce: str) -> str:
+    return SECRET_PREFIX + salted_hmac(SALT, f"{endpoint.pk}.{nonce}", algorithm="sha256").hexdigest()
+
+
+def _nonce() -> str:
+    return secrets.token_hex(16)
 
 
 def schemes() -> tuple[str, ...]:
@@ -85,12 +103,39 @@ def register(*, organization: Organization, url: str, actor: User | None, now: d
         lock_balance(organization.pk)  # one after the other, so that none slips past MOST
         if endpoints_of(organization).count() >= MOST:
             raise TooMany(MOST)
-        endpoint = WebhookEndpoint(
-            organization=organization, url=url, nonce=secrets.token_hex(16), created_at=now, created_by=actor
-        )
+        endpoint = WebhookEndpoint(organization=organization, url=url, nonce=_nonce(), created_at=now, created_by=actor)
         endpoint.save(using="default")
         _note("webhook.registered", endpoint, actor, now)
-    return endpoint, secret_of(endpoint)
+    return endpoint, _secret(endpoint, endpoint.nonce)
+
+
+def rotate_secret(*, endpoint: WebhookEndpoint, overlap: timedelta, actor: User | None, now: datetime) -> str:
+    """Give it a new secret, which is not shown again. The one before signs, too, for `overlap`; an even earlier one ends now.
+
+    Raises Removed.
+    """
+    with tenant_scope([endpoint.organization_id]):
+        rows = WebhookEndpoint.objects.for_organization(endpoint.organization_id).select_for_update(of=("self",))
+        locked = rows.filter(pk=endpoint.pk, removed_at=None).select_related("organization").first()
+        if locked is None:
+            raise Removed
+        kept = overlap > timedelta(0)
+        locked.previous_nonce = locked.nonce if kept else ""
+        locked.previous_until = now + overlap if kept else None
+        locked.nonce, locked.rotated_at = _nonce(), now
+        locked.save(update_fields=["nonce", "previous_nonce", "previous_until", "rotated_at"])
+        _note("webhook.secret_rotated", locked, actor, now, overlap_hours=int(overlap.total_seconds() // 3600))
+    return _secret(locked, locked.nonce)
+
+
+def end_overlap(*, endpoint: WebhookEndpoint, actor: User | None, now: datetime) -> bool:
+    """End the secret before the last rotation ahead of time. False if it has ended already."""
+    with tenant_scope([endpoint.organization_id]):
+        rows = WebhookEndpoint.objects.for_organization(endpoint.organization_id).filter(pk=endpoint.pk)
+        if not rows.filter(removed_at=None, previous_until__gt=now).update(previous_nonce="", previous_until=None):
+            return False
+        _note("webhook.overlap_ended", endpoint, actor, now)
+    return True
 
 
 def remove(*, endpoint: WebhookEndpoint, actor: User | None, now: datetime) -> bool:
@@ -137,12 +182,15 @@ def send_test(*, endpoint: WebhookEndpoint, actor: User | None, now: datetime) -
     return delivery
 
 
-def _note(action: str, endpoint: WebhookEndpoint, actor: User | None, now: datetime) -> None:
+def _note(action: str, endpoint: WebhookEndpoint, actor: User | None, now: datetime, **more: int) -> None:
     write_audit_entry(
         action=action,
         target=str(endpoint.pk),
         organization=endpoint.organization,
         actor=actor,
         now=now,
-        detail={"url": endpoint.bare_url},  # the log is never forgotten, and more people read it than may see a token
+        detail={
+            "url": endpoint.bare_url,
+            **more,
+        },  # the log is never forgotten, and more people read it than may see a token
     )

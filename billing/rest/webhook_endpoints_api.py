@@ -1,5 +1,6 @@
 """REST: endpoints that hear of notices, and what became of each. Keys may look; owners and admins, signed in, may change."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -7,6 +8,7 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -16,6 +18,7 @@ from billing.models import Notice, WebhookDelivery, WebhookEndpoint
 from billing.notifications import webhook_endpoints
 
 LATEST = 50
+MOST_OVERLAP_HOURS = 7 * 24
 
 
 class WebhookAnswer(serializers.Serializer[Any]):
@@ -26,6 +29,9 @@ class WebhookAnswer(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
     failing_since = serializers.DateTimeField(allow_null=True, help_text="Nothing has arrived since.")
     disabled_at = serializers.DateTimeField(allow_null=True, help_text="Switched off for failing; nothing is sent.")
+    previous_secret_until = serializers.DateTimeField(
+        allow_null=True, help_text="After a rotation the secret before signs, too, until then."
+    )
 
 
 class RegisteredWebhook(WebhookAnswer):
@@ -44,6 +50,15 @@ class NewWebhook(serializers.Serializer[Any]):
             return webhook_endpoints.check_url(url)
         except webhook_endpoints.BadUrl as error:
             raise serializers.ValidationError(str(error)) from None
+
+
+class Rotation(serializers.Serializer[Any]):
+    overlap_hours = serializers.IntegerField(
+        min_value=0,
+        max_value=MOST_OVERLAP_HOURS,
+        default=24,
+        help_text="How long the present secret signs beside the new one; 0 ends it at once.",
+    )
 
 
 class DeliveryAnswer(serializers.Serializer[Any]):
@@ -101,6 +116,40 @@ class Webhooks(WebhooksView):
         return Response(answer, status=201, headers={"Cache-Control": "no-store"})
 
 
+class RotateWebhook(WebhooksView):
+    @extend_schema(
+        operation_id="rotate_webhook",
+        summary="Give a webhook a new secret",
+        request=Rotation,
+        responses=RegisteredWebhook,
+    )
+    def post(self, request: Request, webhook_id: UUID) -> Response:
+        """Until the overlap ends, calls are signed with both secrets; an even earlier one ends now."""
+        actor, endpoint, now = self.administrator("webhooks"), self.endpoint(webhook_id), timezone.now()
+        wish = Rotation(data=request.data)
+        wish.is_valid(raise_exception=True)
+        overlap = timedelta(hours=wish.validated_data["overlap_hours"])
+        try:
+            secret = webhook_endpoints.rotate_secret(endpoint=endpoint, overlap=overlap, actor=actor, now=now)
+        except webhook_endpoints.Removed:
+            raise NotFound from None
+        answer = webhook_json(self.endpoint(webhook_id), whole=True) | {"secret": secret}
+        return Response(answer, headers={"Cache-Control": "no-store"})
+
+
+class EndPreviousSecret(WebhooksView):
+    @extend_schema(
+        operation_id="end_previous_webhook_secret",
+        summary="End a webhook's previous secret now",
+        request=None,
+        responses={204: OpenApiResponse(description="Only the present secret signs.")},
+    )
+    def post(self, request: Request, webhook_id: UUID) -> Response:
+        actor = self.administrator("webhooks")
+        webhook_endpoints.end_overlap(endpoint=self.endpoint(webhook_id), actor=actor, now=timezone.now())
+        return Response(status=204)
+
+
 class WebhookDetail(WebhooksView):
     @extend_schema(
         operation_id="remove_webhook", summary="Remove a webhook", responses={204: OpenApiResponse(description="Gone.")}
@@ -140,6 +189,9 @@ def webhook_json(endpoint: WebhookEndpoint, *, whole: bool) -> dict[str, Any]:
         "created_at": endpoint.created_at,
         "failing_since": endpoint.failing_since,
         "disabled_at": endpoint.disabled_at,
+        "previous_secret_until": endpoint.previous_until
+        if webhook_endpoints.previous_works(endpoint, now=timezone.now())
+        else None,
     }
 
 

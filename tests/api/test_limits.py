@@ -118,6 +118,25 @@ def test_a_webhook_is_registered_tested_and_removed(cast: stories.Cast, owner: C
     assert WebhookEndpoint.objects.using("system").get().removed_at is not None
 
 
+def test_a_webhooks_secret_is_rotated_and_the_one_before_ended(cast: stories.Cast, owner: Client) -> None:
+    hooks = "/api/v1/webhooks"
+    made = owner.post(hooks, {"url": "https://hooks.acme.example/"}, content_type=JSON).json()
+    assert made["previous_secret_until"] is None
+    one = f"{hooks}/{made['id']}"
+    assert owner.post(f"{one}/rotate", {"overlap_hours": 169}, content_type=JSON).status_code == 400
+    answer = owner.post(f"{one}/rotate", {}, content_type=JSON)
+    assert (answer.status_code, answer["Cache-Control"]) == (200, "no-store")
+    assert answer.json()["secret"] not in ("", made["secret"])
+    assert answer.json()["previous_secret_until"] is not None
+    assert owner.post(f"{one}/end-previous").status_code == 204
+    assert [hook["previous_secret_until"] for hook in owner.get(hooks).json()["data"]] == [None]
+    at_once = owner.post(f"{one}/rotate", {"overlap_hours": 0}, content_type=JSON).json()
+    assert at_once["previous_secret_until"] is None
+    assert Client(headers=cast.acme.headers).post(f"{one}/rotate").status_code == 403
+    owner.delete(one)
+    assert owner.post(f"{one}/rotate").status_code == 404
+
+
 def test_keys_see_an_address_without_its_query_and_a_failure_without_addresses(
     cast: stories.Cast, owner: Client
 ) -> None:

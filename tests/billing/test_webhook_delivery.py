@@ -114,12 +114,62 @@ def test_the_documented_check_tells_ours_from_others() -> None:
     code = (django_settings.BASE_DIR / "docs" / "webhooks.md").read_text().split("```python\n")[1].split("```")[0]
     names: dict[str, Any] = {}
     exec(code, names)
-    header = webhook_delivery.signature("whsec_x", b'{"a":1}', at=timezone.now())
+    header = webhook_delivery.signature(["whsec_x"], b'{"a":1}', at=timezone.now())
     assert names["is_genuine"]("whsec_x", header, b'{"a":1}')
     assert not names["is_genuine"]("whsec_x", header, b'{"a":2}')
     assert not names["is_genuine"]("whsec_y", header, b'{"a":1}')
-    old = webhook_delivery.signature("whsec_x", b'{"a":1}', at=timezone.now() - timedelta(minutes=6))
+    old = webhook_delivery.signature(["whsec_x"], b'{"a":1}', at=timezone.now() - timedelta(minutes=6))
     assert not names["is_genuine"]("whsec_x", old, b'{"a":1}')
+    both = webhook_delivery.signature(["whsec_x", "whsec_y"], b'{"a":1}', at=timezone.now())
+    assert [names["is_genuine"](f"whsec_{name}", both, b'{"a":1}') for name in "xyz"] == [True, True, False]
+
+
+def signers(listener: Listener, secrets: dict[str, str]) -> list[str]:
+    """Which of these secrets signed the latest call, in the order of its signatures."""
+    headers, body = listener.got[-1]
+    at, *signatures = (part.partition("=")[2] for part in headers["InvoiceDream-Signature"].split(","))
+    signed = f"{at}.".encode() + body
+    names = {hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest(): name for name, secret in secrets.items()}
+    return [names[one] for one in signatures]
+
+
+def test_both_secrets_sign_until_the_overlap_ends(acme: stories.Company, listener: Listener) -> None:
+    endpoint, first = register(acme, listener.url)
+    secrets = {"first": first}
+
+    def rotate(name: str, hours: int, *, now: datetime) -> None:
+        overlap = timedelta(hours=hours)
+        secrets[name] = webhook_endpoints.rotate_secret(endpoint=endpoint, overlap=overlap, actor=acme.owner, now=now)
+
+    def signers_of_a_test(now: datetime) -> list[str]:
+        webhook_endpoints.send_test(endpoint=endpoint, actor=acme.owner, now=now)
+        assert deliver_waiting(now=now) == 1
+        return signers(listener, secrets)
+
+    rotate("second", 24, now=NOON)
+    assert len(set(secrets.values())) == 2
+    assert signers_of_a_test(NOON + timedelta(hours=23, minutes=59)) == ["second", "first"]
+    assert signers_of_a_test(NOON + timedelta(hours=24)) == ["second"]
+    rotate("third", 168, now=NOON + timedelta(days=2))
+    rotate("fourth", 24, now=NOON + timedelta(days=2, hours=1))
+    assert signers_of_a_test(NOON + timedelta(days=2, hours=2)) == ["fourth", "third"]
+    rotate("fifth", 0, now=NOON + timedelta(days=2, hours=3))
+    assert signers_of_a_test(NOON + timedelta(days=2, hours=3)) == ["fifth"]
+
+
+def test_the_previous_secret_can_be_ended_and_a_removed_endpoint_gets_no_other(
+    acme: stories.Company, listener: Listener
+) -> None:
+    endpoint, first = register(acme, listener.url)
+    second = webhook_endpoints.rotate_secret(endpoint=endpoint, overlap=timedelta(days=7), actor=acme.owner, now=NOON)
+    assert webhook_endpoints.end_overlap(endpoint=endpoint, actor=acme.owner, now=NOON)
+    assert not webhook_endpoints.end_overlap(endpoint=endpoint, actor=acme.owner, now=NOON)
+    webhook_endpoints.send_test(endpoint=endpoint, actor=acme.owner, now=NOON)
+    deliver_waiting(now=NOON)
+    assert signers(listener, {"first": first, "second": second}) == ["second"]
+    webhook_endpoints.remove(endpoint=endpoint, actor=acme.owner, now=NOON)
+    with pytest.raises(webhook_endpoints.Removed):
+        webhook_endpoints.rotate_secret(endpoint=endpoint, overlap=timedelta(0), actor=acme.owner, now=NOON)
 
 
 def test_what_fails_is_tried_again_under_the_same_id(acme: stories.Company, listener: Listener) -> None:
@@ -271,7 +321,7 @@ def test_a_test_goes_to_one_endpoint_and_not_twice_at_once(acme: stories.Company
 def test_no_table_holds_a_secret(acme: stories.Company, listener: Listener) -> None:
     endpoint, secret = register(acme, listener.url)
     assert secret.startswith("whsec_") and len(secret) == 70
-    assert webhook_endpoints.secret_of(endpoint) == secret
+    assert webhook_endpoints.secrets_of(endpoint, now=NOON) == [secret]
     [row] = WebhookEndpoint.objects.using("system").values()
     entries = [entry.detail for entry in AuditEntry.objects.using("system").filter(action__startswith="webhook")]
     assert secret not in str(row) + str(entries)

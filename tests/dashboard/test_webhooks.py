@@ -5,11 +5,12 @@ from decimal import Decimal
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from accounts.models import AuditEntry, Role
 from billing.models import NoticeSetting, WebhookDelivery, WebhookEndpoint
-from billing.notifications.webhook_endpoints import secret_of
+from billing.notifications.webhook_endpoints import secrets_of
 from tests import stories
 from tests.dashboard.conftest import Browse, text_of
 
@@ -31,7 +32,7 @@ def test_a_webhook_is_registered_and_its_secret_shown_once(owner: Client) -> Non
     answer = owner.post(WEBHOOKS, {"url": URL})
     found = re.search(r"whsec_[0-9a-f]{64}", answer.content.decode())
     assert found is not None
-    assert found[0] == secret_of(only())
+    assert [found[0]] == secrets_of(only(), now=timezone.now())
     assert "no-store" in answer["Cache-Control"]
     for page in (WEBHOOKS, f"{WEBHOOKS}/{only().pk}"):
         text = owner.get(page).content.decode()
@@ -59,6 +60,36 @@ def test_tests_are_seen_and_a_removed_webhook_is_gone(owner: Client) -> None:
     assert owner.post(page, {"action": "remove"})["Location"] == WEBHOOKS
     assert owner.get(page).status_code == 404
     assert "No webhook yet" in text_of(owner.get(WEBHOOKS))
+
+
+def test_a_secret_is_rotated_shown_once_and_the_one_before_ended(owner: Client) -> None:
+    owner.post(WEBHOOKS, {"url": URL})
+    page = f"{WEBHOOKS}/{only().pk}"
+    [first] = secrets_of(only(), now=timezone.now())
+    assert "Two secrets work at present" not in text_of(owner.get(page))
+    assert f"{page}/rotate" in owner.get(page).content.decode()
+    assert owner.post(f"{page}/rotate", {"overlap": "1"}).status_code == 422
+    answer = owner.post(f"{page}/rotate", {"overlap": "168"})
+    assert "no-store" in answer["Cache-Control"]
+    assert "are signed with the previous secret as well" in text_of(answer)
+    second = secrets_of(only(), now=timezone.now())[0]
+    assert second in answer.content.decode()
+    assert secrets_of(only(), now=timezone.now()) == [second, first]
+    shown = owner.get(page)
+    assert "Two secrets work at present" in text_of(shown)
+    assert not {first, second} & set(re.findall(r"whsec_[0-9a-f]{64}", shown.content.decode()))
+    assert "Rotating again ends it at once" in text_of(owner.get(f"{page}/rotate"))
+    assert "The previous secret no longer works." in text_of(owner.post(page, {"action": "end_overlap"}, follow=True))
+    assert secrets_of(only(), now=timezone.now()) == [second]
+    assert "Two secrets work at present" not in text_of(owner.get(page))
+
+
+def test_a_secret_in_wrong_hands_ends_at_once(owner: Client) -> None:
+    owner.post(WEBHOOKS, {"url": URL})
+    [first] = secrets_of(only(), now=timezone.now())
+    answer = owner.post(f"{WEBHOOKS}/{only().pk}/rotate", {"overlap": "0"})
+    assert "previous secret as well" not in text_of(answer)
+    assert first not in secrets_of(only(), now=timezone.now())
 
 
 def test_members_without_the_role_look_only(cast: stories.Cast, owner: Client, browse: Browse) -> None:
@@ -107,10 +138,17 @@ def test_the_audit_log_keeps_no_token(owner: Client) -> None:
     owner.post(page, {"action": "test"})
     WebhookEndpoint.objects.using("system").update(disabled_at=stories.NOON)
     owner.post(page, {"action": "switch_on"})
+    owner.post(f"{page}/rotate", {"overlap": "24"})
+    owner.post(page, {"action": "end_overlap"})
     owner.post(page, {"action": "remove"})
     entries = AuditEntry.objects.using("system").filter(action__startswith="webhook.").order_by("pk")
     assert [(entry.action, entry.detail) for entry in entries] == [
-        (f"webhook.{deed}", {"url": URL}) for deed in ("registered", "tested", "switched_on", "removed")
+        ("webhook.registered", {"url": URL}),
+        ("webhook.tested", {"url": URL}),
+        ("webhook.switched_on", {"url": URL}),
+        ("webhook.secret_rotated", {"url": URL, "overlap_hours": 24}),
+        ("webhook.overlap_ended", {"url": URL}),
+        ("webhook.removed", {"url": URL}),
     ]
 
 
