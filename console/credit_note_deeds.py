@@ -50,6 +50,8 @@ BACK = (
 AMOUNT = "amount_"
 MOST_LINES = 40
 """More than these are counted on the page that says what will happen."""
+MOST_SHOWN = 12
+"""Lines of an invoice whose groups are all open on the form; of a longer one those that have an amount."""
 
 
 class NoteForm(DeedForm):
@@ -88,6 +90,7 @@ class LineGroup:
     name: Any
     left: str
     lines: list[LineField]
+    is_open: bool
 
 
 class LinesForm(WholeForm):
@@ -120,17 +123,14 @@ class LinesForm(WholeForm):
         by_model: dict[str, list[LineLeft]] = {}
         for row in self.rows:
             by_model.setdefault(row.line.model if row.line.token_class else "", []).append(row)
-        return [
-            LineGroup(
-                model or _("As agreed"),
-                money(exact_sum(row.left for row in rows), self.currency),
-                [
-                    LineField(row, within_model(row.line), money(row.left, self.currency), self._field(row))
-                    for row in rows
-                ],
-            )
-            for model, rows in by_model.items()
+        return [self._group(model or _("As agreed"), rows) for model, rows in by_model.items()]
+
+    def _group(self, name: Any, rows: list[LineLeft]) -> LineGroup:
+        lines = [
+            LineField(row, within_model(row.line), money(row.left, self.currency), self._field(row)) for row in rows
         ]
+        is_open = len(self.rows) <= MOST_SHOWN or any(line.field.value() for line in lines)
+        return LineGroup(name, money(exact_sum(row.left for row in rows), self.currency), lines, is_open)
 
     @property
     def wrong(self) -> list[Any]:
@@ -180,10 +180,7 @@ def within_model(line: InvoiceLine) -> str:
 
 def line_label(line: InvoiceLine) -> str:
     """The line's model and class, with its service month if that is another; or what was agreed."""
-    if not line.token_class:
-        return str(line.get_kind_display())
-    late = f" ({line.service_month:%Y-%m})" if line.service_month else ""
-    return f"{line.model}{late} · {TOKEN_CLASSES[TokenClass(line.token_class)]}"
+    return f"{line.model} · {within_model(line)}" if line.token_class else within_model(line)
 
 
 class CreditWhole(InvoiceDeed):

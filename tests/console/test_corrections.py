@@ -62,6 +62,18 @@ def test_a_wrong_amount_is_told_beside_its_line(operator: Client, invoice: Invoi
     assert all(f'id="lines-{number}"' in text for number, _group in enumerate(form.groups, start=1))
 
 
+def test_of_a_long_invoice_only_the_models_with_an_amount_are_open(
+    operator: Client, invoice: Invoice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = reverse("admin:credit_lines", args=[invoice.pk])
+    assert all(group.is_open for group in operator.get(address).context["form"].groups)
+    monkeypatch.setattr("console.credit_note_deeds.MOST_SHOWN", invoice.lines.count() - 1)
+    assert not any(group.is_open for group in operator.get(address).context["form"].groups)
+    answer = operator.post(address, REASON | left(invoice) | {"amount_1": "0.5"})
+    assert [group.is_open for group in answer.context["form"].groups].count(True) == 1
+    assert answer.content.decode().count('<details class="credit-group" open>') == 1
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"amount_1": "999999999"}, {"amount_1": "0.5"}, {"amount_1": "-1"}, {}, {"amount_1": "1", "reason": ""},
