@@ -5,9 +5,10 @@ from django.contrib.admin import display
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import AuditEntry
+from console.audit_details import audit_details
 from console.money import CUSTOMER
 from console.own_words import words_filter
-from console.read_only import ReadOnlyAdmin, raw_column
+from console.read_only import ReadOnlyAdmin
 from console.site import site
 
 ACTIONS = {
@@ -151,5 +152,5 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     ordering = ("-at", "-pk")
     fieldsets = (
         (None, {"fields": ("at", deed, "action", "target", CUSTOMER, person)}),
-        (_("Details"), {"fields": (raw_column("detail", _("Values")),)}),
+        (_("Details"), {"fields": (audit_details,)}),
     )

@@ -1,6 +1,7 @@
 """What customers are told about their spending: notices, and the endpoints that hear of them beside people's mailboxes."""
 
 import uuid
+from urllib.parse import urlsplit
 
 from django.db import models
 from django.db.models import Q
@@ -96,6 +97,12 @@ class WebhookEndpoint(models.Model):
         verbose_name = _("webhook")
         verbose_name_plural = _("webhooks")
         constraints = [models.UniqueConstraint(fields=["organization", "id"], name="webhook_of_organization")]
+
+    @property
+    def host_url(self) -> str:
+        """Without path and query, either of which may be a secret: for the audit log, which is kept for good."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}{'/…' if parts.path.strip('/') or parts.query else ''}"
 
     @property
     def bare_url(self) -> str:

@@ -189,8 +189,5 @@ def _note(action: str, endpoint: WebhookEndpoint, actor: User | None, now: datet
         organization=endpoint.organization,
         actor=actor,
         now=now,
-        detail={
-            "url": endpoint.bare_url,
-            **more,
-        },  # the log is never forgotten, and more people read it than may see a token
+        detail={"url": endpoint.host_url, **more},  # the log is kept for good
     )
