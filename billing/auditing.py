@@ -20,8 +20,8 @@ from ledger.retrying import is_transient
 ALARM, BOOKS = "audit", "books"
 """Kind and subject of the alarm while an audit is not clean."""
 OF_PAPERS = frozenset({"19", "23", "37", "48", "49", "50", "53", "59"})
-"""Stored PDFs, overdue mails, archived months, money left with closed organizations: they are alarmed about, but say nothing about
-what is to be charged."""
+"""Stored PDFs and evidence, overdue mails, archived months, tax invoices, money left with closed organizations: they are alarmed
+about, but say nothing about what is to be charged."""
 NAMED = 10
 """Organizations that the alarm names; the rest are counted, and the audit lists them all."""
 LOCK_KEY = 4_107_260_914

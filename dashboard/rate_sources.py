@@ -1,4 +1,4 @@
-"""Who publishes exchange rates, as invoices and receipts name them (reference: Korean billing, money)."""
+"""Who publishes exchange rates, as invoices and receipts name them."""
 
 from collections.abc import Mapping
 

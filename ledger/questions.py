@@ -73,7 +73,7 @@ class Question:
 def note(notes: Iterable[HoldNote]) -> None:
     """Save what is known of running calls as soon as it is, in the order given.
 
-    A row that is being settled at this moment is passed over: its event carries the id. So this never waits for `capture`, and
+    A row that is being settled at this moment is passed over: its event carries the id. So this never waits for `accrue`, and
     the two cannot block each other for good; a question that is passed over becomes one when its time is over.
     """
     latest: dict[tuple[int, UUID], HoldNote] = {}

@@ -75,7 +75,7 @@ class NoticeSetting(models.Model):
 
 
 class WebhookEndpoint(models.Model):
-    """Where an organization's own program hears of notices. Its secret is derived from `nonce` (`webhook_endpoints.secret_of`)."""
+    """Where an organization's own program hears of notices. Its secret is derived from `nonce` (`webhook_endpoints.secrets_of`)."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+")
