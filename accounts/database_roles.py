@@ -1,4 +1,4 @@
-"""Before the first migration: the database, its three roles and what each may do (DESIGN §6.1).
+"""Before the first migration: the database, its three roles and what each may do.
 
 Roles belong to the whole cluster, so migrations cannot make them: parallel tests and several databases would race.
 Plain psycopg, no Django: `setup_database`, the tests and a person with a shell use the same functions.

@@ -60,14 +60,14 @@ class User(AbstractBaseUser, PermissionsMixin):
 
 
 class Currency(models.TextChoices):
-    """Billing currencies: won, or dollars for zero-rated and out-of-scope customers (DESIGN §4.10)."""
+    """Billing currencies: won, or dollars for zero-rated and out-of-scope customers."""
 
     KRW = "KRW", "KRW"
     USD = "USD", "USD"
 
 
 class ExchangePolicy(models.TextChoices):
-    """Which published rate converts a charge: the last one before the month, or the last one before the day (DESIGN §4.6)."""
+    """Which published rate converts a charge: the last one before the month, or the last one before the day."""
 
     MONTHLY = "monthly", _("Monthly")
     DAILY = "daily", _("Daily")

@@ -1,4 +1,4 @@
-"""SQL for row-level security, used by migrations of every app (DESIGN §6.1).
+"""SQL for row-level security, used by migrations of every app.
 
 The policy of the `app` role accepts the *set* of organizations that the transaction named with
 `SET LOCAL invoicedream.organizations` (see `tenancy.tenant_scope`), so a batch may span tenants.
@@ -47,7 +47,7 @@ def revoke(table: str, *, rights: str, roles: tuple[str, ...] = ("app", "system"
 
 
 def forbid_changes(table: str) -> RunSQL:
-    """Refuse UPDATE and DELETE on `table` by a trigger: how cold history stays immutable (DESIGN §4.8)."""
+    """Refuse UPDATE and DELETE on `table` by a trigger: how cold history stays immutable."""
     return RunSQL(
         f"""
         CREATE TRIGGER immutable BEFORE UPDATE OR DELETE ON {table}

@@ -77,5 +77,5 @@ def wait_for_other_publishers() -> None:
 
 
 def four_decimals(rate: Decimal) -> Decimal:
-    """What an exchange rate may have (DESIGN §4.2), rounded half to even."""
+    """What an exchange rate may have, rounded half to even."""
     return rate.quantize(FOUR_DECIMALS, rounding=ROUND_HALF_EVEN)

@@ -1,4 +1,4 @@
-"""How far a model's first price may reach back: to the oldest usage that waits for one (DESIGN §4.5), which nobody was charged for.
+"""How far a model's first price may reach back: to the oldest usage that waits for one, which nobody was charged for.
 
 The usage is kept by a layer above, which says here how to ask it.
 """

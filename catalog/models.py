@@ -1,4 +1,4 @@
-"""What is sold and at what price since when. Every price, markup and rate is an immutable dated row (DESIGN §4)."""
+"""What is sold and at what price since when. Every price, markup and rate is an immutable dated row."""
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models

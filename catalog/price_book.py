@@ -1,4 +1,4 @@
-"""What a token costs whom, when and why – answered from memory (DESIGN §2, the walk).
+"""What a token costs whom, when and why – answered from memory.
 
 `quote` puts cost price, band, markup and exchange rate together into a `Rate` with its full provenance; `stored` gives the
 AppliedRate row that charges refer to, made once under a race. The memory (`price_memory`) is refreshed when the tables changed,
@@ -179,7 +179,7 @@ def applied_rate_row(rate: Rate, *, now: datetime) -> AppliedRate:
 
 
 def _exchange_rate(snapshot: PriceSnapshot, terms: Terms, quarter_hour: int) -> PublishedRate:
-    """The rate that holds in the month or on the day of a moment in the organization's zone (DESIGN §4.6)."""
+    """The rate that holds in the month or on the day of a moment in the organization's zone."""
     local_day = datetime.fromtimestamp(quarter_hour * SHORTEST_ZONE_STEP, ZoneInfo(terms.zone)).date()
     boundary = boundary_of(local_day, policy=terms.exchange_policy, zone=terms.zone)
     rate = snapshot.rates.at(boundary)

@@ -1,4 +1,4 @@
-"""Which published exchange rate holds in a month or on a day (DESIGN §4.6). Looked up without I/O.
+"""Which published exchange rate holds in a month or on a day. Looked up without I/O.
 
 The boundary of a moment is the first day of its month (policy `monthly`) or the day itself (`daily`) in the organization's zone.
 It gets the last rate published before it *that we had by then*: what is recorded later – a late answer, a backfill, a new

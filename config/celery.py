@@ -1,4 +1,4 @@
-"""The Celery application. It is a doorbell: work itself is found in PostgreSQL rows (DESIGN §5.1)."""
+"""The Celery application. It is a doorbell: work itself is found in PostgreSQL rows."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""From when a new price, markup or rate may hold: not in the past, because what was charged then is charged (DESIGN §4.8)."""
+"""From when a new price, markup or rate may hold: not in the past, because what was charged then is charged."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -29,7 +29,7 @@ def start_of(wanted: datetime | None, *, now: datetime, earliest: datetime | Non
 
 
 def earliest_price(model: LanguageModel | None, slug: str, *, now: datetime) -> datetime | None:
-    """How far a model's first price may reach back: to its oldest event that waits for one (DESIGN §4.5), else not at all."""
+    """How far a model's first price may reach back: to its oldest event that waits for one, else not at all."""
     if model is not None and CostPrice.objects.filter(language_model=model, cost_table_id=model.cost_table_id).exists():
         return None
     oldest = (

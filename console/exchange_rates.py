@@ -1,4 +1,4 @@
-"""Publish an exchange rate by hand. It holds from the next day (or month) on, whatever day it is of (DESIGN §4.6)."""
+"""Publish an exchange rate by hand. It holds from the next day (or month) on, whatever day it is of."""
 
 from datetime import datetime
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""The door of an organization's pages: who may enter, and what the page sees once they are in (DESIGN §6).
+"""The door of an organization's pages: who may enter, and what the page sees once they are in.
 
 Inside, the transaction sees this organization's rows only, and times are written in its zone. Rendering happens inside, too, so a
 template that follows a relation stays behind row-level security.

@@ -1,4 +1,4 @@
-"""A call arrives (the walk, DESIGN §2): key, body, model, limits, and the hold, committed before the upstream is called."""
+"""A call arrives (the walk of ARCHITECTURE.md): key, body, model, limits, and the hold, committed before the upstream is called."""
 
 import asyncio
 import logging

@@ -1,6 +1,6 @@
 """The caller's side of one request: what is sent to it, and whether it is still there.
 
-Sending to a caller who left is not an error: the call goes on behind it until its usage is known (DESIGN §5, reliability).
+Sending to a caller who left is not an error: the call goes on behind it until its usage is known.
 """
 
 import asyncio

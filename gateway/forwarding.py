@@ -1,5 +1,5 @@
-"""An admitted call is forwarded and its answer handed back (the walk, DESIGN §2). Its hold is committed by now; its usage is
-committed before the last byte goes out.
+"""An admitted call is forwarded and its answer handed back (the walk of ARCHITECTURE.md). Its hold is committed by now; its usage
+is committed before the last byte goes out.
 
 `forward` runs to its end even if the caller leaves: what the upstream has begun, it bills.
 """

@@ -1,4 +1,4 @@
-"""The worst case of a call: the output cap that goes upstream, and the amount that is held for it (DESIGN §4.12).
+"""The worst case of a call: the output cap that goes upstream, and the amount that is held for it.
 
 What is reserved bounds what can be charged, because the cap that was reserved for is the cap that the upstream is told.
 """

@@ -1,7 +1,7 @@
 """What becomes of a hold when its call is over: recorded and charged, given back, or left as a question.
 
 Usage that is known is recorded, once, whoever still listens. A call that delivered nothing is free. What nobody knows is neither
-free nor invented: its hold stays until the sweeper asks the upstream (DESIGN §5, reliability).
+free nor invented: its hold stays until the sweeper asks the upstream.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The gateway's writes, each kind through one writer of the process that shares a commit among all who wait (DESIGN §2, §5.3).
+"""The gateway's writes, each kind through one writer of the process that shares a commit among all who wait.
 
 `together` is the hot path's write, by the event loop; what it leaves undecided goes to `reserve` and `record`, threads that decide.
 `notes` saves what the upstream calls running answers, `releases` gives back what calls without a charge had held; nobody's first

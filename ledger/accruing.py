@@ -1,4 +1,4 @@
-"""Charges accrue to balances and settle their holds, never refused (DESIGN §4.12): the ledger's part of recording."""
+"""Charges accrue to balances and settle their holds, never refused: the ledger's part of recording."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime

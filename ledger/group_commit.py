@@ -1,4 +1,4 @@
-"""One writer a process for the hot path: whatever waits while a commit runs shares the next one (DESIGN §2, §5.3).
+"""One writer a process for the hot path: whatever waits while a commit runs shares the next one.
 
 `GroupCommit` owns a thread with its own database connections. Callers hand it items and wait for their results; a future is
 resolved only after the commit that contains its item.

@@ -1,4 +1,4 @@
-"""Reserve the worst case of a call before it is made, and resolve the hold once (DESIGN §4.12).
+"""Reserve the worst case of a call before it is made, and resolve the hold once.
 
 `reserve` is one of the two writes of the hot path: it takes a batch, locks the balances in the order of their ids and then what
 spend limits there are, looks which keys are stopped (whether there are any of both stands on the balance), admits each request

@@ -1,7 +1,7 @@
 """Billing periods, the balance of each organization, money given and money held.
 
 Amounts are exact, in the organization's billing currency. Balances, holds and credits count tax in; `unbilled` is the one
-figure before tax, because that is what charges are (DESIGN §4.10).
+figure before tax, because that is what charges are.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from accounts.tenancy import TenantQuerySet
 
 
 def money_field(**options: Any) -> Any:
-    """An exact amount: NUMERIC(38,20), wide enough that tokens × unit price is never rounded (DESIGN §4.2)."""
+    """An exact amount: NUMERIC(38,20), wide enough that tokens × unit price is never rounded."""
     return models.DecimalField(max_digits=38, decimal_places=20, **options)
 
 
@@ -347,7 +347,7 @@ class LedgerEntry(models.Model):
 
 class HoldStatus(models.IntegerChoices):
     """`open`: the call runs. `captured`: its usage was recorded. `released`: it cost nothing. `questioned`: its time is
-    over and nobody knows what it cost – the money stays held until the upstream is asked (DESIGN §5, reliability)."""
+    over and nobody knows what it cost – the money stays held until the upstream is asked."""
 
     OPEN = 1, _("Running")
     CAPTURED = 2, _("Captured")

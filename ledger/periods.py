@@ -1,4 +1,4 @@
-"""Billing periods: months of an organization in its own zone, made on demand, chosen under a share lock (DESIGN §4.7)."""
+"""Billing periods: months of an organization in its own zone, made on demand, chosen under a share lock."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Old months leave the database: exported to Parquet, proven, detached, and only then dropped (DESIGN §5.5, decision 0015).
+"""Old months leave the database: exported to Parquet, proven, detached, and only then dropped (decision 0015).
 
 What was done is said by rows, so a run that was killed anywhere is simply run again: a file without its row is written anew, a
 `UsageArchive` is an export that was proven, an `ArchivedMonth` says that the partition was detached – from then on readers open the

@@ -111,7 +111,7 @@ def claims_of(reports: Sequence[UsageReport], *, event_ids: Sequence[UUID] | Non
 
 
 def price(claims: Iterable[Claim], terms: Mapping[int, ChargeTerms], *, now: datetime) -> list[Charge | Waiting]:
-    """Price each report at its own moment. An unknown model or price makes it wait; it never becomes 0 (DESIGN §4.5)."""
+    """Price each report at its own moment. An unknown model or price makes it wait; it never becomes 0."""
     priced: list[Charge | Waiting] = []
     for claim in claims:
         try:

@@ -1,4 +1,4 @@
-"""The SQL of recording: whole batches by `INSERT … SELECT FROM unnest()`, sorted, never a statement an event (DESIGN §5.3).
+"""The SQL of recording: whole batches by `INSERT … SELECT FROM unnest()`, sorted, never a statement an event.
 
 Arrays travel as PostgreSQL array literals, one text a column, which is far cheaper to build than binding element by element.
 """

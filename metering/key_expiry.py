@@ -1,4 +1,4 @@
-"""Keys that deduplicate are let go when no reporter can repeat them any more: the one thing deleted row by row (DESIGN §5.4).
+"""Keys that deduplicate are let go when no reporter can repeat them any more: the one thing deleted row by row.
 
 Beat does it nightly. A key lives USAGE_KEY_DAYS from when its event occurred, and longer while that event waits for a price.
 """

@@ -1,4 +1,5 @@
-"""What was used. All four tables are hot (DESIGN §5.3–4): made by SQL, keyed by organization, no foreign keys, no triggers.
+"""What was used. Events, their keys, waiting usage and rollups are hot tables: made by SQL, keyed by organization, without foreign
+keys or triggers.
 
 An event's `id` is a UUIDv7 whose timestamp is `occurred_at`; events are partitioned by month of that id, so the id alone
 finds the row, and the primary key lists an organization's events in the order in which they happened.

@@ -2,7 +2,7 @@
 
 A day is first compared as it stands, which disturbs nobody. Only where that finds a difference is it compared again and put right
 in a transaction of its own that has the organization's periods locked exclusively: whoever records or corrects holds them share-
-locked (DESIGN §4.7), so each event is either in what was rebuilt or added to it afterwards. Killed halfway, the days that were done
+locked, so each event is either in what was rebuilt or added to it afterwards. Killed halfway, the days that were done
 are done, and the others are as they were.
 """
 

@@ -1,6 +1,6 @@
 """The receipt of one event: what was counted, what each count costs, where each price comes from, and the formula.
 
-What we paid and added is shown on purpose: everybody can work out their amount by themselves (DESIGN §1).
+What we paid and added is shown on purpose: everybody can work out their amount by themselves.
 """
 
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ def receipt_of(*, organization: Organization, event_id: UUID) -> Receipt | None:
 def event_named(name: UUID, *, organization: Organization) -> UUID:
     """The id of the event that `name` means: the gateway's answers name their receipts by the call, which is the event's key.
 
-    Such a name is known for as long as ids are remembered (DESIGN §5.4). Needs the tenant's scope.
+    Such a name is known for as long as ids are remembered. Needs the tenant's scope.
     """
     source_id = Source.objects.filter(slug=Source.GATEWAY).values_list("pk", flat=True).get()
     keys = EventKey.objects.for_organization(organization).filter(key_digest=key_digest(source_id, str(name)))

@@ -1,4 +1,4 @@
-"""Usage is recorded, once: dedup, priced event, rollup, accrual, hold released – one transaction for a batch (the walk, DESIGN §2).
+"""Usage is recorded, once: dedup, priced event, rollup, accrual, hold released – one transaction for a batch (see ARCHITECTURE.md).
 
 `record` is called with whatever is there: a pushed batch, or the calls that wait for the same commit in the gateway. When it
 returns, its outcomes are committed; until then nothing is.

@@ -1,4 +1,4 @@
-"""Take a charge back and, if it was wrong rather than void, make it anew: rows beside the event, which stays (DESIGN §4.8).
+"""Take a charge back and, if it was wrong rather than void, make it anew: rows beside the event, which stays.
 
 A reversal is the exact negative of its event, at the event's own moment; so hours, months and spend limits read as if the charge
 had never been made, and an invoice that is out already is corrected by an adjustment line of that month in the next one. Its id

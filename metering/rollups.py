@@ -1,4 +1,4 @@
-"""Hourly rollups: added to in the transaction of the events, so that they are never behind or ahead (DESIGN §5.3)."""
+"""Hourly rollups: added to in the transaction of the events, so that they are never behind or ahead."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Totals that contain their parts, as most vendors report them, taken apart into counts that add up (DESIGN §4.4).
+"""Totals that contain their parts, as most vendors report them, taken apart into counts that add up.
 
 An adapter calls this when its source declares that cached, audio and reasoning tokens are included in the totals. A part that
 does not fit is capped at what is left of its total, so that no token counts twice. What was not said stays unknown.

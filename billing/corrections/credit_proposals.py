@@ -1,6 +1,6 @@
 """A closed period whose prices were corrected afterwards: nothing changes, a credit note is proposed, line by line, old and new.
 
-The invoice is final (DESIGN §4.8). An operator decides what becomes of the proposal; making the credit note is a step of its own.
+The invoice is final. An operator decides what becomes of the proposal; making the credit note is a step of its own.
 """
 
 from collections.abc import Iterable

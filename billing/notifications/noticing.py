@@ -1,6 +1,6 @@
 """Customers are told in time: limits of which a share is used or that refuse calls, low credit, keys that were made or stopped.
 
-What is worth telling is found by looking at rows, by a sweep of beat (DESIGN §5.1). A notice is written once, by its unique key, in
+What is worth telling is found by looking at rows, by a sweep of beat. A notice is written once, by its unique key, in
 the transaction that queues its mails and webhooks; so two sweeps tell once, and what a sweep did not commit the next one finds.
 """
 

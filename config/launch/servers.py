@@ -155,7 +155,7 @@ def _is_postgres_on(pid: int, data: Path) -> bool:
 
 
 class Valkey:
-    """A Redis-compatible server that keeps nothing: it rings bells, PostgreSQL knows the truth (DESIGN §5.1)."""
+    """A Redis-compatible server that keeps nothing: it rings bells, PostgreSQL knows the truth."""
 
     def __init__(self, *, port: int, password: str, log: Path) -> None:
         self.port, self.password, self.log = port, password, log

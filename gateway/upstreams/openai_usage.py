@@ -1,4 +1,4 @@
-"""Token counts as OpenAI's family of servers reports them, made disjoint at the door (DESIGN §4.4).
+"""Token counts as OpenAI's family of servers reports them, made disjoint at the door.
 
 There, cached and audio tokens are part of the prompt, and reasoning, audio and image tokens part of the completion.
 """

@@ -9,7 +9,7 @@ from metering.pushed_events import InvalidEvent, PushedEvent
 
 
 class Convention(Enum):
-    """Whether cached, audio and reasoning tokens are part of the totals that a source reports (DESIGN §4.4)."""
+    """Whether cached, audio and reasoning tokens are part of the totals that a source reports."""
 
     DISJOINT = "counts are disjoint; only reasoning is inside output"
     INCLUDED = "the prompt contains cached and audio tokens, the completion contains reasoning and audio"

@@ -1,4 +1,4 @@
-"""Every route × method × role × neighbour's id (DESIGN §6.2): who gets in, and that nobody sees or changes what is not theirs.
+"""Every route × method × role × neighbour's id: who gets in, and that nobody sees or changes what is not theirs.
 
 Routes are read off the URL resolver. One that `expectations.py` does not name fails the first test; then each is really asked,
 as a stranger, the neighbour, members of several roles, API keys and a service key.

@@ -1,4 +1,4 @@
-"""Which published exchange rate holds: one for a whole month or day, whatever we learn later (DESIGN §4.6)."""
+"""Which published exchange rate holds: one for a whole month or day, whatever we learn later."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Prompts, answers and secrets are kept nowhere: no table, no log (DESIGN §6.3)."""
+"""Prompts, answers and secrets are kept nowhere: no table, no log."""
 
 import contextlib
 import http.client
