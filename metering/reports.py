@@ -14,7 +14,7 @@ from pricing.tokens import TokenUsage
 
 
 class UsageReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One call's usage in our own terms, not yet priced. `key` identifies it within (organization, source), for ever.
+    """One call's usage in our own terms, not yet priced. `key` identifies it within (organization, source), while keys are kept.
 
     `model` is the model that answered, `requested_model` the one that was asked for where they differ. `reported_cost` is
     what the upstream says it charged, in USD.

@@ -233,7 +233,7 @@ class UsageAnswer(serializers.Serializer[Any]):
 class PushedEventShape(CountsAnswer):
     """One call. Counts are disjoint (reasoning inside output); leave out what is not known. `metering/pushed_events.py` decides."""
 
-    id = serializers.CharField(max_length=200, help_text="Yours; the same id counts once for ever.")
+    id = serializers.CharField(max_length=200, help_text="Yours; the same id counts once within 400 days.")
     organization = serializers.CharField(required=False, help_text="Its slug; an API key may leave its own out.")
     model = serializers.CharField(max_length=200, help_text="The model that answered.")
     requested_model = serializers.CharField(required=False, max_length=200)

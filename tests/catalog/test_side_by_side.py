@@ -24,7 +24,7 @@ USAGES_A_PRICE = 25
 
 EXPLAINED = {
     "no price at all": "Their sum is 0. We do not list the model, unless its id says `:free`: what is unknown is never 0.",
-    "no input or no output price": "Embedding and ranking models. Their sum charges what is priced; such models are not sold yet.",
+    "no input or no output price": "Embedding and ranking models. Their sum charges what is priced; we refuse what lacks one.",
     "a search without a price": "Their sum leaves the search out. Ours refuses, and the event waits for a price.",
 }
 """Every difference there is, as catalog/README.md states them too."""
