@@ -1,4 +1,4 @@
-"""Papers to download: an invoice's PDF and statement, the receipt of a payment."""
+"""Papers to download: an invoice's PDF and statement, a credit note's PDF, the receipt of a payment."""
 
 import logging
 from uuid import UUID

@@ -4,9 +4,11 @@ once if the broker is there to ring the worker, else with beat's next sweep. An 
 What each kind carries in `context` (money as text, in the invoice's currency):
 
 - invoice: `card` and `charged_on` if it will be charged by itself; all else is in the invoice
-- receipt: `amount`, `processor`, and `to_credit` where more came in than was due
-- payment_failed: `amount`, `failure` (the processor's code)
-- top_up: `amount`, `currency`, `processor`, `method` (the card's label, "" for a page); top_up_failed: and `failure`
+- receipt: `payment` (its id), `amount`, `currency`, `processor`, `paid_at`, and `to_credit` where more came in than was due
+- payment_failed: the same, and `failure` (the processor's code)
+- top_up, top_up_failed: the same, and `method` (the card's label, "" for a page), `failure`
+- payment_reversed: `payment`, `amount`, `currency`
+- credit_note: `credit_note` (its id); refund: the same, or `credit_payout` and `currency`, with `amount`, `processor`
 - due_soon, overdue: `suspension_on`, the day on which calls will be refused, or empty
 - tax_invoice: `tax_invoice` (its id; the rest is in its row)
 - notice: `notice` (its id: `notice_texts.py` words it)

@@ -1,4 +1,4 @@
-"""REST: papers as PDF – an invoice's own and its statement, a payment's receipt. Always the same bytes."""
+"""REST: papers as PDF – an invoice's own and its statement, a credit note's, a payment's receipt. Always the same bytes."""
 
 import logging
 from uuid import UUID

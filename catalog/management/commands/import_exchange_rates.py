@@ -1,4 +1,4 @@
-"""`manage.py import_exchange_rates`: what beat does a few times a day, or a backfill, or the replay of a recorded answer."""
+"""`manage.py import_exchange_rates`: what beat does every two hours, or a backfill, or the replay of a recorded answer."""
 
 from datetime import date
 from pathlib import Path
