@@ -306,6 +306,7 @@ def wait_until_somebody_waits_for_a_lock(*, how_many: int = 1) -> None:
     deadline = time.monotonic() + 60
     while True:
         with connections["system"].cursor() as cursor:
+            cursor.execute("SELECT pg_stat_clear_snapshot()")  # else who came since the first look is never seen
             cursor.execute(query)
             waiting = cursor.fetchone()[0]
         if waiting >= how_many:

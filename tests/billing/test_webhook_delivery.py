@@ -325,7 +325,7 @@ def test_no_table_holds_a_secret(acme: stories.Company, listener: Listener) -> N
     [row] = WebhookEndpoint.objects.using("system").values()
     entries = [entry.detail for entry in AuditEntry.objects.using("system").filter(action__startswith="webhook")]
     assert secret not in str(row) + str(entries)
-    assert entries == [{"url": listener.url}]
+    assert entries == [{"url": listener.url.removesuffix("hooks") + "…"}], "what follows the host may be secret"
 
 
 def test_a_removed_endpoint_hears_nothing_more(acme: stories.Company, listener: Listener) -> None:
