@@ -1,5 +1,5 @@
 """The system of a month's end in real processes – two beats, four workers, site, mailbox, payment processor, Redis – and the
-fire that is laid to it: every 200 ms one worker is killed with SIGKILL, now and then the whole Redis is emptied."""
+fire that is laid to it: every 200 ms one worker is killed with SIGKILL, about every second the whole Redis is emptied."""
 
 import itertools
 import json
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,11 @@ from tests.sandbox.processes import StandIn, stand_in
 WORKERS, BEATS = 4, 2
 PACE = 0.03
 """Of beat's sweeps: those of every 15 s come every 0.45 s, and a killed worker's mail is free again after 18 s."""
-KILL_SECONDS, FLUSH_SECONDS = 0.2, 1.0
+KILL_SECONDS, MOST_KILL_SECONDS = 0.2, 3.0
+FLUSH_KILLS = range(3, 8)
+"""From one time that Redis is emptied to the next."""
+BURN_SECONDS = REST_SECONDS = 240.0
+"""At most. Half a minute of fire is usual, and 18 s of rest, which is how long a killed worker keeps its mail."""
 SECRET = "whsec_month_end"
 LIGHT = ("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO")
 POOLS = (("--pool", "prefork", "--concurrency", "1"), ("--pool", "threads", "--concurrency", "2"))
@@ -177,21 +181,36 @@ class Fire:
         for _number in range(BEATS):
             self.works.nursery.beat()
 
-    def burn(self, *, kills: int, at_most: int, enough: Callable[[], bool], meanwhile: Callable[[int], None]) -> None:
-        """A kill every `KILL_SECONDS`, so many of them, and more until there was `enough` for them to hit. `meanwhile(kill)` is
-        what the world does before each."""
+    def burn(self, *, kills: int, enough: Callable[[], bool], meanwhile: Callable[[int], None]) -> None:
+        """A kill every `KILL_SECONDS`, so many of them, and more until there was `enough` for them to hit: each of these a little
+        later than the one before, for on a slow machine no work would ever end. `meanwhile(kill)` is what the world does before.
+        """
         chance = random.Random(self.seed)
-        begun = flushed = time.monotonic()
-        for kill in range(at_most):
-            if kill >= kills and enough():
-                return
+        begun = due = time.monotonic()
+        pause, next_flush = KILL_SECONDS, 0
+        for kill in itertools.count():
+            if kill >= kills:
+                if enough():
+                    return
+                assert time.monotonic() < begun + BURN_SECONDS, f"not enough to hit: {self.hits()}"
+                pause = min(pause * 1.05, MOST_KILL_SECONDS)
             meanwhile(kill)
             self.replace_the_dead()
-            time.sleep(max(0.0, begun + (kill + 1) * KILL_SECONDS - time.monotonic()))
+            due += pause
+            time.sleep(max(0.0, due - time.monotonic()))
             self._kill(chance.randrange(WORKERS), only_the_pool=chance.random() < 0.2)
-            if time.monotonic() - flushed > FLUSH_SECONDS * chance.uniform(0.5, 1.5):
+            if kill == next_flush:
                 self.works.redis.flushall()
-                self.flushes, flushed = self.flushes + 1, time.monotonic()
+                self.flushes, next_flush = self.flushes + 1, kill + chance.choice(FLUSH_KILLS)
+
+    def burn_out(self, unrest: Callable[[], Mapping[str, int]], *, everybody_paid: Callable[[], bool]) -> None:
+        """Nobody is killed any more: wait until every customer is done and nothing is in a mid-state, counted by kind."""
+        peace = time.monotonic()
+        while not everybody_paid() or unrest():
+            assert time.monotonic() < peace + REST_SECONDS, f"not at rest: {unrest()}"
+            self.replace_the_dead()
+            time.sleep(0.2)
+        print(f"at rest after {time.monotonic() - peace:.1f} s")
 
     def replace_the_dead(self) -> None:
         """As a supervisor does: a worker gives up by itself when its pool is killed before it was ready."""
@@ -203,6 +222,14 @@ class Fire:
         """How many kills found a task in execution, by task: its mark is still there, and who made it is dead."""
         owners = [(int(mark.name.partition("-")[0]), mark) for mark in self.works.nursery.marks.iterdir()]
         return Counter(mark.read_text().partition(" ")[0] for owner, mark in owners if owner in self.killed)
+
+    def has_hit(self, steps: Iterable[Iterable[str]]) -> bool:
+        """Whether kills found each step at work: one at least of its tasks, named as in billing/tasks.py."""
+        hits = self.hits()
+        return all(any(hits[f"billing.tasks.{task}"] for task in step) for step in steps)
+
+    def __str__(self) -> str:
+        return f"{self.kills} kills, {self.flushes} times no Redis; found at work: {dict(self.hits())}"
 
     def _worker(self, number: int) -> int:
         return self.works.nursery.worker(pool=POOLS[number % len(POOLS)])

@@ -31,16 +31,14 @@ from tests.billing.collecting import type_card
 from tests.billing.tax_papers import DETAILS, TAX_SECRET
 from tests.sandbox.processes import StandIn, stand_in
 from tests.scenarios.customers import PATIENCE, Crowd, Customer, with_stored_card
-from tests.scenarios.fire import SECRET, Fire, Works, running_works, wait_until
+from tests.scenarios.fire import SECRET, Fire, Works, running_works
 from tests.scenarios.test_month_end_under_fire import MonthEnd
 from tests.scenarios.test_month_to_payment import last_moment_of_last_month
 from tests.stories import Company
 
-COMPANIES, KILLS, MOST_KILLS, HITS = 24, 60, 130, 2
+COMPANIES, KILLS, HITS = 24, 60, 2
 ON_THE_PAGE_SECONDS = 2.5
 """Long enough for a sweep that would not wait for an open page."""
-REST_SECONDS = 240.0
-"""At most; a killed worker keeps its mail for 18."""
 ISSUE, ISSUING = "POST /Taxinvoice", "billing.tasks.run_tax_invoices"
 FAULTS: list[dict[str, Any]] = [
     {"fault": fault, "where": ISSUE, "times": 2}
@@ -115,9 +113,9 @@ class TaxMonthEnd(MonthEnd):
         )
         return customer
 
-    def unissued(self) -> int:
-        rows = TaxInvoice.objects.using("system").filter(status__in=TaxInvoice.UNISSUED)
-        return rows.count()
+    def unrest(self) -> dict[str, int]:
+        unissued = TaxInvoice.objects.using("system").filter(status__in=TaxInvoice.UNISSUED).count()
+        return super().unrest() | ({"tax invoices not issued": unissued} if unissued else {})
 
     def each_has_the_one_proof_that_it_needs(self, sheets: list[dict[str, Any]]) -> None:
         """By the provider's own book, to the won, and by ours."""
@@ -192,24 +190,14 @@ def test_one_tax_invoice_for_each_that_needs_one_whoever_is_killed(works: Works,
         fire.start()
         fire.burn(
             kills=KILLS,
-            at_most=MOST_KILLS,
             enough=lambda: month_end.is_half_done() and fire.hits()[ISSUING] >= HITS,
             meanwhile=month_end.let_time_pass,
         )
-        hits = fire.hits()
-        print(f"{fire.kills} kills, {fire.flushes} times no Redis; found at work: {dict(hits)}")
-        print(f"left to the sweeps: {month_end.unrest()}, {month_end.unissued()} tax invoices")
-        peace = time.monotonic()
-        wait_until(crowd.everybody_paid, seconds=REST_SECONDS)
-        while month_end.unissued() or month_end.unrest():
-            assert time.monotonic() < peace + REST_SECONDS, (month_end.unissued(), month_end.unrest())
-            fire.replace_the_dead()
-            time.sleep(0.2)
-        print(f"at rest after {time.monotonic() - peace:.1f} s")
+        print(f"{fire}; left to the sweeps: {month_end.unrest()}")
+        fire.burn_out(month_end.unrest, everybody_paid=crowd.everybody_paid)
     finally:
         crowd.leave()
 
-    assert fire.kills >= KILLS and hits[ISSUING] >= HITS, hits
     sheets = tax_office.get("/sandbox/book")["sheets"]
     month_end.each_organization_has_one_invoice()
     month_end.each_has_the_one_proof_that_it_needs(sheets)
