@@ -106,12 +106,12 @@ def bench_growth(arguments: list[str]) -> int:
 
 
 def bench_close(arguments: list[str]) -> int:
-    """Measure the month's close."""
+    installation.install(development=True)
     return _python("-m", "bench.close", *arguments)
 
 
 def bench_documents(arguments: list[str]) -> int:
-    """Measure the PDFs."""
+    installation.install(development=True)
     return _python("-m", "bench.documents", *arguments)
 
 
