@@ -21,8 +21,8 @@ from billing.closing_facts import Known
 from billing.models import Invoice
 from billing.period_charges import PeriodCharges
 from billing.quiet_months import make_quiet_months, missing_quiet_months
-from billing.sweeping import others_go_on
 from ledger.models import BillingPeriod
+from ledger.sweeping import others_go_on
 
 logger = logging.getLogger(__name__)
 CHUNK = 50

@@ -21,8 +21,8 @@ from billing.notifications import noticing, webhook_delivery
 from billing.overdue import dunning, suspension
 from billing.papers import document_files, evidence_files, turns
 from billing.payments import unresolved, webhooks
-from billing.sweeping import others_go_on
 from billing.tax import tax_invoice_run
+from ledger.sweeping import others_go_on
 
 logger = logging.getLogger(__name__)
 DOCUMENTS_A_SWEEP = 500

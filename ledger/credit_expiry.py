@@ -17,6 +17,7 @@ from ledger.credit_order import CreditLeft, credits_left, is_expired, less, next
 from ledger.journal import Posting, post
 from ledger.models import Account, Balance, CreditGrant, CreditUse, TransactionKind
 from ledger.retrying import with_retries
+from ledger.sweeping import others_go_on
 from pricing.exact import EXACT, ZERO, exact_sum
 from pricing.plain_text import plain
 from pricing.totals import MINOR_UNITS
@@ -98,7 +99,11 @@ def balance_at(organization: Organization | int, *, now: datetime) -> Balance:
 def expire_due(*, now: datetime) -> int:
     """Post what expired, of every organization; how many lost something. Again, it finds nothing."""
     due = Balance.objects.using("system").filter(credit_expires_at__lte=now).order_by("pk").values_list("pk", flat=True)
-    return sum(with_retries(partial(_expire, number, now)) > ZERO for number in due)
+    lost_something = 0
+    for number in due:
+        with others_go_on(organization_id=number):
+            lost_something += with_retries(partial(_expire, number, now)) > ZERO
+    return lost_something
 
 
 def _expire(organization_id: int, now: datetime) -> Decimal:

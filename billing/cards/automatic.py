@@ -24,8 +24,8 @@ from billing.models import CollectionSetting, Invoice, Payment, PaymentMethod, T
 from billing.payments.asking import MOST_IN_VAIN
 from billing.processors.selection import NoCardProcessor
 from billing.settlement import outstanding_by_invoice
-from billing.sweeping import others_go_on
 from billing.tax.proofs import CardRefused, may_pay_by_card
+from ledger.sweeping import others_go_on
 from pricing.exact import ZERO
 
 logger = logging.getLogger(__name__)

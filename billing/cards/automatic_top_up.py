@@ -26,9 +26,9 @@ from billing.payments.attempts import lock_method, new_attempt
 from billing.payments.starting import first_call
 from billing.payments.top_ups import TopUpNotPossible, bounds_of, lock_top_ups, open_top_up
 from billing.processors.selection import NoCardProcessor, card_processor
-from billing.sweeping import others_go_on
 from ledger.balances import UNSPENT, unspent
 from ledger.models import Balance
+from ledger.sweeping import others_go_on
 from pricing.exact import ZERO, exact_sum
 from pricing.plain_text import plain
 from pricing.totals import round_to_minor

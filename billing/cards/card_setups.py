@@ -28,6 +28,7 @@ from billing.processors.interface import (
 from billing.processors.selection import card_processor, processors
 from billing.site_addresses import payment_methods_page
 from ledger.retrying import with_retries
+from ledger.sweeping import others_go_on
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,8 @@ def sweep_setups(*, now: datetime) -> int:
     for row in waiting(CardSetup, now=now):
         if in_vain < MOST_IN_VAIN:
             asked += 1
-            in_vain += _finish(_load(row.organization_id, row.pk), hint="", now=now) is None
+            with others_go_on(setup_id=str(row.pk)):
+                in_vain += _finish(_load(row.organization_id, row.pk), hint="", now=now) is None
     return asked
 
 

@@ -31,9 +31,9 @@ from billing.corrections.credit_payouts import (
 )
 from billing.models import CreditPayout, Refund
 from billing.processors import bank_transfer
-from billing.sweeping import others_go_on
 from ledger.credit_expiry import lapse
 from ledger.settling import lock_balance
+from ledger.sweeping import others_go_on
 from pricing.exact import EXACT, ZERO
 from pricing.plain_text import plain
 

@@ -13,9 +13,9 @@ from accounts.tenancy import tenant_scope
 from billing.closures import closure_news
 from billing.models import AutomaticTopUp, Closure
 from billing.overdue.suspension import end_for_closure
-from billing.sweeping import others_go_on
 from ledger.cutting import cut, lock_month
 from ledger.retrying import with_retries
+from ledger.sweeping import others_go_on
 from metering.last_usage import last_usage
 
 

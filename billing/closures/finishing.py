@@ -22,12 +22,12 @@ from billing.closures.remaining import Step, remaining, unresolved_usage
 from billing.corrections.credit_payouts import NothingUnused, refund_unused_credit
 from billing.invoicing import UsageDisagrees
 from billing.models import Closure, CreditPayout, Invoice
-from billing.sweeping import others_go_on
 from ledger import settling
 from ledger.credit_expiry import lapse
 from ledger.cutting import cut
 from ledger.models import BillingPeriod
 from ledger.retrying import with_retries
+from ledger.sweeping import others_go_on
 
 logger = logging.getLogger(__name__)
 REASON = "The organization is closed"

@@ -10,9 +10,9 @@ from accounts.closing import end_for_good, lock_organization
 from accounts.tenancy import tenant_scope
 from billing.closures.asking import note
 from billing.models import Closure
-from billing.sweeping import others_go_on
 from ledger.models import BillingPeriod
 from ledger.retrying import with_retries
+from ledger.sweeping import others_go_on
 
 OPEN_PERIODS = BillingPeriod.objects.filter(organization=OuterRef("organization")).exclude(
     status=BillingPeriod.Status.CLOSED

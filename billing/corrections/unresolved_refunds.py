@@ -21,6 +21,7 @@ from billing.processors.interface import (
     Status,
 )
 from billing.processors.selection import processors
+from ledger.sweeping import others_go_on
 
 logger = logging.getLogger(__name__)
 REPEATED, CERTAIN = timedelta(hours=23), timedelta(hours=25)
@@ -50,11 +51,12 @@ def resolve_unknown_refunds(*, now: datetime) -> int:
     for row in waiting(Refund, now=now):
         if in_vain >= MOST_IN_VAIN or not claim(row, now=now):
             continue
-        try:
-            ended += _resolve(_load(row.organization_id, row.pk), now=now).status not in Refund.OPEN_STATUSES
-        except ProcessorUnreachable as error:
-            in_vain += 1
-            logger.warning("refund stays open", extra={"refund_id": str(row.pk), "reason": str(error)})
+        with others_go_on(refund_id=str(row.pk)):
+            try:
+                ended += _resolve(_load(row.organization_id, row.pk), now=now).status not in Refund.OPEN_STATUSES
+            except ProcessorUnreachable as error:
+                in_vain += 1
+                logger.warning("refund stays open", extra={"refund_id": str(row.pk), "reason": str(error)})
     return ended
 
 

@@ -19,6 +19,7 @@ from billing.models.notices import Notice
 from billing.notifications.notices import announce, moment_text
 from ledger.balances import UNSPENT
 from ledger.models import KeyStop
+from ledger.sweeping import others_go_on
 from pricing.exact import exact_sum
 from pricing.plain_text import plain
 
@@ -69,8 +70,9 @@ def notice_all(*, now: datetime) -> list[Notice]:
     """Tell everything that is worth telling at `now` and was not told. Looks at all tenants."""
     notices = []
     for found in (*_limits(now=now), *_low_credit(now=now), *_new_keys(now=now), *_stopped_keys()):
-        notice = _tell(found, now=now)
-        notices += [notice] if notice else []
+        with others_go_on(organization_id=found.organization_id, notice=found.key):
+            notice = _tell(found, now=now)
+            notices += [notice] if notice else []
     return notices
 
 

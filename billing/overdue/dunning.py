@@ -28,8 +28,8 @@ from billing.overdue.dunning_plan import Due, Planned, due_steps, schedule
 from billing.overdue.dunning_policy import Policies, Policy
 from billing.overdue.suspension import suspend_for_invoice
 from billing.settlement import outstanding_by_invoice
-from billing.sweeping import others_go_on
 from ledger.retrying import with_retries
+from ledger.sweeping import others_go_on
 from pricing.exact import ZERO
 
 logger = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from billing.models.dunning import Suspension
 from billing.notifications.notices import announce, moment_text
 from billing.settlement import outstanding, outstanding_by_invoice, recoverable
 from billing.site_addresses import invoice_page
-from billing.sweeping import others_go_on
+from ledger.sweeping import others_go_on
 from pricing.exact import ZERO
 from pricing.plain_text import plain
 

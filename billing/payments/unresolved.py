@@ -22,6 +22,7 @@ from billing.processors.interface import (
     Status,
 )
 from billing.settlement import AmountDiffers, outstanding, record_answer
+from ledger.sweeping import others_go_on
 
 logger = logging.getLogger(__name__)
 REPEATED_PAGE, REPEATED_CHARGE = timedelta(hours=1), timedelta(hours=23)
@@ -60,14 +61,15 @@ def resolve_unknown(*, now: datetime) -> int:
     for row in waiting(Payment, now=now):
         if in_vain >= MOST_IN_VAIN or not claim(row, now=now):
             continue
-        try:
-            payment = load_payment(organization_id=row.organization_id, payment_id=row.pk)
-            ended += _resolve(payment, now=now, wanted=True).status not in Payment.OPEN_STATUSES
-        except ProcessorUnreachable as error:
-            in_vain += 1
-            logger.warning("payment stays open", extra={"payment_id": str(row.pk), "reason": str(error)})
-        except AmountDiffers:
-            logger.exception("a payment needs somebody to look", extra={"payment_id": str(row.pk)})
+        with others_go_on(payment_id=str(row.pk)):
+            try:
+                payment = load_payment(organization_id=row.organization_id, payment_id=row.pk)
+                ended += _resolve(payment, now=now, wanted=True).status not in Payment.OPEN_STATUSES
+            except ProcessorUnreachable as error:
+                in_vain += 1
+                logger.warning("payment stays open", extra={"payment_id": str(row.pk), "reason": str(error)})
+            except AmountDiffers:
+                logger.exception("a payment needs somebody to look", extra={"payment_id": str(row.pk)})
     return ended
 
 

@@ -11,12 +11,12 @@ from accounts.alarms import clear_alarm, raise_alarm
 from accounts.models import Alarm
 from accounts.tenancy import tenant_scope
 from billing.models import Invoice, TaxInvoice
-from billing.sweeping import others_go_on
 from billing.tax import proofs
 from billing.tax.korean_calendar import day_in_seoul
 from billing.tax.providers.interface import ProviderRefused, ProviderUnreachable
 from billing.tax.tax_invoices import NoProvider, call, fail, issue, load, plan_again, provider_of, record_answer
 from billing.tax.tax_withdrawals import MAYBE_MISSING, is_missing
+from ledger.sweeping import others_go_on
 
 logger = logging.getLogger(__name__)
 Status = TaxInvoice.Status
