@@ -33,11 +33,12 @@ class BankDepositQuerySet(models.QuerySet["BankDeposit"]):
         return self.filter(~Exists(DepositDecision.objects.filter(deposit=OuterRef("pk"), undone_at=None)))
 
 
-class BankDeposit(models.Model):
-    """A line of a statement by which money came in, once, however often it stands in the files. Never changed.
-
-    `payer` is the text by which the bank names the payer; `sequence` tells lines apart that are alike in all that identifies them.
+class LineOfStatement(models.Model):
+    """What a line says, and where it stands. `payer` is the text by which the bank names the payer; `sequence` tells lines apart
+    that are alike in all that identifies them.
     """
+
+    IDENTITY = ("account", "at", "amount", "payer", "balance", "sequence")
 
     statement = models.ForeignKey(BankStatement, on_delete=models.PROTECT, related_name="+")
     line = models.PositiveIntegerField()
@@ -50,6 +51,13 @@ class BankDeposit(models.Model):
     sequence = models.PositiveSmallIntegerField(default=1)
     memo = models.CharField(_("memo"), max_length=200, blank=True)
     branch = models.CharField(_("branch"), max_length=60, blank=True)
+
+    class Meta:
+        abstract = True
+
+
+class BankDeposit(LineOfStatement):
+    """A line by which money came in, once, however often it stands in the files. Never changed."""
 
     objects = BankDepositQuerySet.as_manager()
 
@@ -57,43 +65,26 @@ class BankDeposit(models.Model):
         verbose_name = _("deposit")
         verbose_name_plural = _("deposits")
         constraints = [
-            models.UniqueConstraint(
-                fields=["account", "at", "amount", "payer", "balance", "sequence"],
-                name="one_deposit_per_line",
-                nulls_distinct=False,
-            ),
+            models.UniqueConstraint(fields=LineOfStatement.IDENTITY, name="one_deposit_per_line", nulls_distinct=False),
             models.CheckConstraint(condition=Q(amount__gt=0), name="deposit_positive"),
         ]
         indexes = [models.Index(fields=["-at"], name="deposit_by_time")]
 
 
-class DepositTakenBack(models.Model):
+class DepositTakenBack(LineOfStatement):
     """A line by which the bank took a deposit back (입금취소), once, as deposits are. Never changed.
 
     `deposit` is the one that it takes back; none where no deposit of that payer and amount was known.
     """
 
-    statement = models.ForeignKey(BankStatement, on_delete=models.PROTECT, related_name="+")
-    line = models.PositiveIntegerField()
     deposit = models.OneToOneField(BankDeposit, on_delete=models.PROTECT, null=True, related_name="taken_back")
-    account = models.CharField(_("account number"), max_length=40)
-    currency = models.CharField(max_length=3, choices=Currency.choices)
-    at = models.DateTimeField()
-    amount = models.DecimalField(max_digits=18, decimal_places=2)
-    payer = models.CharField(_("payer"), max_length=100, blank=True)
-    balance = models.DecimalField(max_digits=18, decimal_places=2, null=True)
-    sequence = models.PositiveSmallIntegerField(default=1)
-    memo = models.CharField(_("memo"), max_length=200, blank=True)
-    branch = models.CharField(_("branch"), max_length=60, blank=True)
 
     class Meta:
         verbose_name = _("deposit that the bank took back")
         verbose_name_plural = _("deposits that the bank took back")
         constraints = [
             models.UniqueConstraint(
-                fields=["account", "at", "amount", "payer", "balance", "sequence"],
-                name="one_taking_back_per_line",
-                nulls_distinct=False,
+                fields=LineOfStatement.IDENTITY, name="one_taking_back_per_line", nulls_distinct=False
             ),
             models.CheckConstraint(condition=Q(amount__gt=0), name="taken_back_positive"),
         ]

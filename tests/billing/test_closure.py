@@ -27,6 +27,7 @@ from ledger.cutting import cut
 from ledger.event_ids import new_id
 from ledger.holds import HoldRequest, reserve
 from ledger.models import Balance, BillingPeriod
+from ledger.questions import question_expired
 from metering.recording import record
 from pricing.tokens import TokenUsage
 from tests import stories
@@ -151,6 +152,27 @@ def test_who_owes_nothing_is_closed_and_its_promotional_credit_lapses(cast: stor
     call_command("audit")
 
 
+def test_closed_too_early_again_or_by_two_at_once_it_is_closed_once(cast: stories.Cast) -> None:
+    """At the end of the last calls' time, and no second earlier: one may still reserve what it needs."""
+    closure = ask(cast.acme)
+    acme = closure.organization_id
+    over = closure.closes_at + finishing.LAST_CALLS
+    finishing.make_last_invoices(organization_id=acme, now=over)
+    assert finishing.close_if_settled(organization_id=acme, now=over - timedelta(seconds=1)) is None
+
+    def close(_number: int) -> bool:
+        try:
+            return finishing.close_if_settled(organization_id=acme, now=over) is not None
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(2) as threads:
+        assert sorted(threads.map(close, range(2))) == [False, True]
+    assert finishing.close_if_settled(organization_id=acme, now=over + timedelta(days=1)) is None
+    assert organization(cast.acme).readable_until == over + timedelta(days=90)
+    assert notices(cast.acme) == ["account.closing", "account.closed"]
+
+
 def test_a_closure_at_the_end_of_the_month_can_be_taken_back_until_then(cast: stories.Cast) -> None:
     use(cast.acme.organization, at=USED, usage=MANY)
     closure = ask(cast.acme, at_once=False)
@@ -218,6 +240,15 @@ def test_a_call_that_was_admitted_before_and_ends_after_is_on_the_final_invoice(
     call_command("audit")
 
 
+def test_a_lost_call_that_the_upstream_is_asked_about_keeps_the_month_open(cast: stories.Cast) -> None:
+    hold_of(cast.acme, at=ASKED - timedelta(minutes=1))
+    ask(cast.acme)
+    late = ASKED + timedelta(hours=1)
+    assert question_expired(now=late) == 1
+    assert sweep(late) == []
+    assert left(cast.acme, now=late) == {Step.CALLS, Step.INVOICE}
+
+
 def test_what_a_lost_call_cost_after_all_gets_a_further_final_invoice(cast: stories.Cast) -> None:
     hold = hold_of(cast.acme, at=ASKED - timedelta(minutes=1))
     use(cast.acme.organization, at=USED, usage=MANY)
@@ -281,16 +312,7 @@ def test_the_minimum_fee_of_a_month_that_is_cut_counts_its_days(cast: stories.Ca
 
 
 def test_paid_credit_goes_back_before_the_organization_is_closed(cast: stories.Cast) -> None:
-    with tenant_scope([cast.acme.organization.pk]):
-        grant_credit(
-            organization=cast.acme.organization,
-            amount=Decimal(20_000),
-            currency="KRW",
-            kind="paid",
-            reason="Top-up",
-            key="by hand",
-            now=OPENED,
-        )
+    buy_credit(cast.acme)
     use(cast.acme.organization, at=USED, usage=MANY)
     ask(cast.acme)
     [final] = sweep(SOON)
@@ -300,6 +322,20 @@ def test_paid_credit_goes_back_before_the_organization_is_closed(cast: stories.C
         [payout] = CreditPayout.objects.all()
         assert (payout.to_refund, Balance.objects.get().prepaid) == (17_740, 0)
     assert organization(cast.acme).status == "closing"
+    call_command("audit")
+
+
+def test_paid_credit_does_not_go_back_while_a_call_may_still_need_it(cast: stories.Cast) -> None:
+    buy_credit(cast.acme)
+    hold = hold_of(cast.acme, at=ASKED - timedelta(minutes=1))
+    ask(cast.acme)
+    assert sweep(SOON) == []
+    assert left(cast.acme, now=SOON) == {Step.CALLS, Step.INVOICE, Step.CREDIT}
+    late = SOON + timedelta(minutes=5)
+    use(cast.acme.organization, at=hold.created_at, now=late, usage=MANY, hold_id=hold.id)
+    sweep(late)
+    with tenant_scope([cast.acme.organization.pk]):
+        assert CreditPayout.objects.get().to_refund == 17_740
     call_command("audit")
 
 
@@ -339,6 +375,20 @@ def test_a_month_that_was_cut_cannot_be_moved_again(cast: stories.Cast) -> None:
         cut(period, at=period.ends_at - timedelta(hours=1))
     with pytest.raises(DatabaseError), tenant_scope([period.organization_id]):
         BillingPeriod.objects.filter(pk=period.pk).update(ends_at=MONTH_END)
+
+
+def buy_credit(company: Company) -> None:
+    """₩20,000, as if paid by transfer."""
+    with tenant_scope([company.organization.pk]):
+        grant_credit(
+            organization=company.organization,
+            amount=Decimal(20_000),
+            currency="KRW",
+            kind="paid",
+            reason="Top-up",
+            key="by hand",
+            now=OPENED,
+        )
 
 
 def hold_of(company: Company, *, at: datetime) -> HoldRequest:

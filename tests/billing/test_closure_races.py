@@ -143,6 +143,7 @@ def test_money_that_arrives_while_the_organization_closes_does_not_lapse(
     asking.ask_for_closure(
         organization_id=house.organization_id, at_once=True, now=moment() - timedelta(minutes=5), actor=None
     )
+    finishing.make_last_invoices(organization_id=house.organization_id, now=moment())
     type_card(page.action_url)
     meeting = Meeting()
     monkeypatch.setattr(remaining, "credit_to_return", meeting.after(remaining.credit_to_return))
