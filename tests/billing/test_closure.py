@@ -249,6 +249,13 @@ def test_a_lost_call_that_the_upstream_is_asked_about_keeps_the_month_open(cast:
     assert left(cast.acme, now=late) == {Step.CALLS, Step.INVOICE}
 
 
+def test_usage_that_waits_for_a_price_keeps_the_month_open(cast: stories.Cast) -> None:
+    use(cast.acme.organization, at=USED, model="acme/brand-new")
+    ask(cast.acme)
+    assert sweep(SOON) == []
+    assert left(cast.acme, now=SOON) == {Step.PRICES, Step.INVOICE}
+
+
 def test_what_a_lost_call_cost_after_all_gets_a_further_final_invoice(cast: stories.Cast) -> None:
     hold = hold_of(cast.acme, at=ASKED - timedelta(minutes=1))
     use(cast.acme.organization, at=USED, usage=MANY)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import redis
+from pytest_django.fixtures import Settings
 
 from config.launch import ports, servers
 from config.launch.places import CHECKOUT
@@ -99,9 +100,12 @@ class Works:
 
 @contextmanager
 def running_works(
-    environment: Mapping[str, str], *, folder: Path, more: Mapping[str, str] | None = None
+    environment: Mapping[str, str], *, settings: Settings, folder: Path, more: Mapping[str, str] | None = None
 ) -> Iterator[Works]:
-    """All of it on ports of its own; files stand in `folder`. `more` are settings besides ours. Nobody works yet."""
+    """All of it on ports of its own; files stand in `folder`. `more` are settings besides ours. Nobody works yet.
+
+    The test itself, which plays the customers, has the same `settings` as the processes, as far as it needs them.
+    """
     site = ports.free_port()
     with ExitStack() as stack:
         mailbox = stack.enter_context(stand_in("mailbox", "--smtp-port", "0", "--directory", str(folder / "mails")))
@@ -119,6 +123,9 @@ def running_works(
             "VAR_DIR": str(folder / "var"),
             "SWEEP_PACE": str(PACE),
         }
+        settings.VAR_DIR, settings.SITE_URL = Path(ours["VAR_DIR"]), ours["SITE_URL"]
+        settings.STRIPE_SECRET_KEY, settings.STRIPE_WEBHOOK_SECRET = ours["STRIPE_SECRET_KEY"], SECRET
+        settings.STRIPE_API_BASE = processor.url
         environment = dict(environment) | ours | dict(more or {})
         nursery = Nursery(environment, folder)
         stack.callback(nursery.close)

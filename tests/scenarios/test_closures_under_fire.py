@@ -7,8 +7,6 @@ some owe and own nothing. Some have a call of which nobody heard again.
 Then there is peace, and by beat's sweeps alone each must come to be closed: one final invoice, paid once, one refund, nothing left.
 """
 
-import os
-import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -30,8 +28,8 @@ from ledger.models import Balance, BillingPeriod
 from pricing.tokens import TokenUsage
 from tests import stories
 from tests.billing.collecting import at_once, type_card
-from tests.scenarios.customers import Crowd, Customer, expect, with_page, with_stored_card
-from tests.scenarios.fire import SECRET, Fire, Works, running_works
+from tests.scenarios.customers import Customer, expect, with_page, with_stored_card
+from tests.scenarios.fire import Works, running_works
 from tests.scenarios.test_month_end_under_fire import MonthEnd, lose_a_call
 from tests.scenarios.test_tax_invoices_under_fire import ByTransfer
 from tests.stories import Company
@@ -58,40 +56,21 @@ Kind = Notice.Kind
 @pytest.fixture
 def works(process_environment: dict[str, str], tmp_path: Path, settings: Settings) -> Iterator[Works]:
     """Whoever is asked about a lost call has no day to answer but four seconds."""
-    with running_works(process_environment, folder=tmp_path, more={"QUESTION_HOURS": "0.001"}) as works:
-        settings.VAR_DIR = Path(works.environment["VAR_DIR"])
-        settings.SITE_URL = works.site
-        settings.STRIPE_SECRET_KEY, settings.STRIPE_WEBHOOK_SECRET = works.environment["STRIPE_SECRET_KEY"], SECRET
-        settings.STRIPE_API_BASE = works.processor.url
+    more = {"QUESTION_HOURS": "0.001"}
+    with running_works(process_environment, settings=settings, folder=tmp_path, more=more) as works:
         yield works
 
 
 def test_everybody_is_closed_once_with_nothing_left_whoever_is_killed(works: Works) -> None:
-    seed = int(os.environ.get("FIRE_SEED") or time.time())
-    print(f"FIRE_SEED={seed} kills in the same order again")
     leavers = Leavers(works, companies=COMPANIES)
     works.processor.order(*FAULTS)
-    fire = Fire(works, seed)
-    crowd = Crowd([customer for customer in leavers.customers if customer.company in leavers.debtors], works)
-    try:
-        fire.start()
-        fire.burn(
-            kills=KILLS, enough=lambda: leavers.is_half_done() and fire.has_hit(STEPS), meanwhile=leavers.let_time_pass
-        )
-        print(f"{fire}; left to the sweeps: {leavers.unrest()}")
-        fire.burn_out(leavers.unrest, everybody_paid=crowd.everybody_paid)
-    finally:
-        crowd.leave()
-
-    assert fire.kills >= KILLS and fire.flushes >= KILLS // 10
+    leavers.live_through_fire(kills=KILLS, hit=lambda fire: fire.has_hit(STEPS))
     leavers.each_has_one_final_invoice()
     leavers.numbers_have_no_gap()
     leavers.each_pdf_is_what_was_noted()
     leavers.each_debt_is_paid_and_each_credit_refunded_once()
     leavers.each_is_told_once()
     leavers.nothing_is_left()
-    audit = works.manage("audit")
-    assert audit.returncode == 0, audit.stdout + audit.stderr
 
 
 class Leavers(MonthEnd):
@@ -129,6 +108,9 @@ class Leavers(MonthEnd):
         if number % 5 == 0:
             return with_stored_card(company, works=self.works, now=self.now)
         return with_page(company) if number % 5 == 1 else ByTransfer(company=company)
+
+    def payers(self) -> list[Customer]:
+        return [customer for customer in self.customers if customer.company in self.debtors]
 
     def let_time_pass(self, kill: int) -> None:
         """The next few ask, each twice at once."""

@@ -14,7 +14,7 @@ import hashlib
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -34,7 +34,7 @@ from ledger.models import BillingPeriod, Hold, HoldStatus
 from pricing.tokens import TokenUsage
 from tests import stories
 from tests.scenarios.customers import Crowd, Customer, with_page, with_stored_card
-from tests.scenarios.fire import SECRET, Fire, Works, running_works
+from tests.scenarios.fire import Fire, Works, running_works
 from tests.scenarios.test_month_to_payment import last_moment_of_last_month
 from tests.stories import SELLER, Company
 
@@ -64,42 +64,20 @@ Kind = OutboxMail.Kind
 
 @pytest.fixture
 def works(process_environment: dict[str, str], tmp_path: Path, settings: Settings) -> Iterator[Works]:
-    with running_works(process_environment, folder=tmp_path) as works:
-        settings.VAR_DIR = Path(works.environment["VAR_DIR"])
-        settings.SITE_URL = works.site
-        settings.STRIPE_SECRET_KEY, settings.STRIPE_WEBHOOK_SECRET = works.environment["STRIPE_SECRET_KEY"], SECRET
-        settings.STRIPE_API_BASE = works.processor.url
+    with running_works(process_environment, settings=settings, folder=tmp_path) as works:
         yield works
 
 
 def test_one_invoice_one_payment_every_mail_whoever_is_killed(works: Works) -> None:
-    seed = int(os.environ.get("FIRE_SEED") or time.time())
-    print(f"FIRE_SEED={seed} kills in the same order again")
     month_end = MonthEnd(works)
     works.processor.order(*FAULTS)
     works.mailbox.order(SLOW_MAIL)
-    fire = Fire(works, seed)
-    crowd = Crowd(month_end.customers, works)
-    try:
-        fire.start()
-        fire.burn(
-            kills=KILLS,
-            enough=lambda: month_end.is_half_done() and fire.has_hit(STEPS),
-            meanwhile=month_end.let_time_pass,
-        )
-        print(f"{fire}; left to the sweeps: {month_end.unrest()}")
-        fire.burn_out(month_end.unrest, everybody_paid=crowd.everybody_paid)
-    finally:
-        crowd.leave()
-
-    assert fire.kills >= KILLS and fire.flushes >= KILLS // 10
+    month_end.live_through_fire(kills=KILLS, hit=lambda fire: fire.has_hit(STEPS))
     month_end.each_organization_has_one_invoice()
     month_end.numbers_have_no_gap()
     month_end.each_pdf_is_what_was_noted()
     month_end.each_invoice_is_paid_once()
     month_end.each_mail_arrived_under_one_message_id()
-    audit = works.manage("audit")
-    assert audit.returncode == 0, audit.stdout + audit.stderr
 
 
 class MonthEnd:
@@ -143,6 +121,26 @@ class MonthEnd:
             due, self._not_due = self._not_due[:A_WAVE], self._not_due[A_WAVE:]
             profiles = BillingProfile.objects.using("system")
             profiles.filter(organization__in=[company.organization for company in due]).update(grace_hours=0)
+
+    def payers(self) -> list[Customer]:
+        return self.customers
+
+    def live_through_fire(self, *, kills: int, hit: Callable[[Fire], bool]) -> None:
+        """At least so many kills, until half is done and they `hit` what they should; then everything comes to rest, and an audit
+        finds nothing."""
+        seed = int(os.environ.get("FIRE_SEED") or time.time())
+        print(f"FIRE_SEED={seed} kills in the same order again")
+        fire, crowd = Fire(self.works, seed), Crowd(self.payers(), self.works)
+        try:
+            fire.start()
+            fire.burn(kills=kills, enough=lambda: self.is_half_done() and hit(fire), meanwhile=self.let_time_pass)
+            print(f"{fire}; left to the sweeps: {self.unrest()}")
+            fire.burn_out(self.unrest, everybody_paid=crowd.everybody_paid)
+        finally:
+            crowd.leave()
+        assert fire.kills >= kills and fire.flushes >= kills // 10
+        audit = self.works.manage("audit")
+        assert audit.returncode == 0, audit.stdout + audit.stderr
 
     def is_half_done(self) -> bool:
         """On a busy machine that takes longer than `KILLS`."""

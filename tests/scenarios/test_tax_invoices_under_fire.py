@@ -7,7 +7,6 @@ on a page that they open while their tax invoice is on its way, or by a card on 
 Then its own book says whether each invoice that needs a tax invoice has exactly one, and none that a card has paid.
 """
 
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -30,8 +29,8 @@ from billing.tax.proofs import CardRefused
 from tests.billing.collecting import type_card
 from tests.billing.tax_papers import DETAILS, TAX_SECRET
 from tests.sandbox.processes import StandIn, stand_in
-from tests.scenarios.customers import PATIENCE, Crowd, Customer, with_stored_card
-from tests.scenarios.fire import SECRET, Fire, Works, running_works
+from tests.scenarios.customers import PATIENCE, Customer, with_stored_card
+from tests.scenarios.fire import Works, running_works
 from tests.scenarios.test_month_end_under_fire import MonthEnd
 from tests.scenarios.test_month_to_payment import last_moment_of_last_month
 from tests.stories import Company
@@ -171,37 +170,17 @@ def works(
         "NTS_SERVICE_KEY": "key",
         "PUBLIC_HOLIDAYS": ",".join(holidays),
     }
-    with running_works(process_environment, folder=tmp_path, more=more) as works:
-        settings.PUBLIC_HOLIDAYS = frozenset(holidays)
-        settings.VAR_DIR, settings.SITE_URL = Path(works.environment["VAR_DIR"]), works.site
-        settings.STRIPE_SECRET_KEY, settings.STRIPE_WEBHOOK_SECRET = works.environment["STRIPE_SECRET_KEY"], SECRET
-        settings.STRIPE_API_BASE = works.processor.url
+    settings.PUBLIC_HOLIDAYS = frozenset(holidays)
+    with running_works(process_environment, settings=settings, folder=tmp_path, more=more) as works:
         yield works
 
 
 def test_one_tax_invoice_for_each_that_needs_one_whoever_is_killed(works: Works, tax_office: StandIn) -> None:
-    seed = int(os.environ.get("FIRE_SEED") or time.time())
-    print(f"FIRE_SEED={seed} kills in the same order again")
     month_end = TaxMonthEnd(works, companies=COMPANIES)
     tax_office.order(*FAULTS, *SLOW)
-    fire = Fire(works, seed)
-    crowd = Crowd(month_end.customers, works)
-    try:
-        fire.start()
-        fire.burn(
-            kills=KILLS,
-            enough=lambda: month_end.is_half_done() and fire.hits()[ISSUING] >= HITS,
-            meanwhile=month_end.let_time_pass,
-        )
-        print(f"{fire}; left to the sweeps: {month_end.unrest()}")
-        fire.burn_out(month_end.unrest, everybody_paid=crowd.everybody_paid)
-    finally:
-        crowd.leave()
-
+    month_end.live_through_fire(kills=KILLS, hit=lambda fire: fire.hits()[ISSUING] >= HITS)
     sheets = tax_office.get("/sandbox/book")["sheets"]
     month_end.each_organization_has_one_invoice()
     month_end.each_has_the_one_proof_that_it_needs(sheets)
     month_end.each_tax_invoice_is_told_once(sheets)
     assert not Alarm.objects.using("system").filter(kind="supply_proof").exists(), "no card paid beside a tax invoice"
-    audit = works.manage("audit")
-    assert audit.returncode == 0, audit.stdout + audit.stderr
