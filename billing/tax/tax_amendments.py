@@ -118,7 +118,7 @@ def _issued_original(organization_id: int, tax_invoice_id: UUID) -> tuple[Invoic
     row = TaxInvoice.objects.for_organization(organization_id).get(TaxInvoice.ORIGINALS, pk=tax_invoice_id)
     invoice = Invoice.objects.select_for_update().for_organization(organization_id).get(pk=row.invoice_id)
     row.refresh_from_db()
-    if row.status not in (Status.ISSUED, Status.SENT) or invoice.status == Invoice.Status.VOID:
+    if row.status not in (Status.ISSUED, Status.SENT):
         raise NotPossible(f"tax invoice {row.mgt_key} is {row.status}")
     if standing(invoice) == (ZERO, ZERO):
         raise NotPossible(f"nothing of tax invoice {row.mgt_key} stands any more")

@@ -1,5 +1,6 @@
 """An invoice is corrected after its tax invoice: by notes before and after the deadline, whole and by line, by voiding and anew."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 
 import pytest
@@ -9,9 +10,11 @@ from accounts.profiles import update_profile
 from accounts.tenancy import tenant_scope
 from billing.invoicing import reissue_invoice, void_invoice
 from billing.models import Invoice, TaxInvoice
-from billing.tax.tax_invoices import plan_again
+from billing.tax.tax_amendments import take_back_second
+from billing.tax.tax_invoices import NotPossible, plan_again
 from billing.tax.tax_prospects import Prospect, if_issued_anew, if_voided
 from tests.billing.tax_papers import Desk, business_desk, note, on
+from tests.billing.test_guards import closing_connections, wait_until_somebody_waits_for_a_lock
 from tests.sandbox.processes import StandIn
 
 Status = TaxInvoice.Status
@@ -160,3 +163,33 @@ def test_what_a_card_pays_has_no_prospect(desk: Desk) -> None:
         organization=desk.cast.acme.organization, changes={"pays_by": "card"}, actor=desk.cast.acme.owner, now=on(5)
     )
     assert prospects(desk, now=on(15, month=12))[1] == Prospect.NONE
+
+
+def test_what_nobody_has_heard_of_is_not_taken_back(desk: Desk) -> None:
+    with pytest.raises(NotPossible, match="is planned"):
+        take_back_second(organization_id=desk.organization_id, tax_invoice_id=desk.original().pk, now=on(1), actor=None)
+    assert len(desk.rows()) == 1
+
+
+def test_who_amends_waits_for_whoever_is_at_the_invoice(desk: Desk) -> None:
+    """Else both would take back what stands."""
+    desk.run()
+    original = desk.original()
+
+    @closing_connections
+    def take_back() -> TaxInvoice:
+        return take_back_second(
+            organization_id=desk.organization_id, tax_invoice_id=original.pk, now=on(5, hour=4), actor=None
+        )
+
+    with ThreadPoolExecutor(1) as threads:
+        with tenant_scope([desk.organization_id]):
+            Invoice.objects.select_for_update(no_key=True).get(pk=original.invoice_id)
+            taking = threads.submit(take_back)
+            wait_until_somebody_waits_for_a_lock()
+            note(desk, None, now=on(5))
+        with pytest.raises(NotPossible, match="nothing"):
+            taking.result(timeout=60)
+    desk.run(on(5, hour=4))
+    assert [total for _code, _date, total in told(desk)] == ["7260", "-7260"]
+    call_command("audit")
