@@ -37,7 +37,7 @@ def dues_of(organization: Organization | None, *, now: datetime) -> Dues:
         oldest=oldest,
         count=len(late),
         left=exact_sum(owed for _invoice, owed in late),
-        refused_from=None if suspension else _refused_from(organization, oldest, now=now),
+        refused_from=None if suspension or organization.has_ended else _refused_from(organization, oldest, now=now),
     )
 
 

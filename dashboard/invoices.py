@@ -106,7 +106,11 @@ def invoices(request: HttpRequest) -> HttpResponse:
         "currency": organization.billing_currency,
         "tax_rate": balance.tax_rate,
         "standing": standing_of(balance, periods),
-        "drafts": [draft_of(period, zone=ZoneInfo(organization.zone)) for period in reversed(periods)],
+        "drafts": [
+            draft_of(period, zone=ZoneInfo(organization.zone))
+            for period in reversed(periods)
+            if period.ends_at <= now or not organization.has_ended
+        ],
         "invoices": rows_of(page, now=now),
         "has_credit_notes": CreditNote.objects.for_organization(organization).exists(),
         "credits": credit_standings(organization, now=now)[:SHOWN_CREDITS],

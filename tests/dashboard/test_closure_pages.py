@@ -94,6 +94,25 @@ def test_a_final_invoice_is_called_so_on_its_page_and_in_the_list(
     assert text_of(page).count(words) >= 2, "title and badge"
 
 
+def test_what_is_over_is_not_offered_any_more(cast: Cast, browse: Browse, clock: time_machine.Traveller) -> None:
+    """The month that was cut is shown until it is invoiced; no month after it, nothing to spend, no calls that could be refused."""
+    set_seller(now=stories.NOON, **stories.SELLER)
+    stories.use(cast.acme.organization, at=stories.NOON, usage=stories.TokenUsage(input_tokens=100_000_000))
+    asking.ask_for_closure(
+        organization_id=cast.acme.organization.pk, at_once=True, now=timezone.now(), actor=cast.acme.owner
+    )
+    clock.shift(timedelta(minutes=2))
+
+    def page() -> str:
+        return text_of(browse(cast.acme.owner).get("/o/acme/invoices"))
+
+    assert page().count("Not invoiced yet") == 1 and "In progress" not in page()
+    finishing.finish_all(now=timezone.now())
+    assert not [words for words in ("Not invoiced yet", "Available to spend", "Top up credit") if words in page()]
+    clock.shift(timedelta(days=20))
+    assert "An invoice is overdue" in page() and "will be refused" not in page()
+
+
 def test_an_export_is_asked_for_with_the_password_and_made_without_a_second_click(cast: Cast, browse: Browse) -> None:
     client = browse(cast.acme.owner)
     answer = client.post(EXPORT)
