@@ -17,6 +17,7 @@ from django.db.models import Q
 from accounts.audit_log import write_audit_entry
 from accounts.models import ApiKey, Organization, Role, Scope, ServiceKey, SourceOrganization, User
 from accounts.organizations import keep_from_ending
+from accounts.rotating import is_sent_again
 
 ALPHABET = string.digits + string.ascii_letters
 RANDOM_LENGTH, CHECKSUM_LENGTH, SHOWN_LENGTH = 32, 6, 13
@@ -137,6 +138,7 @@ def revoke_api_key(*, key: ApiKey, now: datetime, actor: User | None) -> None:
 def rotate_api_key(*, key: ApiKey, overlap: timedelta, now: datetime, actor: User | None) -> str:
     """Give a key a new secret and return it; the one before works on for `overlap`, an even earlier one ends now.
 
+    Where the same wish is sent again, what programs use works on, and what the first answer gave ends.
     The key stays the same row, so its usage, models and spend limits go on without a break. Raises KeyRevoked.
     """
     locked = ApiKey.objects.for_organization(key.organization_id).select_for_update().get(pk=key.pk)
@@ -145,8 +147,9 @@ def rotate_api_key(*, key: ApiKey, overlap: timedelta, now: datetime, actor: Use
     secret = new_secret(API_PREFIX)
     kept = overlap > timedelta(0)
     detail = {"previous": locked.prefix, "overlap_hours": int(overlap.total_seconds() // 3600)}
-    locked.previous_prefix = locked.prefix if kept else ""
-    locked.previous_digest = locked.digest if kept else None
+    if not (kept and is_sent_again(locked, now=now)):
+        locked.previous_prefix = locked.prefix if kept else ""
+        locked.previous_digest = locked.digest if kept else None
     locked.previous_until = now + overlap if kept else None
     locked.prefix, locked.digest, locked.rotated_at = secret[:SHOWN_LENGTH], digest(secret), now
     locked.save()

@@ -12,6 +12,7 @@ from accounts.audit_log import write_audit_entry
 from accounts.models import Organization, User
 from accounts.tenancy import tenant_scope
 from billing.buyers import billing_profile, buyer_details
+from billing.cards.payment_methods import lock_setting, remove_all_methods
 from billing.models import CardSetup, CollectionSetting, PaymentMethod, ProcessorCustomer
 from billing.payments.asking import MOST_IN_VAIN, waiting
 from billing.payments.attempts import PAGE_LIFE
@@ -165,7 +166,7 @@ def _record(setup: CardSetup, found: Setup, *, now: datetime) -> CardSetup:
             return locked
         locked.checked_at, locked.reference = now, locked.reference or found.reference
         if found.status == Status.SUCCEEDED and found.method:
-            locked.method = _keep(locked, found.method, now=now)
+            locked.method = _keep_while_open(locked, found.method, now=now)
             locked.status = CardSetup.Status.SUCCEEDED
         elif found.status == Status.CANCELED:
             locked.status = CardSetup.Status.ENDED
@@ -175,6 +176,19 @@ def _record(setup: CardSetup, found: Setup, *, now: datetime) -> CardSetup:
             locked.action_url, locked.ended_at = "", now
         locked.save()
     return locked
+
+
+def _keep_while_open(setup: CardSetup, card: StoredMethod, *, now: datetime) -> PaymentMethod:
+    """The card as a payment method; if the organization was closed meanwhile it is removed at once, and a sweep has it forgotten.
+
+    A closing removes all cards under the same lock, so it comes before or after.
+    """
+    lock_setting(setup.organization)
+    method = _keep(setup, card, now=now)
+    organization = Organization.objects.get(pk=setup.organization_id)
+    if organization.status == Organization.Status.CLOSED:
+        remove_all_methods(organization, now=now)
+    return method
 
 
 def _keep(setup: CardSetup, card: StoredMethod, *, now: datetime) -> PaymentMethod:

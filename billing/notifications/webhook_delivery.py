@@ -148,6 +148,11 @@ def _note(delivery: WebhookDelivery, failure: str, *, now: datetime) -> str:
         row.update(status=status, next_attempt_at=now + pause, last_error=failure)
         rows.filter(failing_since=None).update(failing_since=now)
         _switch_off_hopeless(delivery.endpoint, now=now)
+        waiting = WebhookDelivery.objects.for_organization(delivery.organization_id).filter(
+            endpoint=delivery.endpoint_id
+        )
+        if not waiting.filter(status=Status.WAITING).exists():
+            rows.filter(disabled_at=None).update(failing_since=None)  # nobody knows how it is until the next one
     logger.info(
         "a webhook was not delivered",
         extra={"delivery": str(delivery.pk), "attempts": delivery.attempts, "status": status, "failure": failure},

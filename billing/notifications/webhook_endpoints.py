@@ -15,6 +15,7 @@ from django.utils.crypto import salted_hmac
 
 from accounts.audit_log import write_audit_entry
 from accounts.models import Organization, User
+from accounts.rotating import is_sent_again
 from accounts.tenancy import TenantQuerySet, tenant_scope
 from billing.models import Notice, WebhookDelivery, WebhookEndpoint
 from billing.notifications.notices import queue_deliveries
@@ -112,7 +113,7 @@ def register(*, organization: Organization, url: str, actor: User | None, now: d
 def rotate_secret(*, endpoint: WebhookEndpoint, overlap: timedelta, actor: User | None, now: datetime) -> str:
     """Give it a new secret, which is not shown again. The one before signs, too, for `overlap`; an even earlier one ends now.
 
-    Raises Removed.
+    Where the same wish is sent again, what programs use stays, and what the first answer gave ends. Raises Removed.
     """
     with tenant_scope([endpoint.organization_id]):
         rows = WebhookEndpoint.objects.for_organization(endpoint.organization_id).select_for_update(of=("self",))
@@ -120,7 +121,8 @@ def rotate_secret(*, endpoint: WebhookEndpoint, overlap: timedelta, actor: User 
         if locked is None:
             raise Removed
         kept = overlap > timedelta(0)
-        locked.previous_nonce = locked.nonce if kept else ""
+        if not (kept and is_sent_again(locked, now=now)):
+            locked.previous_nonce = locked.nonce if kept else ""
         locked.previous_until = now + overlap if kept else None
         locked.nonce, locked.rotated_at = _nonce(), now
         locked.save(update_fields=["nonce", "previous_nonce", "previous_until", "rotated_at"])

@@ -124,7 +124,8 @@ class RotateWebhook(WebhooksView):
         responses=RegisteredWebhook,
     )
     def post(self, request: Request, webhook_id: UUID) -> Response:
-        """Until the overlap ends, calls are signed with both secrets; an even earlier one ends now."""
+        """Until the overlap ends, calls are signed with both secrets; an even earlier one ends now, unless
+        the wish is sent again within a minute."""
         actor, endpoint, now = self.administrator("webhooks"), self.endpoint(webhook_id), timezone.now()
         wish = Rotation(data=request.data)
         wish.is_valid(raise_exception=True)

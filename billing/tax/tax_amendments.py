@@ -21,7 +21,8 @@ from accounts.tenancy import tenant_scope
 from billing.models import CreditNote, Invoice, TaxInvoice
 from billing.tax.korean_calendar import day_in_seoul, issue_deadline
 from billing.tax.tax_invoices import NotPossible
-from billing.tax.tax_planning import VOID, drop_original, original_of, plan_amendment
+from billing.tax.tax_invoices import note as audit
+from billing.tax.tax_planning import CORRECTED, VOID, drop_original, in_force, original_of, plan_amendment
 from billing.tax.tax_reductions import take_back_reductions
 from billing.tax.tax_sums import ISSUED_TWICE, standing
 from pricing.exact import ZERO
@@ -83,24 +84,31 @@ def amend_for_credit_note(note: CreditNote, *, now: datetime, actor: User | None
 def correct_entries(
     *, organization_id: int, tax_invoice_id: UUID, buyer: Mapping[str, str], now: datetime, actor: User | None
 ) -> list[TaxInvoice]:
-    """The buyer was named wrongly: two sheets (01), minus what stands and plus the same with `buyer`. Raises NotPossible."""
+    """The buyer was named wrongly: two sheets (01), minus what stands and plus the same with `buyer`.
+
+    Raises NotPossible, also where that buyer is named already: somebody sent the form twice.
+    """
     with tenant_scope([organization_id]):
         invoice, original = _issued_original(organization_id, tax_invoice_id)
+        named = in_force(original).buyer
+        if named == dict(buyer):
+            raise NotPossible(f"tax invoice {original.mgt_key} names this buyer already")
         supply, tax = standing(invoice)
-        number = uuid4().hex[:12]
+        occasion = f"{CORRECTED}{uuid4().hex[:12]}"
         minus = plan_amendment(
-            original, Reason.CORRECTION, f"correction:{number}:minus", supply=-supply, tax=-tax, now=now, actor=actor
+            original, Reason.CORRECTION, f"{occasion}:minus", supply=-supply, tax=-tax, now=now, actor=actor
         )
         plus = plan_amendment(
             original,
             Reason.CORRECTION,
-            f"correction:{number}:plus",
+            f"{occasion}:plus",
             supply=supply,
             tax=tax,
             now=now,
             actor=actor,
             buyer=buyer,
         )
+        audit("tax_invoice.corrected", plus, invoice, now=now, actor=actor)
         return [minus, plus]
 
 
@@ -109,9 +117,11 @@ def take_back_second(*, organization_id: int, tax_invoice_id: UUID, now: datetim
     with tenant_scope([organization_id]):
         invoice, original = _issued_original(organization_id, tax_invoice_id)
         supply, tax = standing(invoice)
-        return plan_amendment(
+        row = plan_amendment(
             original, Reason.ISSUED_TWICE, ISSUED_TWICE, supply=-supply, tax=-tax, now=now, actor=actor
         )
+        audit("tax_invoice.taken_back", row, invoice, now=now, actor=actor)
+        return row
 
 
 def _issued_original(organization_id: int, tax_invoice_id: UUID) -> tuple[Invoice, TaxInvoice]:

@@ -21,6 +21,8 @@ AS_THE_ORIGINAL = (TaxInvoice.Reason.CORRECTION, TaxInvoice.Reason.ISSUED_TWICE)
 """Amendments for these reasons bear the original's date, and are issued as soon as the mistake is noticed."""
 VOID = "void"
 """The occasion of the cancellation that a voided invoice brings."""
+CORRECTED = "correction:"
+"""How the occasion begins of the two sheets by which another buyer is named."""
 SHORT = 4
 """Digits of a count; what else stands at the end of an occasion is longer."""
 Status = TaxInvoice.Status
@@ -32,6 +34,14 @@ def original_of(invoice: Invoice) -> TaxInvoice | None:
         TaxInvoice.ORIGINALS, invoice=invoice
     )
     return max(originals, key=lambda row: (row.status != Status.CANCELED, row.created_at), default=None)
+
+
+def in_force(original: TaxInvoice) -> TaxInvoice:
+    """What further amendments amend, with its buyer: the newest sheet that corrected whom the original names, or the original."""
+    rows = TaxInvoice.objects.for_organization(original.organization_id).filter(
+        invoice=original.invoice_id, occasion__startswith=CORRECTED, total__gt=ZERO
+    )
+    return rows.exclude(status__in=TaxInvoice.ENDED).order_by("-created_at").first() or original
 
 
 def plan_original(
@@ -76,7 +86,7 @@ def _new_original(
     return TaxInvoice(
         organization_id=invoice.organization_id,
         invoice=invoice,
-        amends=corrected,
+        amends=in_force(corrected) if corrected else None,
         reason=TaxInvoice.Reason.CORRECTION if corrected else "",
         replaces=replaces,
         occasion=occasion,
@@ -98,10 +108,10 @@ def correctable(invoice: Invoice, *, now: datetime) -> TaxInvoice | None:
     """What the tax office has of the period's voided invoice and nobody has canceled there yet, once an original would be late."""
     if day_in_seoul(now) <= issue_deadline(invoice.written_on):
         return None
-    canceled_soon = _cancellations(invoice.organization_id).values("amends")
+    canceled_soon = _cancellations(invoice.organization_id).values("invoice")
     issued = TaxInvoice.objects.for_organization(invoice.organization_id).filter(
         TaxInvoice.ORIGINALS,
-        pk__in=canceled_soon,
+        invoice__in=canceled_soon,
         invoice__period=invoice.period_id,
         invoice__status=Invoice.Status.VOID,
         status__in=(Status.ISSUED, Status.SENT),
@@ -117,7 +127,7 @@ def _cancellations(organization_id: int) -> QuerySet[TaxInvoice]:
 
 def _take_back(original: TaxInvoice, invoice: Invoice, *, now: datetime, actor: User | None) -> None:
     """Instead of the cancellation: minus what stands, the first of the two sheets of a correction (01)."""
-    _cancellations(original.organization_id).filter(amends=original).update(status=Status.DROPPED)
+    _cancellations(original.organization_id).filter(invoice=original.invoice_id).update(status=Status.DROPPED)
     supply, tax = standing(original.invoice)
     reason, occasion = TaxInvoice.Reason.CORRECTION, f"reissued:{invoice.pk}"
     plan_amendment(original, reason, occasion, supply=-supply, tax=-tax, now=now, actor=actor)
@@ -159,14 +169,17 @@ def plan_amendment(
     buyer: Mapping[str, str] | None = None,
     dated: date | None = None,
 ) -> TaxInvoice:
-    """An amendment of `original`, once for its occasion, dated today unless the reason or `dated` says otherwise."""
+    """An amendment of `original`, or of what corrected it, once for its occasion; dated today unless the reason or `dated` says
+    otherwise.
+    """
+    amended = in_force(original)
     written, due_on = _days(original, reason, dated=dated, now=now)
     row, _made = TaxInvoice.objects.get_or_create(
         organization_id=original.organization_id,
         invoice_id=original.invoice_id,
         occasion=occasion,
         defaults={
-            "amends": original,
+            "amends": amended,
             "reason": reason,
             "mgt_key": mgt_key_of(invoice_id=original.invoice_id, occasion=occasion),
             "write_date": written,
@@ -179,7 +192,7 @@ def plan_amendment(
             "total": exact_sum((supply, tax)),
             "items": items_of(written_on=original.write_date, supplied_on=written, supply=supply, tax=tax),
             "supplier": original.supplier,
-            "buyer": dict(buyer or original.buyer),
+            "buyer": dict(buyer or amended.buyer),
             "remark": remark_of(original, reason),
             "created_at": now,
             "created_by": actor,

@@ -18,9 +18,9 @@ def acme(db: None) -> stories.Company:
     return stories.make_company("acme", now=NOON)
 
 
-def rotate(company: stories.Company, overlap: timedelta) -> str:
+def rotate(company: stories.Company, overlap: timedelta, *, after: timedelta = timedelta(0)) -> str:
     with tenant_scope([company.organization.pk]):
-        return rotate_api_key(key=company.key, overlap=overlap, now=NOON, actor=company.owner)
+        return rotate_api_key(key=company.key, overlap=overlap, now=NOON + after, actor=company.owner)
 
 
 def works(secret: str, *, after: timedelta = timedelta(0)) -> bool:
@@ -48,9 +48,24 @@ def test_without_overlap_the_old_secret_ends_at_once(acme: stories.Company) -> N
 
 
 def test_rotating_again_ends_the_secret_before_the_last(acme: stories.Company) -> None:
+    hour = timedelta(hours=1)
     second = rotate(acme, DAY)
-    third = rotate(acme, DAY)
-    assert [works(secret) for secret in (acme.secret, second, third)] == [False, True, True]
+    third = rotate(acme, DAY, after=hour)
+    assert [works(secret, after=hour) for secret in (acme.secret, second, third)] == [False, True, True]
+
+
+def test_a_wish_that_is_sent_twice_keeps_the_secret_that_programs_have(acme: stories.Company) -> None:
+    """A click too many, or a program that heard no answer: nobody has the secret of the first answer."""
+    moment = timedelta(seconds=2)
+    lost = rotate(acme, DAY)
+    fresh = rotate(acme, DAY, after=moment)
+    assert [works(secret, after=moment) for secret in (acme.secret, lost, fresh)] == [True, False, True]
+
+
+def test_who_wants_the_old_secret_gone_has_it_gone_at_once(acme: stories.Company) -> None:
+    lost = rotate(acme, DAY)
+    fresh = rotate(acme, timedelta(0), after=timedelta(seconds=2))
+    assert [works(secret, after=timedelta(seconds=2)) for secret in (acme.secret, lost, fresh)] == [False, False, True]
 
 
 def test_the_overlap_can_be_ended_early(acme: stories.Company) -> None:

@@ -7,10 +7,11 @@ import pytest
 from django.core.management import call_command
 from pytest_django.fixtures import Settings
 
-from accounts.models import AuditEntry
+from accounts.models import AuditEntry, Organization
 from accounts.tenancy import tenant_scope
 from billing import collection
 from billing.cards import card_setups, payment_methods
+from billing.closures import asking, finishing
 from billing.models import CardSetup, Payment, PaymentMethod, ProcessorCustomer, ProcessorEvent
 from billing.payments import unresolved, webhooks
 from billing.processors.interface import ProcessorUnreachable, Setup
@@ -18,6 +19,7 @@ from billing.processors.selection import NoCardProcessor
 from billing.processors.stripe_processor import StripeProcessor
 from tests.billing.collecting import DUE, House, at_once, deliver, moment, open_invoice, submit, type_card
 from tests.billing.keeping import leave_card, methods, pay_by_itself, setups, start
+from tests.billing.test_bank_transfers import transfer
 
 
 def work_off() -> None:
@@ -282,3 +284,18 @@ def test_a_neighbours_card_is_not_there(house: House) -> None:
             deed(organization=neighbour, method_id=method.pk, actor=None, now=moment())
     with tenant_scope([neighbour.pk]):
         assert payment_methods.cards_of(neighbour, now=moment()) == []
+
+
+def test_a_card_that_is_left_after_the_organization_was_closed_is_forgotten(house: House) -> None:
+    """Its page was open when the closing removed every card."""
+    transfer(house)
+    setup, now = start(house), moment()
+    asking.ask_for_closure(organization_id=house.organization_id, at_once=True, now=now, actor=house.owner)
+    finishing.finish_all(now=now + timedelta(minutes=2))
+    assert Organization.objects.using("system").get(pk=house.organization_id).status == Organization.Status.CLOSED
+    type_card(setup.action_url)
+    card_setups.sweep_setups(now=now + timedelta(minutes=3))
+    assert setups(house) == ["succeeded"]
+    left = PaymentMethod.objects.using("system").get()
+    assert left.removed_at is not None and default(house) is None
+    assert payment_methods.forget_removed(now=now + timedelta(minutes=4)) == 1

@@ -6,11 +6,12 @@ from datetime import date, datetime
 import pytest
 from django.core.management import call_command
 
+from accounts.models import AuditEntry, User
 from accounts.profiles import update_profile
 from accounts.tenancy import tenant_scope
 from billing.invoicing import reissue_invoice, void_invoice
 from billing.models import Invoice, TaxInvoice
-from billing.tax.tax_amendments import take_back_second
+from billing.tax.tax_amendments import correct_entries, take_back_second
 from billing.tax.tax_invoices import NotPossible, plan_again
 from billing.tax.tax_prospects import Prospect, if_issued_anew, if_voided
 from tests.billing.tax_papers import Desk, business_desk, note, on
@@ -193,3 +194,97 @@ def test_who_amends_waits_for_whoever_is_at_the_invoice(desk: Desk) -> None:
     desk.run(on(5, hour=4))
     assert [total for _code, _date, total in told(desk)] == ["7260", "-7260"]
     call_command("audit")
+
+
+# Whom it names
+
+ACME, HOLDING, THIRD = "1208147521", "1248100998", "2208162517"
+
+
+def name_another(desk: Desk, number: str, *, now: datetime, actor: User | None = None) -> None:
+    buyer = desk.original().buyer | {"registration_number": number, "name": "에이크미 홀딩스"}
+    correct_entries(
+        organization_id=desk.organization_id, tax_invoice_id=desk.original().pk, buyer=buyer, now=now, actor=actor
+    )
+
+
+def by_buyer(desk: Desk) -> dict[str, int]:
+    """What the sheets at the provider say of each, added up."""
+    sums: dict[str, int] = {}
+    for sheet in (entry["sheet"] for entry in desk.sheets()):
+        sums[sheet["invoiceeCorpNum"]] = sums.get(sheet["invoiceeCorpNum"], 0) + int(sheet["totalAmount"])
+    return sums
+
+
+@pytest.fixture
+def corrected(desk: Desk) -> Desk:
+    """Its tax invoice named the wrong company, and names the right one now."""
+    desk.run()
+    name_another(desk, "124-81-00998", now=on(5))
+    assert desk.run(on(5, hour=4)) == 2
+    assert by_buyer(desk) == {ACME: 0, HOLDING: 7260}
+    return desk
+
+
+def test_a_note_after_the_buyer_was_corrected_amends_the_right_ones_sheet(corrected: Desk) -> None:
+    note(corrected, 1000, now=on(20))
+    corrected.run(on(20, hour=4))
+    assert by_buyer(corrected) == {ACME: 0, HOLDING: 6160}
+    change, plus = corrected.rows()[-1], next(row for row in corrected.rows() if row.occasion.endswith(":plus"))
+    assert (change.amends_id, change.buyer["registration_number"]) == (plus.pk, "124-81-00998")
+    call_command("audit")
+
+
+def test_voided_after_the_buyer_was_corrected_nothing_stands_of_anybody(corrected: Desk) -> None:
+    void_invoice(
+        organization_id=corrected.organization_id,
+        invoice_id=corrected.invoice.pk,
+        reason="not theirs",
+        now=on(6),
+        actor=None,
+    )
+    corrected.run(on(6, hour=4))
+    assert by_buyer(corrected) == {ACME: 0, HOLDING: 0}
+    call_command("audit")
+
+
+def test_voided_and_issued_anew_too_late_after_the_buyer_was_corrected(corrected: Desk) -> None:
+    void_invoice(
+        organization_id=corrected.organization_id,
+        invoice_id=corrected.invoice.pk,
+        reason="not theirs",
+        now=on(15),
+        actor=None,
+    )
+    reissue_invoice(
+        organization_id=corrected.organization_id, period_id=corrected.invoice.period_id, now=on(16), actor=None
+    )
+    for hour in (4, 5):
+        corrected.run(on(16, hour=hour))
+    assert by_buyer(corrected) == {ACME: 7260, HOLDING: 0}, "the second invoice is of today's buyer"
+    call_command("audit")
+
+
+def test_the_buyer_is_corrected_again(corrected: Desk) -> None:
+    name_another(corrected, "220-81-62517", now=on(6))
+    corrected.run(on(6, hour=4))
+    assert by_buyer(corrected) == {ACME: 0, HOLDING: 0, THIRD: 7260}
+    call_command("audit")
+
+
+def test_two_clicks_correct_the_buyer_once(desk: Desk) -> None:
+    desk.run()
+    name_another(desk, "124-81-00998", now=on(5))
+    with pytest.raises(NotPossible, match="already"):
+        name_another(desk, "124-81-00998", now=on(5))
+    desk.run(on(5, hour=4))
+    assert by_buyer(desk) == {ACME: 0, HOLDING: 7260}
+
+
+def test_who_corrects_or_takes_back_stands_in_the_audit_log(desk: Desk) -> None:
+    desk.run()
+    operator = desk.cast.acme.owner
+    name_another(desk, "124-81-00998", now=on(5), actor=operator)
+    take_back_second(organization_id=desk.organization_id, tax_invoice_id=desk.original().pk, now=on(6), actor=operator)
+    entries = AuditEntry.objects.using("system").filter(action__startswith="tax_invoice.", actor=operator)
+    assert set(entries.values_list("action", flat=True)) == {"tax_invoice.corrected", "tax_invoice.taken_back"}

@@ -21,6 +21,7 @@ from accounts.models import AuditEntry
 from accounts.tenancy import tenant_scope
 from billing.models import Notice, OutboxMail, WebhookDelivery, WebhookEndpoint
 from billing.notifications import webhook_delivery, webhook_endpoints
+from billing.notifications.notices import tell_endpoints
 from billing.notifications.noticing import notice_all
 from billing.notifications.webhook_addresses import is_public
 from billing.notifications.webhook_delivery import deliver, deliver_waiting
@@ -423,3 +424,37 @@ def test_a_name_that_leads_home_is_not_called(
     deliver_waiting(now=NOON)
     assert only().last_error == "address_refused"
     assert listener.got == []
+
+
+def test_an_endpoint_that_was_down_long_ago_is_not_given_up_for_one_failure(
+    acme: stories.Company, listener: Listener
+) -> None:
+    """Nothing was sent to it in between, so nobody knows how long it was down."""
+    register(acme, listener.url)
+    make_notice(acme)
+    listener.status, now = 503, NOON
+    while only().status == "waiting":
+        now = only().next_attempt_at if only().attempts else now
+        deliver_waiting(now=now)
+    assert (only().attempts, now < NOON + timedelta(days=3)) == (20, True)
+    later = NOON + timedelta(days=10)
+    with tenant_scope([acme.organization.pk]):
+        tell_endpoints(organization=acme.organization, kind=Notice.Kind.KEY_CREATED, key="later", data={}, now=later)
+    deliver_waiting(now=later)
+    listener.status = 204
+    deliver_waiting(now=later + timedelta(minutes=2))
+    assert WebhookDelivery.objects.using("system").get(notice__key="later").status == "delivered"
+
+
+def test_a_rotation_that_is_sent_twice_keeps_the_secret_that_programs_have(
+    acme: stories.Company, listener: Listener
+) -> None:
+    endpoint, in_use = register(acme, listener.url)
+    given = [
+        webhook_endpoints.rotate_secret(
+            endpoint=endpoint, overlap=timedelta(hours=24), actor=acme.owner, now=NOON + timedelta(milliseconds=after)
+        )
+        for after in (0, 200)
+    ]
+    rotated = WebhookEndpoint.objects.using("system").get()
+    assert webhook_endpoints.secrets_of(rotated, now=NOON + timedelta(minutes=1)) == [given[1], in_use]
