@@ -17,7 +17,7 @@ from billing.models.deposits import BankDeposit, BankStatement, DepositTakenBack
 
 
 class FormDiffers(Exception):
-    """Deposits of these days came from a statement that tells more or less of each: the same one could count twice."""
+    """What is known of these days came from a statement that tells more or less of each line: the same one could count twice."""
 
     def __init__(self) -> None:
         super().__init__("a statement in another form was imported for these days: export this one in the same form")
@@ -49,10 +49,11 @@ def compare_statement(content: bytes, *, account: str, currency: str = Currency.
         return Compared(statement=statement, new=[], new_taken_back=[])
     times = [line.at for line in lines]
     known = BankDeposit.objects.using("system").filter(account=account)
-    on_these_days = known.filter(at__date__gte=min(times).date(), at__date__lte=max(times).date())
-    if on_these_days.exclude(statement__form=statement.form).exists():
-        raise FormDiffers
     backs = DepositTakenBack.objects.using("system").filter(account=account)
+    for rows in (known, backs):
+        on_these_days = rows.filter(at__date__gte=min(times).date(), at__date__lte=max(times).date())
+        if on_these_days.exclude(statement__form=statement.form).exists():
+            raise FormDiffers
     return Compared(
         statement=statement, new=_new(statement.deposits, known), new_taken_back=_new(statement.taken_back, backs)
     )

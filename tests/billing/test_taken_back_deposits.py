@@ -9,6 +9,7 @@ from django.db import DatabaseError
 
 from accounts.models import Alarm
 from billing.bank import undoing
+from billing.bank.statement_import import FormDiffers
 from billing.bank.taken_back import settle_taken_back, still_matched
 from billing.bank.transfer_matching import match_waiting, undecided
 from billing.models import BankDeposit, DepositDecision, DepositTakenBack
@@ -69,6 +70,15 @@ def test_one_whose_deposit_nobody_knows_takes_nothing_along(owing: Debtors) -> N
     take(statement(("2026-11-05 10:00", "에이크미", -DUE), ("2026-11-06 10:00", "에이크미", DUE)))
     [line] = DepositTakenBack.objects.using("system").all()
     assert (line.deposit, line.payer, owing.left(owing.acme), owing.left(owing.globex)) == (None, "에이크미", 0, 0)
+
+
+def test_a_line_in_another_form_takes_no_second_deposit_along(owing: Debtors) -> None:
+    """A later export without time and balance, of the day of the taking back alone: it would name the rightful deposit before."""
+    take(statement(("2026-11-03 10:00", "에이크미", DUE)))
+    take(statement(("2026-11-05 10:00", "에이크미", DUE), ("2026-11-06 12:00", "에이크미", -DUE), start=5_000_000))
+    with pytest.raises(FormDiffers):
+        take(f"거래일자,적요,입금액\n2026-11-06,에이크미,-{DUE}\n".encode())
+    assert (DepositTakenBack.objects.using("system").count(), alarms(), owing.left(owing.acme)) == (1, [], 0)
 
 
 def test_what_the_bank_took_back_is_history_that_the_site_cannot_read(owing: Debtors) -> None:
