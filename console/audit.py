@@ -93,6 +93,7 @@ ACTIONS = {
     "tax_invoice.issued_anew": _("Tax invoice planned anew after it was taken back"),
     "tax_invoice.corrected": _("Buyer of a tax invoice corrected"),
     "tax_invoice.taken_back": _("Tax invoice taken back as one too many"),
+    "tax_invoice.cancel_asked": _("Provider asked to take a tax invoice back"),
     "tax_invoice.canceled": _("Tax invoice taken back before it was sent"),
     "invoice.written_off": _("Invoice written off"),
     "credit_note.issued": _("Credit note issued"),

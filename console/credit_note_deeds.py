@@ -30,7 +30,7 @@ from billing.corrections.creditable import (
     left_of,
     plan_note,
 )
-from billing.corrections.proposed_amounts import amounts_of_proposal
+from billing.corrections.proposed_amounts import Outdated, amounts_of_proposal
 from billing.invoicing import PaymentInProgress
 from billing.models import CreditNote, CreditNoteProposal, Invoice, InvoiceLine
 from console.deeds import Deed, DeedForm, Obstacle, Refused, Row, add_deed
@@ -336,6 +336,11 @@ def refusal(error: Exception) -> str:
         return gettext("The proposal was accepted or superseded already.")
     if isinstance(error, ChangedMeanwhile):
         return str(CHANGED)
+    if isinstance(error, Outdated):
+        return gettext(
+            "Calls of the month were taken back after this was proposed. Have the month's prices looked at again: the new proposal "
+            "leaves them out."
+        )
     if isinstance(error, WrittenOff):
         return gettext(
             "The invoice was written off, so nothing is owed that a note could take off. Record the customer's payment first, if "
@@ -356,6 +361,8 @@ def rows_of(invoice: Invoice, left: Left, plan: Plan) -> list[Row]:
     lines: list[Row] = [(names[line_id], money(amount, invoice.currency)) for line_id, amount in plan.lines.items()]
     if len(lines) > MOST_LINES:
         lines = [(_("Lines"), gettext("%(count)s lines") % {"count": len(lines)})]
+    if left.taken_back:
+        lines.append((_("Taken back by later months already"), money(left.taken_back, invoice.currency)))
     return [
         *lines,
         (_("Supply value"), money(plan.subtotal, invoice.currency)),

@@ -21,6 +21,7 @@ from metering import recording
 from metering.charges import Charge, Waiting, terms_of
 from metering.correction_decisions import Asked, AskedBy, Change, decide
 from metering.correction_rows import reversal_id
+from metering.credited_usage import credited_among
 from metering.models import CorrectionAction, UnratedUsage, UsageCorrection, UsageEvent
 from metering.reported_calls import events_of_keys, reported_calls
 from metering.reports import Outcome, Status
@@ -73,10 +74,12 @@ def _correct_of(organization_id: int, asked: Mapping[int, Asked], *, by: AskedBy
     while pending := {number: one for number, one in asked.items() if number not in outcomes}:
         wanted = {n: keys.get(one.call) if isinstance(one.call, str) else one.call for n, one in pending.items()}
         calls = reported_calls({number for number in wanted.values() if number}, organization_id=organization_id)
+        heads = [call.head for call in calls.values() if call.events]
+        credited = credited_among(heads, organization_id=organization_id)
         tried: dict[UUID, tuple[int, Change]] = {}
         for number, one in pending.items():
             event_id = wanted[number]
-            found = decide(one, calls.get(event_id) if event_id else None, by=by, now=now)
+            found = decide(one, calls.get(event_id) if event_id else None, by=by, credited=credited, now=now)
             if isinstance(found, Outcome):
                 outcomes[number] = found
             else:

@@ -3,6 +3,7 @@
 Nothing is written here; `correcting_usage` carries out what is decided.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -12,6 +13,7 @@ from django.conf import settings
 from ledger.event_ids import moment_of
 from metering.charges import Charge, Waiting, claims_of, price, terms_of
 from metering.correction_rows import replacement_id
+from metering.credited_usage import Charged
 from metering.pushed_corrections import Action, Amendment, amended
 from metering.pushed_events import InvalidEvent
 from metering.reported_calls import ReportedCall, same_content
@@ -61,23 +63,30 @@ class Change:
         return self.item.event_id if self.item else self.event_id
 
 
-def decide(asked: Asked, call: ReportedCall | None, *, by: AskedBy, now: datetime) -> Outcome | Change:
+def decide(
+    asked: Asked, call: ReportedCall | None, *, by: AskedBy, credited: Mapping[Charged, str], now: datetime
+) -> Outcome | Change:
+    """`credited`: the documents that gave charges back already, by period and rate."""
     if call is None or call.source_id != by.source_id:
         return Outcome(Status.REJECTED, UNKNOWN_CALL)
     if call.is_reversal:
         return Outcome(Status.REJECTED, "a reversal cannot be corrected: report the call under another id", call.id)
     if asked.action is Action.VOID:
-        return _decide_void(asked, call, now=now)
-    return _decide_amendment(asked, call, now=now)
+        return _known_void(call) or _fixed(call, credited, now) or Change(asked=asked, call=call)
+    wanted = _wanted(asked, call)
+    if isinstance(wanted, Outcome):
+        return wanted
+    return _fixed(call, credited, now) or _repriced(asked, call, wanted, now=now)
 
 
-def _decide_void(asked: Asked, call: ReportedCall, *, now: datetime) -> Outcome | Change:
-    if call.is_void:
-        return Outcome(Status.DUPLICATE, "", call.head.id if call.events else call.id)
-    return _too_old(call, now) or Change(asked=asked, call=call)
+def _known_void(call: ReportedCall) -> Outcome | None:
+    if not call.is_void:
+        return None
+    return Outcome(Status.DUPLICATE, "", call.head.id if call.events else call.id)
 
 
-def _decide_amendment(asked: Asked, call: ReportedCall, *, now: datetime) -> Outcome | Change:
+def _wanted(asked: Asked, call: ReportedCall) -> Outcome | UsageReport:
+    """What the call would be told as, or why it is not amended so."""
     assert asked.amendment is not None
     told = call.reports[0]
     try:
@@ -94,15 +103,20 @@ def _decide_amendment(asked: Asked, call: ReportedCall, *, now: datetime) -> Out
         return Outcome(Status.CONFLICT, f"it was amended otherwise before; that stays: {how}", stands)
     if same_content(wanted, told):
         return Outcome(Status.DUPLICATE, "it says so already", stands)
-    return _too_old(call, now) or _repriced(asked, call, wanted, now=now)
+    return wanted
 
 
-def _too_old(call: ReportedCall, now: datetime) -> Outcome | None:
+def _fixed(call: ReportedCall, credited: Mapping[Charged, str], now: datetime) -> Outcome | None:
+    """Why the call stays as it is."""
     days = settings.USAGE_CORRECTION_DAYS
     if moment_of(call.id) < now - timedelta(days=days):
         return Outcome(Status.REJECTED, f"it occurred more than {days} days ago", call.id)
     if call.events and is_archived(call.head):
         return Outcome(Status.REJECTED, "the usage of its month is archived", call.id)
+    document = credited.get((call.head.period_id, call.head.applied_rate_id)) if call.events else None
+    if document:
+        how = "ask the operator for another credit note if that was not all"
+        return Outcome(Status.REJECTED, f"what it was charged with was credited by {document} already: {how}", call.id)
     return None
 
 

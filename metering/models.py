@@ -176,6 +176,22 @@ class UsageCorrection(models.Model):
         db_table = "metering_usagecorrection"
 
 
+class CreditedUsage(models.Model):
+    """That a document (its number) gave back charges of a closed period, by applied rate: `credited_usage`. Never changed."""
+
+    pk = models.CompositePrimaryKey("organization_id", "period_id", "applied_rate_id")
+    organization_id = models.BigIntegerField()
+    period_id = models.BigIntegerField()
+    applied_rate_id = models.IntegerField()
+    document = models.TextField()
+
+    objects = TenantQuerySet["CreditedUsage"].as_manager()
+
+    class Meta:
+        managed = False
+        db_table = "metering_creditedusage"
+
+
 class UsageArchive(models.Model):
     """The events of an organization in a UTC month as one Parquet file, proven against the database before their partition went.
 

@@ -117,6 +117,8 @@ def test_a_hot_table_can_be_distributed_by_organization(db: None, table: str) ->
         ("metering_usagearchive", "system", "SELECT INSERT DELETE"),
         ("metering_archivedsum", "app", "SELECT"),
         ("metering_provenday", "app", "SELECT"),
+        ("metering_creditedusage", "app", "SELECT INSERT"),
+        ("metering_creditedusage", "system", "SELECT INSERT"),
         ("metering_archivedmonth", "app", "SELECT"),
         ("metering_archivedmonth", "system", "SELECT"),
         ("metering_usagerollup", "app", "SELECT INSERT UPDATE"),

@@ -95,4 +95,37 @@ CORRECTIONS = (
         WHERE posted.kind = 'credit_taken_out' AND payout.id IS NULL
         """,
     ),
+    by_sql(
+        "60",
+        "charges of closed months are given back once: by notes, which keep reporters from doing so, or by later months",
+        """
+        WITH noted AS (
+            SELECT invoice.organization_id, invoice.number, invoice.id AS invoice_id, invoice.period_id, line.applied_rate_id,
+                CASE invoice.currency WHEN 'KRW' THEN 1 ELSE 0.01 END AS unit, sum(credited.amount) AS amount
+            FROM billing_creditnoteline AS credited JOIN billing_invoiceline AS line ON line.id = credited.invoice_line_id
+            JOIN billing_invoice AS invoice ON invoice.id = line.invoice_id
+            WHERE line.applied_rate_id IS NOT NULL GROUP BY invoice.id, line.applied_rate_id
+        )
+        SELECT noted.organization_id, noted.number, noted.applied_rate_id, noted.amount, 0 AS taken_back, 0 AS charged FROM noted
+        LEFT JOIN metering_creditedusage AS mark USING (organization_id, period_id, applied_rate_id) WHERE mark.document IS NULL
+        UNION ALL
+        SELECT noted.organization_id, noted.number, noted.applied_rate_id, noted.amount, back.amount, charged.amount FROM noted
+        CROSS JOIN LATERAL (
+            SELECT sum(amount) AS amount, count(*) AS lines FROM billing_invoiceline AS line
+            WHERE line.invoice_id = noted.invoice_id AND line.applied_rate_id = noted.applied_rate_id AND line.amount > 0
+        ) AS charged
+        CROSS JOIN LATERAL (
+            SELECT sum(event.amount) AS amount FROM metering_usagecorrection AS correction
+            JOIN metering_usageevent AS event ON event.organization_id = correction.organization_id
+                AND event.id = correction.event_id
+            JOIN metering_usageevent AS reversal ON reversal.organization_id = event.organization_id
+                AND reversal.id >= (left(event.id::text, 13) || '-0000-0000-000000000000')::uuid
+                AND reversal.id <= (left(event.id::text, 13) || '-ffff-ffff-ffffffffffff')::uuid
+                AND reversal.reverses_id = event.id AND reversal.period_id <> event.period_id
+            WHERE correction.organization_id = noted.organization_id AND event.period_id = noted.period_id
+                AND event.applied_rate_id = noted.applied_rate_id
+        ) AS back
+        WHERE noted.amount + back.amount > charged.amount + charged.lines * noted.unit
+        """,
+    ),
 )

@@ -25,6 +25,7 @@ from billing.tax.tax_amendments import amend_for_credit_note
 from ledger import invoice_corrections, settling
 from ledger.credits import grant_credit
 from ledger.models import Account, CreditGrant
+from metering.credited_usage import hold_against_corrections, mark_credited
 from pricing.exact import ZERO
 from pricing.plain_text import plain
 
@@ -84,7 +85,7 @@ def accept_proposal(
 ) -> CreditNote:
     """Make the credit note that was proposed; its supply value is the proposal's, its tax by the rule of notes.
 
-    Raises as `issue_credit_note`, NotProposed, and TooMuch for a proposal by which the customer would pay more.
+    Raises as `issue_credit_note`, NotProposed, Outdated, and TooMuch for a proposal by which the customer would pay more.
     """
     with tenant_scope([organization_id]):
         found = CreditNoteProposal.objects.for_organization(organization_id).get(pk=proposal_id)
@@ -105,6 +106,7 @@ def accept_proposal(
 
 def _lock(organization_id: int, invoice_id: UUID, expected_left: Decimal | None) -> tuple[Invoice, Left]:
     invoice = Invoice.objects.select_for_update().for_organization(organization_id).get(pk=invoice_id)
+    hold_against_corrections(invoice.period)
     left = left_of(invoice)
     if expected_left is not None and left.subtotal != expected_left:
         raise ChangedMeanwhile(f"{left.subtotal} is left of invoice {invoice.number}, not {expected_left}")
@@ -169,6 +171,10 @@ def _make(
         )
         for line_id, amount in plan.lines.items()
     )
+    credited = note.lines.exclude(invoice_line__applied_rate=None).values_list(
+        "invoice_line__applied_rate_id", flat=True
+    )
+    mark_credited(period=invoice.period, applied_rate_ids=credited, document=number)
     amend_for_credit_note(note, now=now, actor=actor)
     _give_back(note, earlier=earlier, now=now)
     if invoice.status == Invoice.Status.OPEN and outstanding(invoice) == ZERO:

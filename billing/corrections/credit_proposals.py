@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from accounts.audit_log import write_audit_entry
 from accounts.models import Organization, User
 from accounts.tenancy import tenant_scope
+from billing.corrections.proposed_amounts import is_outdated
+from billing.corrections.taken_back_calls import service_month
 from billing.models import CreditNoteProposal, Invoice
 from billing.period_charges import amounts_by_kind, conditions_of_invoice
 from catalog.rate_details import RateDetails, details_of
@@ -38,10 +39,7 @@ class Changes:
     rates: dict[Key, Repriced] = field(default_factory=dict)
 
     def add(self, found: Repriced) -> None:
-        at = found.event.occurred_at
-        late = None
-        if at < self.period.starts_at:
-            late = at.astimezone(ZoneInfo(self.period.zone)).date().replace(day=1)
+        late = service_month(self.period, found.event.occurred_at)
         for token_class, quantity in found.usage.billable_quantities():
             key = (late, found.event.applied_rate_id, found.rate.origin, token_class)
             self.quantities[key] = self.quantities.get(key, 0) + quantity
@@ -90,7 +88,8 @@ def propose_credit_note(
 ) -> tuple[Outcome, CreditNoteProposal | None]:
     """Look at every charge of a closed period, and store what its live invoice would have been instead; None if nothing differs.
 
-    Running again keeps the open proposal while it is right, else supersedes it, and proposes nothing that was accepted already.
+    Running again keeps the open proposal while it is right and nobody took calls of its month back since, else supersedes it, and
+    proposes nothing that was accepted already.
     The whole invoice is looked at, always: what notes of earlier proposals gave back is taken off when a note is made.
     """
     with tenant_scope([organization.pk]):
@@ -129,7 +128,7 @@ def _store(
     lines = changes.lines()
     proposals = CreditNoteProposal.objects.for_organization(organization).filter(invoice=invoice)
     standing = proposals.filter(status=CreditNoteProposal.Status.PROPOSED).first()
-    if standing is not None and standing.lines == lines:
+    if standing is not None and standing.lines == lines and not is_outdated(standing):
         return standing
     if standing is not None:
         standing.status = CreditNoteProposal.Status.SUPERSEDED

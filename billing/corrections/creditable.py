@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from django.db.models import Sum
 
+from billing.corrections.taken_back_calls import taken_back_of_lines
 from billing.models import CreditNoteLine, Invoice, InvoiceLine, Payment
 from billing.settlement import kept_of, outstanding
 from pricing.exact import EXACT, ZERO, exact_sum
@@ -41,7 +42,7 @@ class TooMuch(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineLeft:
-    """An invoice line and what no note took back of it yet."""
+    """An invoice line and what neither a note nor a later month took back of it yet."""
 
     line: InvoiceLine
     left: Decimal
@@ -49,11 +50,15 @@ class LineLeft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
-    """What no note took back yet. `paid` of it came in as money that we still have, `by_credit` was paid by credit."""
+    """What no note took back yet. `paid` of it came in as money that we still have, `by_credit` was paid by credit.
+
+    `taken_back` of the invoice (before tax) later months give back, because reporters took calls back: it is not left.
+    """
 
     lines: Sequence[LineLeft]
     subtotal: Decimal
     tax: Decimal
+    taken_back: Decimal
     outstanding: Decimal
     paid: Decimal
     by_credit: Decimal
@@ -82,7 +87,7 @@ class Plan:
 
 
 def left_of(invoice: Invoice) -> Left:
-    """What is left of an invoice. Needs the tenant scope; exact while the invoice's row is locked."""
+    """What is left of an invoice. Needs the tenant scope; exact while the invoice's row is locked and its period held."""
     noted = invoice.credit_notes.aggregate(
         subtotal=Sum("subtotal"),
         tax=Sum("tax"),
@@ -92,13 +97,24 @@ def left_of(invoice: Invoice) -> Left:
     note_lines = CreditNoteLine.objects.for_organization(invoice.organization_id).filter(credit_note__invoice=invoice)
     of_lines = dict(note_lines.values_list("invoice_line_id").annotate(sum=Sum("amount")))
     payments = invoice.payments.filter(status=Payment.Status.SUCCEEDED)
+    lines = list(invoice.lines.order_by("position"))
+    back_later = taken_back_of_lines(invoice, lines)
+    taken_back = exact_sum(back_later.values())
+    subtotal = EXACT.subtract(EXACT.subtract(invoice.subtotal, noted["subtotal"] or ZERO), taken_back)
+    tax = EXACT.subtract(invoice.tax, noted["tax"] or ZERO)
+    if back_later:
+        tax = min(tax, vat(max(subtotal, ZERO), tax_rate=invoice.tax_rate, currency=invoice.currency))
     return Left(
         lines=[
-            LineLeft(line=line, left=EXACT.subtract(line.amount, of_lines.get(line.pk, ZERO)))
-            for line in invoice.lines.order_by("position")
+            LineLeft(
+                line=line,
+                left=EXACT.subtract(line.amount, exact_sum(part.get(line.pk, ZERO) for part in (of_lines, back_later))),
+            )
+            for line in lines
         ],
-        subtotal=EXACT.subtract(invoice.subtotal, noted["subtotal"] or ZERO),
-        tax=EXACT.subtract(invoice.tax, noted["tax"] or ZERO),
+        subtotal=subtotal,
+        tax=tax,
+        taken_back=taken_back,
         outstanding=outstanding(invoice),
         paid=EXACT.subtract(exact_sum(kept_of(payment) for payment in payments), noted["money"] or ZERO),
         by_credit=EXACT.subtract(max(invoice.credit_applied, ZERO), noted["credit"] or ZERO),

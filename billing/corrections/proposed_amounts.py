@@ -5,18 +5,32 @@ from decimal import Decimal
 
 from django.db.models import Sum
 
-from billing.corrections.creditable import Left, TooMuch
+from billing.corrections.creditable import Left, NotCreditable, TooMuch
+from billing.corrections.taken_back_calls import key_of_line
 from billing.models import CreditNoteLine, CreditNoteProposal
+from metering.credited_usage import taken_back_since
 from pricing.exact import EXACT, ONE, ZERO, exact_sum
 from pricing.totals import MINOR_UNITS, allocate
 
 
+class Outdated(NotCreditable):
+    """Calls of the month were taken back after it was proposed, perhaps some that it counts: the month is to be looked at anew."""
+
+
+def is_outdated(proposal: CreditNoteProposal) -> bool:
+    """Whether it may count calls that a later month gives back whole. Exact while the period is held; needs the tenant scope."""
+    return bool(taken_back_since(proposal.invoice.period, since=proposal.created_at))
+
+
 def amounts_of_proposal(proposal: CreditNoteProposal, left: Left) -> dict[int, Decimal]:
-    """Amounts before tax by line position. Needs the tenant scope; raises TooMuch where nothing is (any more) to be given back.
+    """Amounts before tax by line position. Needs the tenant scope; raises TooMuch where nothing is (any more) to be given back, and
+    Outdated.
 
     The proposal's rounded difference is shared out in proportion to the exact ones. A line whose share is a unit above what is left
     of it, by rounding, hands that on. A proposal looks at the whole invoice, so it contains what earlier ones gave back.
     """
+    if is_outdated(proposal):
+        raise Outdated(str(proposal.pk))
     change = EXACT.minus(proposal.subtotal_change)
     if change <= ZERO:
         raise TooMuch(f"{proposal.subtotal_change} would be charged, not given back")
@@ -38,20 +52,18 @@ def amounts_of_proposal(proposal: CreditNoteProposal, left: Left) -> dict[int, D
 
 
 def _differences(proposal: CreditNoteProposal, left: Left) -> dict[int, Decimal]:
-    """The exact amounts that the lines would have been lower, by position."""
-    positions = {
-        (row.line.applied_rate_id, row.line.token_class, _month(row.line.service_month)): row.line.position
-        for row in left.lines
-    }
+    """The exact amounts that the lines would have been lower, by position.
+
+    What cost nothing, and would have cost something, has no line: all lines bear it, as the sum that is shared out is net of it.
+    """
+    positions = {key_of_line(row.line): row.line.position for row in left.lines}
     found: dict[int, Decimal] = {}
     for line in proposal.lines:
-        position = positions[line["applied_rate"], line["token_class"], line["service_month"]]
-        found[position] = EXACT.subtract(found.get(position, ZERO), Decimal(line["difference"]))
+        late = line["service_month"] and date.fromisoformat(line["service_month"])
+        position = positions.get((line["applied_rate"], line["token_class"], late))
+        if position is not None:
+            found[position] = EXACT.subtract(found.get(position, ZERO), Decimal(line["difference"]))
     return found
-
-
-def _month(first: date | None) -> str | None:
-    return first.isoformat() if first else None
 
 
 def _given_before(proposal: CreditNoteProposal) -> dict[int, Decimal]:

@@ -209,10 +209,8 @@ def note_issued_by_hand(
     return row
 
 
-def note(
-    action: str, row: TaxInvoice, invoice: Invoice, *, now: datetime, actor: User | None, failure: str = ""
-) -> None:
-    """The audit entry of what happened to a sheet."""
+def note(action: str, row: TaxInvoice, invoice: Invoice, *, now: datetime, actor: User | None, **why: str) -> None:
+    """The audit entry of what happened to a sheet; `why` is the provider's `failure`, or somebody's `reason`."""
     detail = {"mgt_key": row.mgt_key, "occasion": row.occasion, "approval_number": row.approval_number}
     write_audit_entry(
         action=action,
@@ -220,5 +218,5 @@ def note(
         organization=invoice.organization,
         actor=actor,
         now=now,
-        detail=detail | ({"failure": failure} if failure else {}),
+        detail=detail | why,
     )

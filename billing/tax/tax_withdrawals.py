@@ -48,14 +48,16 @@ def cancel_issued(
 ) -> TaxInvoice:
     """Take back what was issued and is not sent yet. It comes back canceled, also where an earlier call had done it unheard.
 
-    Raises NoProvider, HasAmendments, NotPossible, ProviderUnreachable: then ask again.
+    Who asked, and why, stands in the audit log before the provider is called. Raises NoProvider, HasAmendments, NotPossible,
+    ProviderUnreachable: then ask again.
     """
-    row = load(organization_id=organization_id, tax_invoice_id=tax_invoice_id)
-    if row.status != Status.ISSUED:
-        raise NotPossible(f"tax invoice {row.mgt_key} is {row.status}")
+    provider = provider_of(load(organization_id=organization_id, tax_invoice_id=tax_invoice_id))
     with tenant_scope([organization_id]):
+        invoice, row = lock(organization_id=organization_id, tax_invoice_id=tax_invoice_id)
+        if row.status != Status.ISSUED:
+            raise NotPossible(f"tax invoice {row.mgt_key} is {row.status}")
         _refuse_with_amendments(row)
-    provider = provider_of(row)
+        note("tax_invoice.cancel_asked", row, invoice, now=now, actor=actor, reason=why)
     try:
         answer = provider.cancel(mgt_key=row.mgt_key, why=why)
     except ProviderRefused as refused:

@@ -116,6 +116,7 @@ BREAKAGES = {
     "58": "UPDATE billing_payment SET status = 'reversed'; " + PAYMENTS.format("reversed", 1),
     "57": """INSERT INTO billing_creditpayout (id, organization_id, credit_use_id, key, currency, reason, taken_at)
              SELECT gen_random_uuid(), organization_id, id, id, 'KRW', '', now() FROM ledger_credituse""",
+    "60": "DELETE FROM metering_creditedusage",
     "48": TAX_INVOICES.format(kind="card_slip", count=1),
     "49": "DROP INDEX one_standing_original_per_invoice; " + TAX_INVOICES.format(kind="tax_invoice", count=2),
     "50": TAX_INVOICES.format(kind="tax_invoice", count=1),

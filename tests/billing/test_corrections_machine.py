@@ -32,7 +32,7 @@ from tests.billing.test_bank_transfers import transfer
 from tests.stories import SEOUL
 
 STEPS = 25
-MONEY = {"1", "2", "3", "3b", "3c", "14", "16", "17", "21", "32", "40", "41", "42", "43", "57"}
+MONEY = {"1", "2", "3", "3b", "3c", "14", "16", "17", "21", "32", "40", "41", "42", "43", "57", "60"}
 REFUSALS = (
     NotCreditable,
     NothingUnused,

@@ -59,9 +59,9 @@ def period_of(company: stories.Company) -> BillingPeriod:
     )
 
 
-def correct_price(text: str, *, minutes_ago: int = 90) -> None:
+def correct_price(text: str, *, minutes_ago: int = 90, **more: str) -> None:
     model = LanguageModel.objects.using("system").select_related("cost_table").get(slug=DEVSTRAL)
-    pricing = {"prompt": text, "completion": text}
+    pricing = {"prompt": text, "completion": text, **more}
     sheet = parse_openrouter_pricing(pricing)
     assert sheet is not None
     publish_cost_price(
@@ -76,13 +76,13 @@ def correct_price(text: str, *, minutes_ago: int = 90) -> None:
     price_book.forget()
 
 
-def rerate(company: stories.Company) -> rerating.Rerated:
+def rerate(company: stories.Company, *, days: int = 1) -> rerating.Rerated:
     return rerating.rerate(
         organization=company.organization,
         period_id=period_of(company).pk,
         reason="the upstream had lowered its price",
         actor=None,
-        now=END + timedelta(days=1),
+        now=END + timedelta(days=days),
     )
 
 
@@ -269,6 +269,21 @@ def test_after_another_correction_only_what_is_new_is_given_back(cast: stories.C
     assert second.subtotal_change == -6600
     note = accept(second)
     assert note.subtotal == 3300, "of 6,600 the first note gave back 3,300"
+    call_command("audit")
+
+
+def test_a_fee_that_was_forgotten_is_taken_off_what_goes_back(cast: stories.Cast) -> None:
+    """No line of the invoice is for what it left out, so all lines together give back less."""
+    close(cast.acme)
+    correct_price("0.00000003", request="0.001")
+    rerate(cast.acme)
+    [proposal] = proposals()
+    assert [line["token_class"] for line in proposal.lines] == ["input", "output", "requests"]
+    assert -3300 < proposal.subtotal_change < -3290
+    note = accept(proposal)
+    assert note.subtotal == -proposal.subtotal_change
+    with tenant_scope([cast.acme.organization.pk]):
+        assert {line.invoice_line.token_class for line in lines_of(note)} == {"input", "output"}
     call_command("audit")
 
 

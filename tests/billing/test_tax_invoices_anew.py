@@ -118,6 +118,9 @@ def test_a_lost_answer_to_the_taking_back_is_learned_by_asking_again(desk: Desk)
     with pytest.raises(ProviderUnreachable):
         take_back(desk)
     assert desk.original().status == Status.ISSUED, "nobody knows yet"
+    with tenant_scope([desk.organization_id]):
+        asked = AuditEntry.objects.get(action="tax_invoice.cancel_asked")
+    assert (asked.actor, asked.detail["reason"]) == (desk.cast.operator, "wrong")
     with pytest.raises(tax_invoices.NotPossible):
         anew(desk, desk.original())
     assert take_back(desk).status == Status.CANCELED
