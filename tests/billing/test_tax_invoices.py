@@ -271,6 +271,27 @@ def test_what_no_card_has_paid_by_the_last_day_gets_a_tax_invoice(automatic: Des
     assert automatic.proof() == "tax_invoice"
 
 
+def test_on_the_last_day_a_card_that_is_just_paying_is_waited_for(automatic: Desk) -> None:
+    attempt = automatic.card_attempt(now=on(10))
+    assert automatic.run(on(10)) == 0
+    automatic.card_pays(attempt, now=on(10, hour=4))
+    assert (automatic.run(on(10, hour=5)), automatic.proof(), automatic.rows()) == (0, "card_slip", [])
+
+
+def test_on_the_last_day_what_a_card_has_paid_in_part_stays_its_slips(automatic: Desk) -> None:
+    automatic.card_pays(automatic.card_attempt(amount=1000))
+    assert automatic.fresh().status == "open"
+    assert (automatic.run(on(10)), automatic.proof(), automatic.rows()) == (0, "card_slip", [])
+
+
+def test_only_what_was_refused_is_planned_again(desk: Desk) -> None:
+    desk.run()
+    ids = {"organization_id": desk.organization_id, "tax_invoice_id": desk.original().pk}
+    with pytest.raises(tax_invoices.NotPossible):
+        tax_invoices.plan_again(**ids, now=on(3), actor=None)  # type: ignore[arg-type]
+    assert (desk.run(on(4)), len(desk.sheets())) == (0, 1)
+
+
 def test_who_has_no_registration_number_gets_none_or_a_cash_receipt(db: None, settings: Settings) -> None:
     cast = meet_the_debtors()
     invoice = open_invoice(cast.acme)
