@@ -77,6 +77,17 @@ def test_after_the_end_pages_are_read_and_nothing_is_changed(
     assert browse(viewer).post(ASK, {"when": "at_once", "name": "Acme"}).status_code == 403
 
 
+def test_after_the_end_the_overview_tells_what_was_and_expects_nothing(cast: Cast, browse: Browse) -> None:
+    client = recently(browse(cast.acme.owner))
+    before = text_of(client.get("/o/acme/"))
+    client.post(ASK, {"when": "at_once", "name": "Acme"})
+    after = text_of(client.get("/o/acme/"))
+    for offered in ("Expected for the month", "Available to spend", "Make your first call"):
+        assert offered in before
+        assert offered not in after
+    assert "This month so far" in after
+
+
 @pytest.mark.parametrize(("language", "words"), [("ko", "최종 청구서"), ("en", "Final invoice")])
 def test_a_final_invoice_is_called_so_on_its_page_and_in_the_list(
     cast: Cast, browse: Browse, clock: time_machine.Traveller, language: str, words: str
