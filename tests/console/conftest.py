@@ -75,13 +75,17 @@ def invoice(cast: Cast, now: datetime) -> Invoice:
     """Acme's for last month, open, of which the trial credit paid ₩5,000."""
     acme = cast.acme.organization
     set_seller(now=now - timedelta(days=100), **stories.SELLER)
-    last_month = now.astimezone(ZONE).replace(day=1, hour=0, minute=0, second=0, microsecond=0) - timedelta(days=3)
     usage = stories.TokenUsage(input_tokens=100_000_000, output_tokens=10_000_000)
-    use(acme, at=last_month, usage=usage)
+    use(acme, at=last_month(now), usage=usage)
     period = BillingPeriod.objects.using("system").get(organization=acme)
     invoice = close_period(organization_id=acme.pk, period_id=period.pk, now=now)
     assert invoice is not None and invoice.status == "open" and invoice.credit_applied == 5000
     return invoice
+
+
+def last_month(now: datetime) -> datetime:
+    """A moment of it."""
+    return now.astimezone(ZONE).replace(day=1, hour=0, minute=0, second=0, microsecond=0) - timedelta(days=3)
 
 
 def audited(action: str, cast: Cast) -> AuditEntry:

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.test import Client
@@ -12,9 +13,17 @@ from billing.bank.bank_transfers import record_transfer
 from billing.models import CreditNote, CreditNoteProposal, Invoice, Refund, WriteOff
 from billing.settlement import outstanding
 from console.read_only import address_of
-from tests.console.conftest import audited, carry_out, refused
-from tests.stories import Cast
+from metering.correcting_usage import correct_usage
+from metering.correction_decisions import Asked
+from metering.pushed_corrections import Action
+from metering.reports import Status
+from pricing.tokens import TokenUsage
+from tests.console.conftest import audited, carry_out, last_month, refused
+from tests.metering.test_correcting_usage import by
+from tests.stories import Cast, use
 
+BIG, PRICE = 100_000_000, 6600
+"""Tokens of a call, and what it costs before tax, in won."""
 REASON = {"reason_code": "02", "reason": "Agreed by phone", "money_back": "credit"}
 
 
@@ -99,10 +108,51 @@ def test_an_invoice_with_a_note_is_not_voided(operator: Client, invoice: Invoice
     assert "credit note" in said
 
 
-def test_a_proposal_is_accepted_once(operator: Client, invoice: Invoice, cast: Cast, now: datetime) -> None:
+@pytest.fixture
+def another_call(cast: Cast, now: datetime) -> UUID:
+    """One that acme's invoice is for, too."""
+    outcome = use(
+        cast.acme.organization, at=last_month(now), source_id=cast.source.pk, usage=TokenUsage(input_tokens=BIG)
+    )
+    assert outcome.event_id is not None
+    return outcome.event_id
+
+
+def take_back(call: UUID, invoice: Invoice, cast: Cast, now: datetime) -> None:
+    asked = Asked(organization_id=invoice.organization_id, call=call, action=Action.VOID, reason="never happened")
+    [outcome] = correct_usage([asked], by=by(cast), now=now)
+    assert outcome.status == Status.ACCEPTED
+
+
+@pytest.mark.parametrize(
+    ("language", "words"), [("en", "Taken back by later months already"), ("ko", "이후 월에서 이미 차감됨")]
+)
+def test_a_whole_note_leaves_out_what_a_reporter_took_back(
+    operator: Client, another_call: UUID, invoice: Invoice, cast: Cast, now: datetime, language: str, words: str
+) -> None:
+    take_back(another_call, invoice, cast, now)
+    address = reverse("admin:credit_invoice", args=[invoice.pk])
+    review = carry_out(operator, address, REASON | {"left": str(invoice.subtotal - PRICE)}, language=language)
+    [told] = [str(value) for label, value in review.context["review"] if label == words]
+    assert f">₩{PRICE:,}<" in told
+    assert CreditNote.objects.get().subtotal == invoice.subtotal - PRICE
+
+
+def test_a_proposal_that_calls_were_taken_back_since_wants_another_look(
+    operator: Client, another_call: UUID, invoice: Invoice, cast: Cast, now: datetime
+) -> None:
+    proposal = propose(invoice, now)
+    take_back(another_call, invoice, cast, now)
+    address = reverse("admin:accept_proposal", args=[proposal.pk])
+    said = refused(operator, address, {"reason": "As found", "money_back": "credit"})
+    assert "looked at again" in said
+    assert not CreditNote.objects.exists()
+
+
+def propose(invoice: Invoice, now: datetime) -> CreditNoteProposal:
     line = invoice.lines.order_by("position").first()
     assert line is not None
-    proposal = CreditNoteProposal.objects.create(
+    return CreditNoteProposal.objects.create(
         organization=invoice.organization, invoice=invoice, reason="The upstream had lowered its price.",
         currency="KRW", subtotal_change=-10, tax_change=-1, total_change=-11, exact_change=Decimal("-10.2"),
         event_count=1, created_at=now,
@@ -110,6 +160,10 @@ def test_a_proposal_is_accepted_once(operator: Client, invoice: Invoice, cast: C
                 "difference": "-10.2", "model": line.model, "quantity": 1, "unit_price": "1", "new_unit_price": "1",
                 "before": "1", "after": "1"}],
     )  # fmt: skip
+
+
+def test_a_proposal_is_accepted_once(operator: Client, invoice: Invoice, now: datetime) -> None:
+    proposal = propose(invoice, now)
     assert b"/accept/" in operator.get(address_of(proposal)).content
     address = reverse("admin:accept_proposal", args=[proposal.pk])
     carry_out(operator, address, {"reason": "As found", "money_back": "credit"})
