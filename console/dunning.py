@@ -15,9 +15,9 @@ from django.views.decorators.http import require_safe
 from accounts.models import Organization
 from billing.models import Invoice
 from billing.models.dunning import DunningStep, Suspension
-from billing.overdue.dunning import Standing, standings
 from billing.overdue.dunning_plan import Planned, next_step
 from billing.overdue.dunning_policy import Policies, Policy
+from billing.overdue.standings import Standing, standings
 from console.invoices import overdue
 from console.paging import page_of, pages
 from console.site import site

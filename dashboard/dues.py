@@ -6,8 +6,8 @@ from decimal import Decimal
 
 from accounts.models import Organization
 from billing.models import Invoice, Suspension
-from billing.overdue.dunning import refused_from, standings
 from billing.overdue.dunning_policy import Policies
+from billing.overdue.standings import refused_from, standings
 from billing.overdue.suspension import overdue_invoices, running_suspension
 from pricing.exact import ZERO, exact_sum
 

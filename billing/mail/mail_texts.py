@@ -24,7 +24,7 @@ from billing.papers import document_texts as texts
 from billing.papers.document_content import credit_word, nothing_due_words, service_days
 from billing.payments.payment_states import AUTHENTICATION_REQUIRED, FAILURES
 from billing.seller_on_site import seller_on_site
-from billing.settlement import outstanding
+from billing.settlement import outstanding, recoverable
 from billing.site_addresses import credit_note_page, credit_page, invoice_page
 from pricing.exact import EXACT
 
@@ -368,7 +368,7 @@ def _payment_reversed(mail: OutboxMail) -> _Wording:
             "We had taken a bank transfer of somebody else for yours by mistake. It does not pay your invoice any more, and its"
             " receipt is void. We are sorry for the confusion."
         ),
-        main=(_("Still to be paid"), _money(invoice, outstanding(invoice))),
+        main=(_("Still to be paid"), _money(invoice, outstanding(invoice) or recoverable(invoice))),
         facts=[(_label(mail, "number"), invoice.number), amount, *_due_day(mail, invoice), *_account(mail, invoice)],
         url=_page(mail, invoice),
         action=_("View the invoice"),

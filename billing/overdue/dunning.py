@@ -8,9 +8,8 @@ locks, so a payment stops everything at once. Nobody is suspended before a remin
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from contextlib import suppress
+from datetime import datetime, time, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -19,15 +18,15 @@ from accounts.organizations import NotPossible
 from accounts.tenancy import tenant_scope
 from billing import collection
 from billing.cards import automatic
-from billing.cards.payment_methods import setting_of
 from billing.mail import mails
 from billing.models import Invoice, OutboxMail, Payment
 from billing.models.cards import CollectionSetting
 from billing.models.dunning import DunningStep
-from billing.overdue.dunning_plan import Due, Planned, due_steps, schedule
+from billing.overdue.dunning_plan import DAYS_TO_READ, Planned, due_steps, schedule
 from billing.overdue.dunning_policy import Policies, Policy
-from billing.overdue.suspension import suspend_for_invoice
-from billing.settlement import outstanding_by_invoice
+from billing.overdue.owed_again import owed_again, who_owes_again
+from billing.overdue.standings import Standing, day_of, refused_from, standings
+from billing.overdue.suspension import suspend_for_invoice, written_off_meanwhile
 from ledger.retrying import with_retries
 from ledger.sweeping import others_go_on
 from pricing.exact import ZERO
@@ -36,28 +35,9 @@ logger = logging.getLogger(__name__)
 Kind = DunningStep.Kind
 FIRST_HOUR, LAST_HOUR = 9, 20
 """Steps are taken from the one to the other hour of the organization's day."""
-DAYS_TO_READ = 3
-"""So many days after a reminder a suspension comes at the earliest."""
 REMINDERS = (Kind.DUE_SOON, Kind.OVERDUE)
 TELLING = (*REMINDERS, Kind.SUSPENSION)
 MAILS = {Kind.DUE_SOON: OutboxMail.Kind.DUE_SOON, Kind.OVERDUE: OutboxMail.Kind.OVERDUE}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """An open invoice that is not paid, what is left of it, and its steps: all, those taken, those due now."""
-
-    invoice: Invoice
-    owed: Decimal
-    policy: Policy
-    planned: list[Planned]
-    taken: list[DunningStep]
-    due: Due
-
-    @property
-    def last_reminder(self) -> datetime | None:
-        sent = [step.taken_at for step in self.taken if step.kind == Kind.OVERDUE and not step.skipped]
-        return max(sent, default=None)
 
 
 def dun_all(*, now: datetime) -> list[DunningStep]:
@@ -78,55 +58,14 @@ def dun(*, organization_id: int, policies: Policies, now: datetime) -> list[Dunn
     return [step for step, _earlier in charges] + with_retries(lambda: _remind(organization_id, policy, now=now))
 
 
-def standings(organization: Organization, policy: Policy, *, now: datetime, lock: bool = False) -> list[Standing]:
-    """The organization's unpaid invoices, the oldest due first. Needs the tenant scope; locks in one order for all."""
-    rows = Invoice.objects.for_organization(organization).filter(status=Invoice.Status.OPEN).order_by("pk")
-    invoices = list(rows.select_for_update() if lock else rows)
-    owed = outstanding_by_invoice(invoices)
-    taken: dict[UUID, list[DunningStep]] = {}
-    for step in (
-        DunningStep.objects.for_organization(organization).filter(invoice__in=invoices).order_by("taken_at", "pk")
-    ):
-        taken.setdefault(step.invoice_id, []).append(step)
-    setting = setting_of(organization)
-    today = _day_of(now, organization)
-    found = []
-    for invoice in sorted(invoices, key=lambda one: (one.due_on, one.sequence)):
-        if owed[invoice.pk] <= ZERO:
-            continue
-        has_card = setting.charges(invoice.finalized_at)
-        planned = schedule(issued_on=invoice.issued_on, due_on=invoice.due_on, policy=policy, has_card=has_card)
-        steps = taken.get(invoice.pk, [])
-        due = due_steps(planned, taken={(step.kind, step.number) for step in steps}, today=today, due_on=invoice.due_on)
-        found.append(
-            Standing(invoice=invoice, owed=owed[invoice.pk], policy=policy, planned=planned, taken=steps, due=due)
-        )
-    return found
-
-
-def refused_from(
-    standing: Standing, organization: Organization, *, reminded_at: datetime | None, now: datetime
-) -> date | None:
-    """On which day calls are refused at the earliest if the invoice stays unpaid; None if nobody is suspended over it any more.
-
-    `reminded_at` is when it was reminded of last; without that a reminder has yet to come. Never a day that is over.
-    """
-    waiting = (step.on for step in standing.planned if step.kind == Kind.SUSPENSION)
-    on = next(waiting, None)
-    if on is None or any(step.kind == Kind.SUSPENSION for step in standing.taken):
-        return None
-    earliest = max(on, _day_of(now, organization))
-    if not standing.policy.overdue_days:
-        return earliest
-    return max(earliest, _day_of(reminded_at or now, organization) + timedelta(days=DAYS_TO_READ))
-
-
 def is_by_day(organization: Organization, *, now: datetime) -> bool:
     return FIRST_HOUR <= now.astimezone(ZoneInfo(organization.zone)).hour < LAST_HOUR
 
 
 def _concerned(policies: Policies, *, now: datetime) -> set[int]:
-    """Organizations for which some step may be due, seen without locks: an invoice has a day that came without a step."""
+    """Organizations for which some step may be due, seen without locks: an invoice has a day that came without a step, or a payment
+    of it was taken back.
+    """
     invoices = Invoice.objects.using("system").filter(status=Invoice.Status.OPEN, amount_due__gt=ZERO)
     told = ("organization", "issued_on", "due_on", "finalized_at", "organization__zone")
     found = list(invoices.select_related("organization").only(*told))
@@ -136,7 +75,7 @@ def _concerned(policies: Policies, *, now: datetime) -> set[int]:
         taken.setdefault(invoice_id, set()).add((kind, number))
     settings = CollectionSetting.objects.using("system").filter(is_automatic=True)
     with_card = {setting.organization_id: setting for setting in settings}
-    return {
+    return who_owes_again() | {
         invoice.organization_id
         for invoice in found
         if is_by_day(invoice.organization, now=now)
@@ -194,6 +133,8 @@ def _remind(organization_id: int, policy: Policy, *, now: datetime) -> list[Dunn
             for step in _of_kinds(standing, (Kind.SUSPENSION,), now=now):
                 if noted := _suspend(organization, standing, step, now=now):
                     taken.append(noted)
+        if policy.suspend_after is not None:
+            _suspend_over_written_off(organization, now=now)
         return taken
 
 
@@ -220,21 +161,35 @@ def _suspend(organization: Organization, standing: Standing, step: Planned, *, n
     return _note(standing, step, now=now)
 
 
+def _suspend_over_written_off(organization: Organization, *, now: datetime) -> None:
+    """Suspend again over what was written off during a suspension, if the payment that ended that was taken back.
+
+    Nobody is reminded of what was given up: the mail about the payment has its days to be read.
+    """
+    again = owed_again(organization)
+    invoices = Invoice.objects.for_organization(organization).filter(pk__in=again, status=Invoice.Status.UNCOLLECTIBLE)
+    given_up = list(invoices.order_by("pk").select_for_update())
+    if not given_up or _was_told_today(organization, now=now):
+        return
+    owed = {invoice.pk for invoice, _left in written_off_meanwhile(organization)}
+    told_by = day_of(now, organization) - timedelta(days=DAYS_TO_READ)
+    for invoice in given_up:
+        if invoice.pk in owed and day_of(again[invoice.pk], organization) <= told_by:
+            with suppress(NotPossible):
+                suspend_for_invoice(organization=organization, invoice=invoice, now=now)
+
+
 def _could_be_read(standing: Standing, organization: Organization, *, now: datetime) -> bool:
     if not standing.policy.overdue_days:
         return True
     if standing.last_reminder is None:
         return False
-    read_on = _day_of(standing.last_reminder, organization) + timedelta(days=DAYS_TO_READ)
-    return _day_of(now, organization) >= read_on
-
-
-def _day_of(moment: datetime, organization: Organization) -> date:
-    return moment.astimezone(ZoneInfo(organization.zone)).date()
+    read_on = day_of(standing.last_reminder, organization) + timedelta(days=DAYS_TO_READ)
+    return day_of(now, organization) >= read_on
 
 
 def _was_told_today(organization: Organization, *, now: datetime) -> bool:
-    today = datetime.combine(_day_of(now, organization), time.min, ZoneInfo(organization.zone))
+    today = datetime.combine(day_of(now, organization), time.min, ZoneInfo(organization.zone))
     steps = DunningStep.objects.for_organization(organization).filter(kind__in=TELLING, skipped=False)
     return steps.filter(taken_at__gte=today).exists()
 

@@ -11,6 +11,8 @@ from datetime import datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from django.db.models import Exists, Max, OuterRef, Q
+
 from accounts.models import Organization, User
 from accounts.organizations import NotPossible, reactivate_organization, suspend_organization
 from accounts.tenancy import tenant_scope
@@ -107,13 +109,22 @@ def overdue_invoices(organization: Organization, *, now: datetime) -> list[tuple
     return [(invoice, owed[invoice.pk]) for invoice in late if owed[invoice.pk] > ZERO]
 
 
-def written_off_during(suspension: Suspension) -> list[tuple[Invoice, Decimal]]:
-    """What was written off while it runs and is still owed, oldest first. A debt that we gave up collecting is no debt that was
-    paid: it keeps an organization suspended until it comes in, or an operator lets it call again. Needs the scope.
+def written_off_meanwhile(organization: Organization) -> list[tuple[Invoice, Decimal]]:
+    """What was written off during suspensions that run or ended by themselves, and is owed, oldest first. Needs the scope.
+
+    A debt that we gave up collecting is no debt that was paid: it keeps an organization suspended until it comes in. What was
+    given up before an operator let it call again does so no more.
     """
-    invoices = Invoice.objects.for_organization(suspension.organization_id).filter(
-        status=Invoice.Status.UNCOLLECTIBLE, write_off__written_off_at__gte=suspension.suspended_at
+    suspensions = Suspension.objects.for_organization(organization)
+    let_call = suspensions.exclude(end_reason="").aggregate(at=Max("ended_at"))["at"]
+    if let_call is not None:
+        suspensions = suspensions.filter(suspended_at__gte=let_call)
+    written_off_at = OuterRef("write_off__written_off_at")
+    running = suspensions.filter(
+        Q(ended_at=None) | Q(ended_at__gte=written_off_at), cause=Cause.OVERDUE, suspended_at__lte=written_off_at
     )
+    invoices = Invoice.objects.for_organization(organization)
+    invoices = invoices.filter(Exists(running), status=Invoice.Status.UNCOLLECTIBLE)
     rows = [(invoice, recoverable(invoice)) for invoice in invoices.order_by("due_on", "sequence")]
     return [(invoice, owed) for invoice, owed in rows if owed > ZERO]
 
@@ -137,7 +148,7 @@ def _restore(organization_id: int, *, now: datetime) -> bool:
         if overdue_invoices(organization, now=now):
             return False
         suspension = running_suspension(organization)
-        if suspension is None or suspension.cause != Cause.OVERDUE or written_off_during(suspension):
+        if suspension is None or suspension.cause != Cause.OVERDUE or written_off_meanwhile(organization):
             return False
         try:
             reactivate_organization(

@@ -431,7 +431,9 @@ def test_the_card_is_charged_again_before_anybody_is_reminded(house: House, monk
             pay(house.invoice, now=now)
 
     monkeypatch.setattr("billing.cards.automatic.charge", charge)
-    monkeypatch.setattr("billing.overdue.dunning.setting_of", lambda organization: CollectionSetting(is_automatic=True))
+    monkeypatch.setattr(
+        "billing.overdue.standings.setting_of", lambda organization: CollectionSetting(is_automatic=True)
+    )
     for now in days(-1, 30):
         dunning.dun(organization_id=house.organization_id, policies=Policies(now=now), now=now)
     assert charged == [day(1, 9), day(3, 9)]
